@@ -1,0 +1,59 @@
+// telnet: answers "gettime" with the time of a time server, or with its own when that one fails.
+#include "app.hpp"
+#include "local_time.hpp"
+
+namespace {
+
+constexpr ice::pool_name<ice::line> timeserver{"timeserver"};
+
+// A reply that is no time is an error: better our own clock than garbage.
+ice::result<std::string> only_a_time(std::string_view reply) {
+    if (!looks_like_a_time(reply)) return ice::errc::bad_message;
+    return std::string(reply);
+}
+
+struct gettime {
+    ice::server& srv;
+    std::chrono::milliseconds timeout;
+
+    ice::task<std::string> operator()(std::string_view request) {
+        if (request != "gettime") co_return "command wrong";
+
+        auto reply = co_await srv.get(timeserver).request(request, timeout);
+        if (reply) co_return *reply;
+
+        co_return local_time();
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string listen = "127.0.0.1:9999";
+    std::string upstream = "127.0.0.1:10000";
+    std::size_t connections = 3;
+    int timeout = 1000;
+
+    CLI::App cli{"Answers the line 'gettime' with the time of a time server.", "telnet"};
+    add_address(cli, "--listen", listen, "where to listen");
+    add_address(cli, "--upstream", upstream, "the time server");
+    cli.add_option("--connections", connections, "to the time server")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 1000));
+    cli.add_option("--timeout", timeout, "for the time server's reply, such as 500ms")
+        ->default_str("1s")
+        ->type_name("TIME")
+        ->transform(CLI::AsNumberWithUnit(std::map<std::string, int>{{"ms", 1}, {"s", 1000}},
+                                          CLI::AsNumberWithUnit::UNIT_REQUIRED))
+        ->check(CLI::Range(1, 3'600'000));
+
+    return run_app(cli, argc, argv, [&] {
+        ice::server srv;
+        srv.add(ice::tcp_client_action{ice::address(upstream), timeserver, connections}.logic(
+            only_a_time));
+        print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
+                                .protocol(ice::telnet{})
+                                .logic(gettime{srv, std::chrono::milliseconds(timeout)})));
+        srv.run();
+    });
+}

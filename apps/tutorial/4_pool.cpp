@@ -1,0 +1,46 @@
+// Step 4: a pool of upstream connections, in a logic that waits.
+#include <fmt/chrono.h>
+
+#include <ice/ice.hpp>
+
+const ice::address SERVER{"localhost", 9999};
+const ice::address TIMESERVER{"localhost", 10000};
+
+struct telnet {
+    ice::parsed<std::string_view> parse(std::string_view input) {
+        auto end = input.find("\r\n");
+        if (end == input.npos) return ice::need_more;
+        return {input.substr(0, end), end + 2};
+    }
+    void packet(std::string_view line, std::string& out) { out.append(line).append("\r\n"); }
+};
+
+std::string gettime(std::string_view request) {
+    if (request == "gettime") return fmt::format("{}", std::chrono::system_clock::now());
+    return "command wrong";
+}
+
+// [pool]
+constexpr ice::pool_name<telnet> timeserver{"timeserver"};
+
+struct ask_timeserver {
+    ice::server& srv;
+
+    ice::task<std::string> operator()(std::string_view request) {
+        if (request == "gettime") {
+            auto reply = co_await srv.get(timeserver).request(request);
+            if (reply) co_return *reply;
+        }
+        co_return gettime(request);  // by our own clock
+    }
+};
+// [pool]
+
+int main() {
+    ice::server srv;
+    // [add]
+    srv.add(ice::tcp_client_action{TIMESERVER, timeserver, 3});
+    srv.add(ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(ask_timeserver{srv}));
+    // [add]
+    srv.run();
+}

@@ -1,0 +1,30 @@
+# Install rules: headers, library, the CMake package `ice` and the pkg-config module `ice-cpp`
+# (`ice.pc` belongs to X11's Inter-Client Exchange library).
+include(CMakePackageConfigHelpers)
+
+set(ICE_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ice)
+
+install(TARGETS ice EXPORT ice-targets
+    LIBRARY COMPONENT Runtime NAMELINK_COMPONENT Development
+    ARCHIVE COMPONENT Development
+    FILE_SET HEADERS COMPONENT Development)
+install(EXPORT ice-targets NAMESPACE ice:: DESTINATION ${ICE_CMAKE_DIR} COMPONENT Development)
+
+configure_package_config_file(cmake/ice-config.cmake.in ${PROJECT_BINARY_DIR}/ice-config.cmake
+    INSTALL_DESTINATION ${ICE_CMAKE_DIR})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ice-config-version.cmake
+    COMPATIBILITY SameMinorVersion)  # while the major version is 0, each minor one may break
+install(FILES
+    ${PROJECT_BINARY_DIR}/ice-config.cmake
+    ${PROJECT_BINARY_DIR}/ice-config-version.cmake
+    cmake/FindAsio.cmake
+    DESTINATION ${ICE_CMAKE_DIR} COMPONENT Development)
+
+# The way from lib/pkgconfig back to the prefix, so that the installed tree can be moved.
+set(ICE_PC_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH ICE_PC_TO_PREFIX /${ICE_PC_DIR} /)
+string(REGEX REPLACE "/$" "" ICE_PC_TO_PREFIX "${ICE_PC_TO_PREFIX}")
+configure_file(cmake/ice-cpp.pc.in ${PROJECT_BINARY_DIR}/ice-cpp.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/ice-cpp.pc DESTINATION ${ICE_PC_DIR} COMPONENT Development)
+
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT Development)

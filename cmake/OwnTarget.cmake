@@ -1,0 +1,56 @@
+# ice_own_target(target): what only ice's own code is built with. All of it is PRIVATE: a program
+# that links ice::ice gets none of these flags.
+include(CheckCXXCompilerFlag)
+
+set(ICE_WARNINGS
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align
+    -Wcast-qual -Woverloaded-virtual -Wformat=2 -Wimplicit-fallthrough -Wunused)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    list(APPEND ICE_WARNINGS -Wduplicated-cond -Wduplicated-branches)
+    if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+        # Wrong in GCC 12: the first about std::string's operator+ (GCC bug 105329), the others
+        # about frames of coroutines.
+        list(APPEND ICE_WARNINGS
+            -Wno-restrict -Wno-maybe-uninitialized -Wno-mismatched-new-delete)
+    endif()
+endif()
+
+set(ICE_HARDEN_COMPILE)
+set(ICE_HARDEN_LINK)
+if(ICE_HARDEN)
+    foreach(flag
+            -fstack-protector-strong
+            -fstack-clash-protection
+            -fcf-protection=full
+            -ftrivial-auto-var-init=zero)
+        string(MAKE_C_IDENTIFIER "ICE_HAS${flag}" has)
+        check_cxx_compiler_flag(${flag} ${has})
+        if(${has})
+            list(APPEND ICE_HARDEN_COMPILE ${flag})
+        endif()
+    endforeach()
+    # The fortified C library needs an optimised build; level 3 came with GCC 12 and Clang 9.
+    list(APPEND ICE_HARDEN_COMPILE
+        -D_GLIBCXX_ASSERTIONS
+        $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE>
+        $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>)
+    list(APPEND ICE_HARDEN_LINK LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack)
+endif()
+
+function(ice_own_target target)
+    target_compile_options(${target} PRIVATE
+        ${ICE_WARNINGS} $<$<BOOL:${ICE_WERROR}>:-Werror> ${ICE_HARDEN_COMPILE})
+    # Asio's old names go away in its newer versions: ice must not lean on them.
+    target_compile_definitions(${target} PRIVATE ASIO_NO_DEPRECATED)
+    get_target_property(type ${target} TYPE)
+    if(NOT type STREQUAL STATIC_LIBRARY)
+        target_link_options(${target} PRIVATE ${ICE_HARDEN_LINK})
+    endif()
+    if(ICE_HARDEN)
+        set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+        if(type STREQUAL EXECUTABLE)
+            target_link_options(${target} PRIVATE -pie)
+        endif()
+    endif()
+    set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()

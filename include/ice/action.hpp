@@ -1,0 +1,163 @@
+// action: a value that says what to do. Adding it to a server makes it run.
+#pragma once
+
+#include <functional>
+#include <ice/address.hpp>
+#include <ice/limits.hpp>
+#include <ice/logic.hpp>
+#include <ice/protocols/raw.hpp>
+#include <string>
+
+namespace ice {
+
+// Listens on `address`, and answers each message of `P` with the logic's answer.
+// Made step by step: tcp_server_action{at}.protocol(telnet{}).logic(gettime).limits({..})
+template <protocol P = raw, class L = echo>
+class tcp_server_action {
+public:
+    explicit tcp_server_action(address where) : where_(std::move(where)) {}
+    tcp_server_action(address where, P p, L l, ice::limits limits, ice::timeouts timeouts)
+        : where_(std::move(where)), protocol_(std::move(p)), logic_(std::move(l)), limits_(limits),
+          timeouts_(timeouts) {}
+
+    // What bytes mean; raw unless it is called. Each connection gets a copy of `p`.
+    template <class Q>
+    auto protocol(Q p) && {
+        static_assert(
+            ice::protocol<Q>,
+            "ice: a protocol has parse(std::string_view), which returns ice::parsed<M>, and "
+            "can be copied");
+        static_assert(
+            std::same_as<L, echo>,
+            "ice: call .protocol() before .logic(): what a logic is called with depends on "
+            "the protocol");
+        return tcp_server_action<Q, L>(std::move(where_), std::move(p), std::move(logic_), limits_,
+                                       timeouts_);
+    }
+
+    // What to answer; echo unless it is called. One `l` serves all connections.
+    template <class M>
+    auto logic(M l) && {
+        static_assert(
+            detail::can_call<M, P>,
+            "ice: a logic is called with (message) or (message, ice::session<P>&), or has a "
+            "member dispatch of that shape; this one is not (is .protocol() missing?)");
+        if constexpr (detail::can_call<M, P>) {
+            static_assert(detail::answers_well<M, P>,
+                          "ice: the protocol has no packet() for what this logic answers");
+        }
+        return tcp_server_action<P, M>(std::move(where_), std::move(protocol_), std::move(l),
+                                       limits_, timeouts_);
+    }
+
+    tcp_server_action&& limits(const ice::limits& l) && {
+        limits_ = l;
+        return std::move(*this);
+    }
+    tcp_server_action&& timeouts(const ice::timeouts& t) && {
+        timeouts_ = t;
+        return std::move(*this);
+    }
+
+private:
+    friend class server;
+
+    address where_;
+    P protocol_{};
+    L logic_{};
+    ice::limits limits_;
+    ice::timeouts timeouts_;
+};
+
+// A pool's name, which knows what the pool speaks (P) and what a request to it gives (R).
+template <protocol P, class R = owned_t<message_t<P>>>
+struct pool_name {
+    std::string_view text;
+};
+
+// Keeps `size` connections to `address`, under a name by which logics find them: srv.get(name).
+template <protocol P, class R = owned_t<message_t<P>>>
+class tcp_client_action {
+public:
+    // Turns a reply into what request() gives; an error makes the request fail and closes the
+    // connection.
+    using reply_logic = std::function<task<result<R>>(message_t<P>)>;
+
+    tcp_client_action(address where, pool_name<P, R> name, std::size_t size, P p = P{})
+        : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
+    tcp_client_action(address where, std::string name, std::size_t size, P p = P{})
+        : where_(std::move(where)), name_(std::move(name)), size_(size), protocol_(std::move(p)) {}
+
+    // A configured copy of the protocol that the pool's name says.
+    template <class Q>
+    auto protocol(Q p) && {
+        static_assert(std::same_as<Q, P>,
+                      "ice: the name of this pool says that it speaks another protocol");
+        protocol_ = std::move(p);
+        return std::move(*this);
+    }
+
+    // What to make of a reply: a plain function or a coroutine from a message to R or result<R>.
+    template <class M>
+    auto logic(M l) && {
+        static_assert(std::invocable<M&, message_t<P>>,
+                      "ice: the logic of a pool is called with (message), a reply");
+        using answer = std::invoke_result_t<M&, message_t<P>>;
+        if constexpr (detail::is_task<answer>) {
+            static_assert(
+                std::convertible_to<typename answer::value_type, result<R>>,
+                "ice: the logic of a pool gives what the pool's name says, pool_name<P, R>: an "
+                "R or a result<R>");
+            reply_logic_ = [l = std::move(l)](message_t<P> reply) mutable {
+                return awaited(l(std::move(reply)));
+            };
+        } else {
+            static_assert(
+                std::convertible_to<answer, result<R>>,
+                "ice: the logic of a pool gives what the pool's name says, pool_name<P, R>: an "
+                "R or a result<R>");
+            reply_logic_ = [l = std::move(l)](message_t<P> reply) mutable {
+                return plain(l(std::move(reply)));
+            };
+        }
+        return std::move(*this);
+    }
+
+    tcp_client_action&& limits(const pool_limits& l) && {
+        limits_ = l;
+        return std::move(*this);
+    }
+    tcp_client_action&& timeouts(const pool_timeouts& t) && {
+        timeouts_ = t;
+        return std::move(*this);
+    }
+    tcp_client_action&& backoff(const backoff_limits& b) && {
+        backoff_ = b;
+        return std::move(*this);
+    }
+
+private:
+    friend class server;
+
+    static task<result<R>> plain(result<R> made) { co_return made; }
+    template <class T>
+    static task<result<R>> awaited(task<T> work) {
+        T made = co_await std::move(work);
+        co_return result<R>(std::move(made));
+    }
+
+    address where_;
+    std::string name_;
+    std::size_t size_;
+    P protocol_;
+    reply_logic reply_logic_;
+    pool_limits limits_;
+    pool_timeouts timeouts_;
+    backoff_limits backoff_;
+};
+template <protocol P, class R>
+tcp_client_action(address, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;
+template <protocol P, class R>
+tcp_client_action(address, pool_name<P, R>, std::size_t, P) -> tcp_client_action<P, R>;
+
+}  // namespace ice

@@ -1,0 +1,55 @@
+// address: where to listen or to connect: a host and a port, or the path of a Unix socket.
+// Names are kept as written; nothing is resolved here.
+#pragma once
+
+#include <cstdint>
+#include <ice/result.hpp>
+#include <string>
+#include <string_view>
+
+#include <fmt/core.h>
+
+namespace ice {
+
+class address {
+public:
+    // `host` is a name, an IPv4 or an IPv6 address (without brackets). Port 0 means any free port
+    // when listening. Throws std::invalid_argument if the host cannot be one.
+    address(std::string host, std::uint16_t port);
+
+    // From "host:port", "[v6]:port" or "unix:/path".
+    // Throws std::invalid_argument; its text has the address and what is wrong with it.
+    explicit address(std::string_view text);
+
+    // The same without throwing: the error's message says what is wrong.
+    static result<address> parse(std::string_view text);
+
+    bool is_unix() const noexcept { return unix_; }
+    const std::string& host() const noexcept { return host_; }  // empty for a Unix socket
+    std::uint16_t port() const noexcept { return port_; }       // 0 for a Unix socket
+    const std::string& path() const noexcept { return path_; }  // empty for host and port
+
+    // In the form that parse() reads.
+    std::string text() const;
+
+    friend bool operator==(const address&, const address&) = default;
+
+private:
+    address() = default;
+
+    std::string host_;
+    std::string path_;
+    std::uint16_t port_ = 0;
+    bool unix_ = false;
+};
+
+}  // namespace ice
+
+template <>
+struct fmt::formatter<ice::address> {
+    constexpr auto parse(format_parse_context& context) { return context.begin(); }
+    template <class Context>
+    auto format(const ice::address& a, Context& context) const {
+        return fmt::format_to(context.out(), "{}", a.text());
+    }
+};

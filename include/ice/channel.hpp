@@ -1,0 +1,134 @@
+// channel: one connection, as bytes. It knows nothing of messages.
+// One virtual call per burst, never per message; TCP and Unix sockets are in lib/transport/.
+#pragma once
+
+#include <cstdint>
+#include <ice/address.hpp>
+#include <ice/buffer.hpp>
+#include <ice/deadline.hpp>
+#include <ice/error.hpp>
+#include <ice/task.hpp>
+#include <string>
+#include <string_view>
+
+namespace ice {
+
+class transport;
+
+// An error_code that Asio hands to a coroutine as a value: plain ones it throws.
+struct outcome : error_code {
+    outcome() = default;
+    outcome(error_code ec) : error_code(ec) {}
+    outcome(errc e) : error_code(make_error_code(e)) {}
+};
+
+class channel {
+public:
+    explicit channel(transport& net);
+    virtual ~channel();  // closes
+    channel(const channel&) = delete;
+    channel& operator=(const channel&) = delete;
+
+    // -- receiving
+
+    // Received and not yet consumed. Valid until the next fill().
+    std::string_view data() const noexcept { return in_.data(); }
+    void consume(std::size_t n) noexcept {
+        in_.consume(n);
+        ++consumed_;
+    }
+
+    // One read brings at most `n` bytes: so many can be received and not yet looked at.
+    void read_at_most(std::size_t n) noexcept;
+
+    // Waits until more bytes have come. errc::closed at the end between messages, errc::cut_short
+    // with bytes left in data(), errc::draining after drain(); else what cancel() or the socket
+    // says. One at a time.
+    virtual task<outcome> fill() = 0;
+
+    // Nothing unread has arrived and the peer has not closed. Never waits.
+    virtual bool quiet() noexcept = 0;
+
+    // -- sending
+
+    // What is appended here is sent by the next flush.
+    std::string& out() noexcept { return out_; }
+
+    // Sends without waiting. True if all is out; if not, flush() waits for the rest, or knows why.
+    virtual bool try_flush() = 0;
+
+    // Waits until all is out. errc::write_timeout after `stall` without progress, or whatever
+    // `latest` stands for when that comes first.
+    virtual task<outcome> flush(duration stall, time_point latest, errc why) = 0;
+
+    // Flushes as soon as the running handler gives way: however often it is called meanwhile.
+    void flush_soon();
+
+    // Bytes that are not yet with the kernel.
+    virtual std::size_t unsent() const noexcept { return out_.size(); }
+    // Bytes that the kernel has taken since the beginning.
+    std::uint64_t sent() const noexcept { return sent_; }
+
+    // -- time
+
+    // At `at` the channel is cancelled with `why`. Replaces the one before. `now` is the time of
+    // the call: buffers are given back when nothing has happened for 5 s from it.
+    void deadline(time_point now, time_point at, errc why);
+
+    // The same, `span` from `now`, and again from each time that something was consumed meanwhile.
+    void deadline_between_messages(time_point now, duration span, errc why);
+
+    // -- the end
+
+    // What is received already, here or in the kernel, can still be read; then fill() says
+    // errc::draining.
+    virtual void drain() = 0;
+
+    // Everything that waits on this channel, now or later, ends with `why`; the first why counts.
+    virtual void cancel(error_code why) = 0;
+    // Why it was cancelled, or no error.
+    error_code cancelled() const noexcept { return cancelled_; }
+
+    // Says that nothing more will be sent, and waits until the peer has closed too, for `patience`
+    // at most: so the peer gets the tail of an answer. Requires: all is flushed.
+    virtual task<> linger(duration patience) = 0;
+
+    virtual address peer() const = 0;
+
+    transport& net() const noexcept { return net_; }
+
+protected:
+    // The room to read into, sized by what reads have filled lately.
+    buffer::room room();
+    // `n` bytes have been read into it.
+    void received(std::size_t n) noexcept;
+
+    // Gives the receiving buffer back but for a small rest. Called only while a fill() is waiting:
+    // at any other time a message may be a view into it.
+    virtual void rest_input();
+    bool oversized() const noexcept;
+
+    transport& net_;
+    buffer in_;
+    std::string out_;
+    std::uint64_t sent_ = 0;
+    error_code cancelled_;
+    bool filling_ = false;  // a fill() is waiting
+
+private:
+    friend class transport;
+    static void ring(void* self);
+    void rest();
+
+    ice::deadline alarm_;  // the earlier of resting and due_
+    time_point due_ = never;
+    duration span_{};  // of deadline_between_messages
+    std::uint32_t consumed_ = 0;
+    std::uint32_t seen_ = 0;  // consumed_ when the span began
+    std::uint32_t chunk_;     // what the next read asks for
+    std::uint32_t chunk_most_;
+    errc why_{};
+    bool flushing_soon_ = false;
+};
+
+}  // namespace ice

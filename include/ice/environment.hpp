@@ -1,0 +1,30 @@
+// environment: what the running parts of one server share: where channels come from, and the log.
+// Held by shared_ptr: it outlives every coroutine that needs it.
+#pragma once
+
+#include <ice/log.hpp>
+#include <ice/transport.hpp>
+#include <memory>
+#include <string_view>
+
+namespace ice {
+
+struct environment {
+    explicit environment(std::shared_ptr<transport> t) : net(std::move(t)) {}
+
+    std::shared_ptr<transport> net;
+    ice::log log;
+
+    void write(log_level level, std::string_view kind, std::string_view text) {
+        log.write(net->now(), level, kind, text);
+    }
+};
+
+// Runs `work` on the environment's executor. An exception that leaves it is logged as an error of
+// `name`: nothing vanishes as it does with asio::detached.
+void spawn(std::shared_ptr<environment>, task<> work, std::string_view name);
+
+// The transport of real sockets: TCP and Unix.
+std::shared_ptr<transport> make_socket_transport(asio::any_io_executor);
+
+}  // namespace ice

@@ -1,0 +1,32 @@
+// All of ice but what is asked for by name: ice/asio.hpp and ice/testing/.
+#pragma once
+
+#include <ice/action.hpp>
+#include <ice/address.hpp>
+#include <ice/backoff.hpp>
+#include <ice/buffer.hpp>
+#include <ice/channel.hpp>
+#include <ice/deadline.hpp>
+#include <ice/environment.hpp>
+#include <ice/error.hpp>
+#include <ice/event.hpp>
+#include <ice/limits.hpp>
+#include <ice/listener.hpp>
+#include <ice/listener_base.hpp>
+#include <ice/log.hpp>
+#include <ice/logic.hpp>
+#include <ice/pool.hpp>
+#include <ice/pool_base.hpp>
+#include <ice/protocol.hpp>
+#include <ice/protocols/line.hpp>
+#include <ice/protocols/raw.hpp>
+#include <ice/protocols/telnet.hpp>
+#include <ice/result.hpp>
+#include <ice/serve.hpp>
+#include <ice/server.hpp>
+#include <ice/session.hpp>
+#include <ice/session_base.hpp>
+#include <ice/task.hpp>
+#include <ice/transport.hpp>
+#include <ice/uid.hpp>
+#include <ice/version.hpp>

@@ -1,0 +1,105 @@
+// The one table of bounds: how much, and how long. Sizes are bytes, times are std::chrono.
+// Each is enforced, counted where it bites, and can be set; `unlimited` says so in words.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <limits>
+
+namespace ice {
+
+inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
+// Of one listener. srv.add(tcp_server_action{..}.limits({.connections = 100}));
+struct limits {
+    // Open at once; at this number the listener stops accepting, and the others wait in the
+    // kernel's backlog. It is lowered to what RLIMIT_NOFILE leaves (see connections_allowed).
+    std::size_t connections = 10'000;
+
+    // An unfinished message; the protocol's own maximum may be lower (a line: 8 KiB).
+    std::size_t message = 1024 * 1024;
+
+    // Received and not yet parsed, while messages are whole: beyond it nothing is read.
+    std::size_t inbox = 64 * 1024;
+
+    // Not yet sent when push() is called: beyond it push() refuses, as the peer does not read.
+    std::size_t outbox = 1024 * 1024;
+
+    // Messages answered in one turn before the other connections have theirs. A turn ends in one
+    // write, so this is also the largest burst that is answered at once.
+    std::size_t turn = 64;
+
+    // Connections accepted in one turn.
+    std::size_t accepts = 64;
+};
+
+// Of one listener.
+struct timeouts {
+    std::chrono::milliseconds handshake = std::chrono::seconds(10);
+
+    // From the first byte of a message to its last. Not from the last byte received: a peer that
+    // sends a byte now and then (slowloris) gains nothing.
+    std::chrono::milliseconds message = std::chrono::seconds(30);
+
+    // Without any byte, between two messages.
+    std::chrono::milliseconds idle = std::chrono::seconds(75);
+
+    // Without any progress in sending.
+    std::chrono::milliseconds write = std::chrono::seconds(30);
+
+    // For one answer of a logic that waits, or twice that when it is not the first of a burst; then
+    // its connection is closed.
+    std::chrono::milliseconds logic = std::chrono::seconds(30);
+
+    // After we have said goodbye, for the peer to have read it and to close: closing at once
+    // with bytes unread would make the kernel send a reset, which can destroy the last answer.
+    std::chrono::milliseconds linger = std::chrono::seconds(1);
+};
+
+// Of one pool.
+struct pool_limits {
+    // Callers that wait for a connection; one more is refused with errc::pool_full.
+    std::size_t waiters = 1024;
+
+    // A reply; the protocol's own maximum may be lower.
+    std::size_t message = 1024 * 1024;
+};
+
+// Of one pool.
+struct pool_timeouts {
+    // Name resolution and connecting, over all addresses of the name.
+    std::chrono::milliseconds connect = std::chrono::seconds(3);
+
+    // The protocol's handshake after it.
+    std::chrono::milliseconds handshake = std::chrono::seconds(10);
+
+    // For a free connection; the request's own time ends this wait too.
+    std::chrono::milliseconds wait = std::chrono::seconds(5);
+
+    // For the whole request, waiting included; request(m, timeout) sets another.
+    std::chrono::milliseconds request = std::chrono::seconds(5);
+
+    // Unused for so long, a connection is closed: shorter than servers' own (ice's is 75 s), so
+    // that a request seldom meets a connection which the other side is just closing.
+    std::chrono::milliseconds idle = std::chrono::seconds(30);
+
+    // Between two attempts that callers cause while the upstream cannot be reached; others fail
+    // at once meanwhile. It bounds how soon a recovered upstream is used again.
+    std::chrono::milliseconds probe = std::chrono::milliseconds(500);
+};
+
+// How long to wait before the next attempt to connect: see backoff.hpp.
+struct backoff_limits {
+    std::chrono::milliseconds first = std::chrono::milliseconds(50);
+    std::chrono::milliseconds cap = std::chrono::seconds(30);
+};
+
+// `wanted`, or what a limit of `descriptors` (RLIMIT_NOFILE) leaves when 64 of them, or a quarter
+// if that is fewer, are kept for upstreams, files and the loop itself.
+constexpr std::size_t connections_allowed(std::size_t wanted, std::size_t descriptors) noexcept {
+    const std::size_t kept = descriptors / 4 < 64 ? descriptors / 4 : 64;
+    const std::size_t left = descriptors - kept;
+    return wanted < left ? wanted : left;
+}
+
+}  // namespace ice

@@ -1,0 +1,116 @@
+// listener: a running server action. Gives each connection a session, and each session the logic.
+#pragma once
+
+#include <ice/action.hpp>
+#include <ice/listener_base.hpp>
+#include <ice/serve.hpp>
+#include <memory>
+#include <ranges>
+
+namespace ice {
+
+// The public face: what a logic finds as peer.listener().
+template <protocol P>
+class listener : public listener_base {
+public:
+    // The open sessions, handshake done, in the order in which they came. Valid until the caller
+    // next waits.
+    auto sessions() const {
+        const auto talks = [](const session_map::value_type& s) { return is_talking(s.second); };
+        const auto typed = [](const session_map::value_type& s) -> session<P>& {
+            return static_cast<session<P>&>(*s.second);
+        };
+        return open_sessions() | std::views::filter(talks) | std::views::transform(typed);
+    }
+
+    // Null if that connection is gone. Valid until the caller next waits.
+    session<P>* find(uid id) const { return static_cast<session<P>*>(find_base(id)); }
+
+    // Pushes to all sessions; returns how many took it (see session::push).
+    template <class A>
+    std::size_t broadcast(const A& m) {
+        std::size_t took = 0;
+        for (auto& peer : sessions()) {
+            if (!peer.push(m)) ++took;
+        }
+        return took;
+    }
+
+protected:
+    using listener_base::listener_base;
+};
+
+// As in serve.hpp: a logic may well be in an anonymous namespace.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
+
+namespace detail {
+
+template <class L, class P>
+concept has_opened = requires(L& l, session<P>& s) { l.opened(s); };
+template <class L, class P>
+concept has_closed = requires(L& l, session<P>& s) { l.closed(s); };
+
+template <class L, class P>
+task<> tell_opened(L& logic, session<P>& peer) {
+    if constexpr (is_task<decltype(logic.opened(peer))>) co_await logic.opened(peer);
+    else logic.opened(peer);
+    co_return;
+}
+template <class L, class P>
+task<> tell_closed(L& logic, session<P>& peer) {
+    if constexpr (is_task<decltype(logic.closed(peer))>) co_await logic.closed(peer);
+    else logic.closed(peer);
+    co_return;
+}
+
+// What srv.add() makes of a tcp_server_action.
+template <protocol P, logic_for<P> L>
+class running_listener final : public listener<P> {
+    static_assert((has_opened<L, P> || !requires { &L::opened; }) &&
+                      (has_closed<L, P> || !requires { &L::closed; }),
+                  "ice: opened() and closed() of a logic are called with (ice::session<P>&)");
+
+public:
+    running_listener(std::shared_ptr<environment> env, const address& where, P p, L l,
+                     const limits& bounds, const timeouts& times)
+        : listener<P>(std::move(env), where, bounds, times), protocol_(std::move(p)),
+          logic_(std::move(l)) {}
+
+private:
+    task<> converse(std::unique_ptr<channel> bytes, uid id) override {
+        session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
+        const listener_base::entry known(*this, peer);
+        error_code why;
+        bool opened = false;
+        try {
+            why = co_await peer.shake_hands(this->settings_.timeouts.handshake);
+            if (!why) {
+                opened = true;
+                this->set_talking(peer, true);
+                if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
+                why = co_await serve(peer, logic_);
+            }
+        } catch (...) { why = this->threw(peer, std::current_exception()); }
+        this->set_talking(peer, false);
+        if constexpr (has_closed<L, P>) {
+            try {
+                if (opened) co_await tell_closed(logic_, peer);
+            } catch (...) { why = this->threw(peer, std::current_exception()); }
+        }
+        co_await this->finish(peer, why);
+    }
+
+    P protocol_;
+    L logic_;
+};
+
+}  // namespace detail
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+}  // namespace ice

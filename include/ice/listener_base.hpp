@@ -1,0 +1,122 @@
+// listener_base: what of a listener does not depend on its protocol; compiled once, in
+// lib/actions/listener.cpp. Accepts connections, knows the open ones, and ends them.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <ice/environment.hpp>
+#include <ice/event.hpp>
+#include <ice/session.hpp>
+#include <map>
+#include <memory>
+
+namespace ice {
+
+// How often something happened since the listener began.
+struct listener_counters {
+    std::uint64_t accepted = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t closed = 0;        // by the peer, between messages
+    std::uint64_t cut_short = 0;     // by the peer, within a message
+    std::uint64_t broken = 0;        // reset, unreachable, and what else a socket may say
+    std::uint64_t bad_messages = 0;  // malformed, too large, unpackable answers
+    std::uint64_t timeouts = 0;      // any of ice::timeouts
+    std::uint64_t handshakes_failed = 0;
+    std::uint64_t logic_threw = 0;    // logic, protocol or handshake
+    std::uint64_t outbox_full = 0;    // pushes refused
+    std::uint64_t ended_by_us = 0;    // close(), drain, stop
+    std::uint64_t accept_errors = 0;  // such as no descriptor being left
+    std::uint64_t paused = 0;         // limits::connections was reached
+};
+
+// What to do about an error of accept(2).
+enum class accept_verdict {
+    next,      // of that connection alone: take the next one
+    wait,      // there is none
+    back_off,  // something ran out (descriptors, memory): try again in 100 ms, or it would spin
+    give_up,   // the listener is closed
+};
+accept_verdict judge_accept(error_code) noexcept;
+
+class listener_base : public std::enable_shared_from_this<listener_base> {
+public:
+    virtual ~listener_base();
+    listener_base(const listener_base&) = delete;
+    listener_base& operator=(const listener_base&) = delete;
+
+    // Where it listens, with the real port.
+    const address& endpoint() const noexcept { return endpoint_; }
+
+    // Open connections.
+    std::size_t size() const noexcept { return open_; }
+
+    // min(limits::connections, what RLIMIT_NOFILE leaves).
+    std::size_t allowed() const noexcept { return allowed_; }
+
+    listener_counters counters() const noexcept;
+
+    // Accepts no more, and closes each connection once it has answered what has arrived.
+    void drain();
+
+    // Accepts no more, and closes everything now.
+    void stop();
+
+protected:
+    // Listens at once. Throws as transport::listen() does.
+    listener_base(std::shared_ptr<environment>, const address&, const limits&, const timeouts&);
+
+    using session_map = std::map<std::uint64_t, session_base*>;
+    const session_map& open_sessions() const noexcept { return sessions_; }
+    session_base* find_base(uid) const noexcept;
+
+    // Between its handshake and its end: only then a session can be found and pushed to.
+    static void set_talking(session_base& s, bool talks) noexcept { s.talking_ = talks; }
+    static bool is_talking(const session_base* s) noexcept { return s->talking_; }
+
+    // The whole life of one connection; ends it with finish().
+    virtual task<> converse(std::unique_ptr<channel>, uid) = 0;
+
+    // While it lives, a session can be found.
+    class entry {
+    public:
+        entry(listener_base& l, session_base& s);
+        ~entry();
+        entry(const entry&) = delete;
+        entry& operator=(const entry&) = delete;
+
+    private:
+        listener_base& listener_;
+        std::uint64_t number_;
+    };
+
+    // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
+    task<> finish(session_base&, error_code why);
+    // Counts and logs an exception of the user's code; what the conversation then ends with.
+    error_code threw(const session_base&, std::exception_ptr);
+
+    session_settings settings_;
+
+private:
+    friend class server;
+
+    void start();
+    static task<> accept_all(std::shared_ptr<listener_base>);
+    static task<> run_one(std::shared_ptr<listener_base>, std::unique_ptr<channel>, uid);
+    bool accept_some();  // false: back off
+    void count(error_code why);
+    void one_ended();
+
+    std::shared_ptr<environment> env_;
+    std::unique_ptr<acceptor> acceptor_;
+    address endpoint_;
+    std::size_t allowed_;
+    std::size_t open_ = 0;
+    std::uint64_t last_uid_ = 0;
+    session_map sessions_;
+    listener_counters counters_;
+    event room_;                        // there is room for another connection
+    std::function<void()> when_empty_;  // the server's
+    bool ending_ = false;
+};
+
+}  // namespace ice

@@ -1,0 +1,49 @@
+// log: one line per event, to stderr or to a function of the user's.
+// A flood of one kind is counted instead of written; bytes of peers are escaped by who writes them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <ice/task.hpp>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace ice {
+
+enum class log_level { debug, info, warning, error };
+std::string_view name(log_level) noexcept;
+
+// Printable ASCII, anything else as \xNN, a backslash doubled; at most `most` bytes of it, then
+// "...".
+std::string escaped(std::string_view bytes, std::size_t most = 256);
+
+class log {
+public:
+    using sink = std::function<void(log_level, std::string_view line)>;
+
+    log();  // to stderr, with date and level, from info upwards
+
+    // Takes the place of stderr. A line has no line end. Must not throw.
+    void to(sink);
+
+    // Below it nothing is written.
+    void level(log_level least) noexcept { least_ = least; }
+
+    // `kind` is a few fixed words, such as "logic threw": 10 lines a second of one kind are
+    // written; the next one that passes says how many were not.
+    void write(time_point now, log_level, std::string_view kind, std::string_view text);
+
+private:
+    struct window {
+        time_point begin;
+        unsigned written = 0;
+        std::uint64_t suppressed = 0;
+    };
+
+    sink sink_;
+    log_level least_ = log_level::info;
+    std::map<std::string, window, std::less<>> kinds_;
+};
+
+}  // namespace ice

@@ -1,0 +1,89 @@
+// logic: what to answer. A callable from a message to an answer, plain or a coroutine.
+#pragma once
+
+#include <concepts>
+#include <ice/session.hpp>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace ice {
+
+// Answers each message with itself: the logic of an action that was given none.
+struct echo {
+    template <class M>
+    M operator()(M message) const {
+        return message;
+    }
+};
+
+namespace detail {
+
+template <class L, class P>
+concept calls_message = requires(L& l, message_t<P> m) { l(std::move(m)); };
+template <class L, class P>
+concept calls_message_and_session =
+    requires(L& l, message_t<P> m, session<P>& s) { l(std::move(m), s); };
+template <class L, class P>
+concept dispatches_message = requires(L& l, message_t<P> m) { l.dispatch(std::move(m)); };
+template <class L, class P>
+concept dispatches_message_and_session =
+    requires(L& l, message_t<P> m, session<P>& s) { l.dispatch(std::move(m), s); };
+
+template <class L, class P>
+concept can_call = calls_message<L, P> || calls_message_and_session<L, P> ||
+                   dispatches_message<L, P> || dispatches_message_and_session<L, P>;
+
+template <class P, class L>
+decltype(auto) call(L& logic, message_t<P>& request, session<P>& peer) {
+    if constexpr (dispatches_message_and_session<L, P>)
+        return logic.dispatch(std::move(request), peer);
+    else if constexpr (dispatches_message<L, P>) return logic.dispatch(std::move(request));
+    else if constexpr (calls_message_and_session<L, P>) return logic(std::move(request), peer);
+    else return logic(std::move(request));
+}
+
+template <class L, class P>
+using called_t = decltype(call<P>(std::declval<L&>(), std::declval<message_t<P>&>(),
+                                  std::declval<session<P>&>()));
+
+template <class T>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+// The A in A, optional<A>, task<A>, task<optional<A>>; no deeper.
+template <class T>
+struct answer {
+    using type = T;
+};
+template <class T>
+struct answer<std::optional<T>> {
+    using type = T;
+};
+template <class T>
+struct answer<task<T>> {
+    using type = T;
+};
+template <class T>
+struct answer<task<std::optional<T>>> {
+    using type = T;
+};
+
+template <class L, class P>
+concept answers_well = std::is_void_v<typename answer<called_t<L, P>>::type> ||
+                       can_packet<P, typename answer<called_t<L, P>>::type>;
+
+}  // namespace detail
+
+// A logic of protocol P is called with (message) or (message, session<P>&), or has a member
+// `dispatch` of that shape. It answers A, optional<A> (empty: nothing is sent) or void, or a task
+// of those, where P can packet() an A. Messages of one connection come one at a time, in order; the
+// message, if a view, lives until the logic returns. One logic serves all connections of a
+// listener. Optional members, plain or coroutines: opened(session<P>&) before the first message,
+// and closed(session<P>&) after the last. An exception that leaves a logic closes that connection
+// alone.
+template <class L, class P>
+concept logic_for = protocol<P> && detail::can_call<L, P> && detail::answers_well<L, P>;
+
+}  // namespace ice

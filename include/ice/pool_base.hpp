@@ -1,0 +1,156 @@
+// pool_base: what of a pool does not depend on its protocol; compiled once, in
+// lib/actions/pool.cpp. Lends connections, first come first served, and takes back only those that
+// are proven clean.
+#pragma once
+
+#include <ice/action.hpp>
+#include <ice/backoff.hpp>
+#include <ice/environment.hpp>
+#include <ice/event.hpp>
+#include <ice/session.hpp>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ice {
+
+// How often something happened since the pool began.
+struct pool_counters {
+    std::uint64_t requests = 0;
+    std::uint64_t replies = 0;
+    std::uint64_t timeouts = 0;  // no reply in time
+    std::uint64_t failures = 0;  // requests that ended otherwise
+    std::uint64_t waited = 0;    // for a connection
+    std::uint64_t refused = 0;   // errc::pool_full, errc::pool_wait_timeout, upstream down
+    std::uint64_t connects = 0;
+    std::uint64_t connect_failures = 0;  // handshakes included
+    std::uint64_t returned = 0;          // connections lent and taken back
+    std::uint64_t discarded = 0;         // not clean after a request
+    std::uint64_t found_dead = 0;        // closed or talkative while idle
+    std::uint64_t expired = 0;           // pool_timeouts::idle
+};
+
+// All that is known of a connection that was lent.
+struct exchange_state {
+    std::uint32_t asked = 0;    // messages sent
+    std::uint32_t replied = 0;  // messages received
+    std::size_t unsent = 0;     // bytes that the kernel has not taken
+    std::size_t residual = 0;   // bytes received and belonging to no reply
+    bool failed = false;        // any error, timeout or cancellation
+    bool settled = false;       // the borrower came to a regular end (no exception, not destroyed)
+};
+
+// The one decision that keeps replies with their requesters: only positive proof returns a
+// connection.
+constexpr bool may_return(const exchange_state& e) noexcept {
+    return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 && e.residual == 0;
+}
+
+class pool_base : public std::enable_shared_from_this<pool_base> {
+public:
+    virtual ~pool_base();
+    pool_base(const pool_base&) = delete;
+    pool_base& operator=(const pool_base&) = delete;
+
+    const std::string& name() const noexcept { return name_; }
+    const address& upstream() const noexcept { return upstream_; }
+    const pool_counters& counters() const noexcept { return counters_; }
+
+    std::size_t size() const noexcept { return size_; }  // as given
+    std::size_t idle() const noexcept { return idle_.size(); }
+    std::size_t busy() const noexcept { return busy_.size(); }
+    std::size_t waiting() const noexcept { return waiters_.size(); }
+
+    // Ends everything: callers get errc::stopped.
+    void stop();
+
+    // A connection on loan; its destructor gives it back, to be judged.
+    class loan {
+    public:
+        loan(std::shared_ptr<pool_base> from, std::unique_ptr<session_base> s) noexcept
+            : pool_(std::move(from)), session_(std::move(s)) {}
+        loan(loan&&) noexcept = default;
+        loan& operator=(loan&&) = delete;
+        ~loan() {
+            if (session_) pool_->take_back(std::move(session_), settled_);
+        }
+        session_base& session() const noexcept { return *session_; }
+        void settle() noexcept { settled_ = true; }
+
+    private:
+        std::shared_ptr<pool_base> pool_;
+        std::unique_ptr<session_base> session_;
+        bool settled_ = false;
+    };
+
+protected:
+    struct options {
+        std::string name;
+        address upstream;
+        std::size_t size;
+        pool_limits limits;
+        pool_timeouts timeouts;
+        backoff_limits backoff;
+    };
+    pool_base(std::shared_ptr<environment>, options);
+
+    // A connection that is quiet at this very moment: an idle one, or the next that comes free,
+    // first come first served, waiting until `until` or pool_timeouts::wait.
+    task<result<loan>> take(time_point until);
+
+    virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
+    virtual task<error_code> shake_hands(session_base&) = 0;
+
+    void count_outcome(error_code ec) noexcept;
+    time_point now() const { return env_->net->now(); }
+    const pool_timeouts& timeouts() const noexcept { return timeouts_; }
+
+    session_settings settings_;
+
+private:
+    friend class server;
+    struct waiter;
+    struct idle_session {
+        std::unique_ptr<session_base> session;
+        time_point since;
+    };
+
+    void start() { open_more(size_); }
+    void open_more(std::size_t wanted);
+    static task<> open_one(std::shared_ptr<pool_base>);
+    task<error_code> connect_and_shake_hands(std::unique_ptr<session_base>&);
+    void opened(std::unique_ptr<session_base>);
+    void open_failed(error_code);
+    void take_back(std::unique_ptr<session_base>, bool settled) noexcept;
+    void hand_out(std::unique_ptr<session_base>);
+    std::unique_ptr<session_base> lend_idle();
+    task<result<loan>> wait_for_one(time_point until, bool first);
+    void fail_waiters(error_code);
+    void expire_idle();
+    bool is_down() const noexcept { return failing_ && idle_.empty() && busy_.empty(); }
+
+    std::shared_ptr<environment> env_;
+    std::string name_;
+    address upstream_;
+    std::size_t size_;
+    pool_limits limits_;
+    pool_timeouts timeouts_;
+    ice::backoff backoff_;
+
+    std::vector<idle_session> idle_;  // the last returned is lent first
+    std::vector<session_base*> busy_;
+    std::vector<session_base*> opening_;  // in their handshake
+    std::list<waiter*> waiters_;          // the front is served first
+    std::size_t connecting_ = 0;
+    pool_counters counters_;
+
+    bool failing_ = false;  // the last attempt to connect failed
+    bool stopped_ = false;
+    error_code last_failure_;
+    time_point probe_at_{};  // while failing, callers start no attempt before
+    deadline retry_;         // the attempt that needs no caller
+    deadline expiry_;        // of the longest idle connection
+};
+
+}  // namespace ice

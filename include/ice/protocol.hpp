@@ -1,0 +1,142 @@
+// protocol: a value that turns bytes into messages and back. It never does I/O.
+// Each connection has its own copy, so state needs no map. No Asio here, nor in protocols/.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <ice/error.hpp>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace ice {
+
+struct need_more_t {};
+inline constexpr need_more_t need_more;
+
+// `size` bytes were part of no message (an option of telnet, a comment): parse goes on behind them.
+struct skip {
+    std::size_t size;
+    bool unfinished = false;  // they belong to a message that is not whole yet: its time runs on
+};
+
+// What parse() answers: a message and how many bytes it took, not yet, or an error.
+template <class M>
+class parsed {
+    static_assert(std::default_initializable<M>,
+                  "ice: a message type has a default constructor: while there is no message, "
+                  "parsed<M> holds an empty one");
+
+public:
+    using message_type = M;
+
+    // The input holds no whole message yet; parse is asked again with the same bytes and more.
+    parsed(need_more_t) {}
+    parsed(skip bytes) : size_(bytes.size), unfinished_(bytes.unfinished) {}
+    // The connection ends with this error.
+    parsed(errc error) : parsed(make_error_code(error)) {}
+    parsed(error_code error) : failed_(&error.category()), value_(error.value()) {}
+    // Requires: 0 < size <= input.size(). A view into the input is a fine message.
+    parsed(M message, std::size_t size) : message_(std::move(message)), size_(size), whole_(true) {}
+
+    bool has_message() const noexcept { return whole_; }
+    M& message() noexcept { return message_; }
+    std::size_t size() const noexcept { return size_; }
+    error_code error() const noexcept {
+        return failed_ ? error_code(value_, *failed_) : error_code();
+    }
+    bool is_unfinished() const noexcept { return unfinished_; }
+    bool failed() const noexcept { return failed_ != nullptr; }
+
+private:
+    M message_{};
+    std::size_t size_ = 0;
+    bool whole_ = false;
+    bool unfinished_ = false;
+    const std::error_category* failed_ = nullptr;  // not an error_code: one of those costs a call
+    int value_ = 0;
+};
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_parsed = false;
+template <class M>
+inline constexpr bool is_parsed<parsed<M>> = true;
+
+template <class P>
+concept parses =
+    requires(P p, std::string_view input) { requires is_parsed<decltype(p.parse(input))>; };
+// The form for protocols that must answer by themselves: they append it to `out`.
+template <class P>
+concept parses_and_answers = requires(P p, std::string_view input, std::string& out) {
+    requires is_parsed<decltype(p.parse(input, out))>;
+};
+// The form for parsing that must wait or knows its connection; session.hpp has the rest of it.
+template <class P>
+concept handles = requires { typename P::message_type; } && !parses<P> && !parses_and_answers<P>;
+
+template <class P>
+struct message_of {
+    using type = typename P::message_type;
+};
+template <parses P>
+struct message_of<P> {
+    using type = typename decltype(std::declval<P&>().parse({}))::message_type;
+};
+template <parses_and_answers P>
+struct message_of<P> {
+    using type =
+        typename decltype(std::declval<P&>().parse({}, std::declval<std::string&>()))::message_type;
+};
+
+}  // namespace detail
+
+// A protocol has one of
+//     parsed<M> parse(std::string_view input);
+//     parsed<M> parse(std::string_view input, std::string& out);    appends answers of its own
+//     task<parsed<M>> handle(std::string_view input, session<P>&);  and `using message_type = M;`
+// where `input` is all that is received and not yet consumed, and for each type A that it can send
+//     void packet(const A& message, std::string& out);              appends; may return error_code
+// and if it needs one, called once per connection, before any message, on both sides,
+//     task<error_code> handshake(session<P>&);                      or task<bool>
+template <class P>
+concept protocol = std::copy_constructible<P> &&
+                   (detail::parses<P> || detail::parses_and_answers<P> || detail::handles<P>);
+
+// What a protocol parses.
+template <protocol P>
+using message_t = typename detail::message_of<P>::type;
+
+template <class P, class A>
+concept can_packet = requires(P p, const A& message, std::string& out) { p.packet(message, out); };
+
+// A copy that outlives the buffer. Specialise it for a message type that is a view of your own.
+template <class M>
+struct owned {
+    using type = M;
+};
+template <>
+struct owned<std::string_view> {
+    using type = std::string;
+};
+template <class M>
+using owned_t = typename owned<M>::type;
+
+// Appends `message` to `out`. After an error `out` is as before.
+template <protocol P, class A>
+error_code packet(P& p, const A& message, std::string& out) {
+    static_assert(can_packet<P, A>, "ice: the protocol has no packet() for this message");
+    if constexpr (std::is_void_v<decltype(p.packet(message, out))>) {
+        p.packet(message, out);
+        return {};
+    } else {
+        const std::size_t before = out.size();
+        const error_code ec = p.packet(message, out);
+        if (ec) out.resize(before);
+        return ec;
+    }
+}
+
+}  // namespace ice

@@ -1,0 +1,48 @@
+// telnet: lines of text as a telnet client sends them (RFC 854, the Network Virtual Terminal).
+// Commands (IAC ..) never reach a message; every option is refused, so a negotiation always ends.
+#pragma once
+
+#include <cstdint>
+#include <ice/protocol.hpp>
+
+namespace ice {
+
+class telnet {
+public:
+    telnet() = default;
+
+    // A line of at most `limit` bytes.
+    explicit telnet(std::size_t limit) : limit_(limit) {}
+
+    // A line without its end: CR LF, CR NUL (what clients send for the Enter key in character
+    // mode) or a bare LF (what nc sends). IAC IAC is the byte 255.
+    // `out` gets IAC DONT x for each WILL x and IAC WONT x for each DO x; WONT and DONT say what is
+    // already so, and are not answered (RFC 1143). A subnegotiation is skipped.
+    // errc::message_too_large: a longer line; errc::bad_message: a subnegotiation of more than 512
+    // bytes, or more than 64 commands in one line.
+    // The line is a view of the input, or of this object if commands stood within it: it lives
+    // until the next parse().
+    parsed<std::string_view> parse(std::string_view input, std::string& out);
+
+    // Text, with 255 doubled, and CR LF. errc::unpackable if there is a CR, LF or NUL in it.
+    error_code packet(std::string_view text, std::string& out);
+
+private:
+    enum class state : std::uint8_t { text, cr, iac, option, sub, sub_iac };
+    enum class step : std::uint8_t { more, line, broken };
+
+    parsed<std::string_view> gather(std::string_view input, std::string& out);
+    step take(char byte, std::string& out);
+    step command(char byte);
+
+    std::size_t limit_ = 8 * 1024;
+    std::string line_;         // the text of a line with commands in it
+    std::size_t scanned_ = 0;  // no end of line, command or NUL stands before it
+    std::size_t sub_size_ = 0;
+    std::uint16_t commands_ = 0;
+    char verb_ = 0;
+    state state_ = state::text;
+    bool gathering_ = false;
+};
+
+}  // namespace ice

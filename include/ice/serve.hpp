@@ -1,0 +1,67 @@
+// serve: the inner loop of ice. Everything else stands around it.
+#pragma once
+
+#include <ice/logic.hpp>
+
+namespace ice {
+namespace detail {
+
+template <protocol P, class A>
+void send_answer(session<P>& peer, const A& a) {
+    peer.answer(a);
+}
+template <protocol P, class A>
+void send_answer(session<P>& peer, const std::optional<A>& a) {
+    if (a) peer.answer(*a);
+}
+
+}  // namespace detail
+
+// GCC warns of the frame of a coroutine whose logic is in an anonymous namespace, where it belongs.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
+
+// Answers messages until the conversation ends, and says why: errc::closed is the usual end.
+// All messages that have arrived are answered in one write; nothing is read while an answer is
+// being made or cannot be sent (back-pressure); what arrived before the peer's end is answered
+// first.
+template <protocol P, logic_for<P> L>
+task<error_code> serve(session<P>& peer, L& logic) {
+    using answer_type = detail::called_t<L, P>;
+    for (;;) {
+        for (bool first = true;; first = false) {
+            std::optional<message_t<P>> request;
+            if constexpr (detail::handles<P>) request = co_await peer.handled();
+            else request = peer.next();
+            if (!request) break;
+
+            if constexpr (detail::is_task<answer_type>) {
+                if (first) peer.answering();
+                // Should this logic wait, the answers before it go out meanwhile.
+                if (!peer.bytes().out().empty()) peer.bytes().flush_soon();
+                if constexpr (std::same_as<answer_type, task<void>>) {
+                    co_await detail::call<P>(logic, *request, peer);
+                } else {
+                    const auto answer = co_await detail::call<P>(logic, *request, peer);
+                    detail::send_answer(peer, answer);
+                }
+            } else if constexpr (std::is_void_v<answer_type>) {
+                detail::call<P>(logic, *request, peer);
+            } else {
+                detail::send_answer(peer, detail::call<P>(logic, *request, peer));
+            }
+        }
+        if (!peer.try_flush()) {
+            if (const error_code ec = co_await peer.flush()) co_return ec;
+        }
+        if (const error_code ec = co_await peer.fill()) co_return ec;
+    }
+}
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+}  // namespace ice

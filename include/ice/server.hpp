@@ -1,0 +1,115 @@
+// server: what runs actions. One thread, one event loop, as many listeners and pools as are added.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <concepts>
+#include <ice/listener.hpp>
+#include <ice/pool.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ice {
+
+class server {
+public:
+    // With an asio::io_context of its own, which run() runs.
+    server();
+    // On the io_context of the user, who runs it: no run(), no signal handlers. It must outlive the
+    // server. `server srv{io};`
+    template <class Context>
+        requires requires(Context& c) { asio::any_io_executor(c.get_executor()); }
+    explicit server(Context& io) : server(make_socket_transport(io.get_executor())) {}
+    // On any transport, a simulated one for instance.
+    explicit server(std::shared_ptr<transport>);
+    // Stops. Coroutines that still run on a loop of its own are destroyed with it. On a loop of the
+    // user's they go on until what they wait for ends: if logics refer to the server, stop() it
+    // and run the loop until it is out of work before destroying it.
+    ~server();
+    server(const server&) = delete;
+    server& operator=(const server&) = delete;
+
+    // Listens at once; serves when the loop runs. The listener lives as long as the server.
+    // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
+    template <protocol P, class L>
+    listener<P>& add(tcp_server_action<P, L> a) {
+        static_assert(logic_for<L, P>,
+                      "ice: the protocol has no packet() for what this logic answers");
+        auto added = std::make_shared<detail::running_listener<P, L>>(
+            env_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_, a.timeouts_);
+        keep(added);
+        return *added;
+    }
+
+    // Connects when the loop runs; an upstream that is down is tried again for ever. The pool lives
+    // as long as the server. Throws std::invalid_argument if the name is taken, the size is 0, or
+    // there is no logic to make of a reply what the name promises.
+    template <protocol P, class R>
+    pool<P, R>& add(tcp_client_action<P, R> a) {
+        auto added = std::make_shared<pool<P, R>>(
+            env_, std::move(a.where_), std::move(a.name_), a.size_, std::move(a.protocol_),
+            std::move(a.reply_logic_), a.limits_, a.timeouts_, a.backoff_);
+        keep(added);
+        return *added;
+    }
+
+    // The pool of that name, checked at compile time for what it speaks.
+    // Throws std::invalid_argument if none was added, or one that speaks another protocol.
+    template <protocol P, class R>
+    pool<P, R>& get(pool_name<P, R> name) {
+        return get<P, R>(name.text);
+    }
+    // The same for a name from configuration: srv.get<telnet>("timeserver").
+    template <protocol P, class R = owned_t<message_t<P>>>
+    pool<P, R>& get(std::string_view name) {
+        if (auto* found = dynamic_cast<pool<P, R>*>(&find(name))) return *found;
+        throw std::invalid_argument(fmt::format("pool '{}' speaks another protocol", name));
+    }
+
+    // Serves until stop() or the end of a drain. SIGINT and SIGTERM drain, also if they came since
+    // the first add(); a second one stops. From the first add() on SIGPIPE is ignored: sockets
+    // never raise it, but stdout and stderr do when nobody reads them.
+    // Throws std::logic_error on a loop of the user's.
+    void run();
+
+    // Accepts no more, answers what has arrived, closes each connection as it falls silent; then
+    // run() returns. What still runs after `patience` is stopped.
+    void drain(duration patience);
+    void drain() { drain(drain_timeout); }
+
+    // Closes everything now; run() returns.
+    void stop();
+
+    // For plain Asio beside ice: co_spawn(srv.executor(), ..), timers.
+    const asio::any_io_executor& executor() const noexcept { return env_->net->executor(); }
+
+    // Where lines of the log go: srv.log().to(function).
+    ice::log& log() noexcept { return env_->log; }
+
+    // What the signals' drain waits for. 30 s: what process managers allow before they kill.
+    duration drain_timeout = std::chrono::seconds(30);
+
+private:
+    struct loop;
+
+    server(std::unique_ptr<loop>, std::shared_ptr<transport>);
+    void keep(std::shared_ptr<listener_base>);
+    void keep(std::shared_ptr<pool_base>);
+    pool_base& find(std::string_view name) const;
+    void listener_emptied();
+    void finish();
+    static void patience_ended(void* self);
+    void take_signals();
+    void await_signal();
+
+    std::unique_ptr<loop> loop_;  // none on a loop of the user's
+    std::shared_ptr<environment> env_;
+    std::vector<std::shared_ptr<listener_base>> listeners_;
+    std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
+    deadline patience_;
+    enum class state { serving, draining, stopping, finished } state_ = state::serving;
+};
+
+}  // namespace ice

@@ -1,0 +1,175 @@
+// session: one conversation. What a logic sees of its connection, and the messages of the inner
+// loop. The same class serves both sides: a listener's connection, and one of a pool.
+#pragma once
+
+#include <ice/protocol.hpp>
+#include <ice/result.hpp>
+#include <ice/session_base.hpp>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+
+namespace ice {
+
+template <protocol P>
+class listener;
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_handshake_answer = false;
+template <class T>
+inline constexpr bool is_handshake_answer<task<T>> =
+    std::same_as<T, bool> || std::convertible_to<T, error_code>;
+
+template <class P, class S>
+concept shakes_hands =
+    requires(P& p, S& s) { requires is_handshake_answer<decltype(p.handshake(s))>; };
+// Has one of any shape, as far as can be seen: it would never be called.
+template <class P, class S>
+concept names_handshake = requires { &P::handshake; } || requires(P& p, S& s) { p.handshake(s); };
+
+template <class P, class S>
+concept is_handled = requires(P& p, std::string_view input, S& s) {
+    { p.handle(input, s) } -> std::same_as<task<parsed<message_t<P>>>>;
+};
+
+}  // namespace detail
+
+// P is a protocol. It names its own session, in handshake(), before it is complete, so this cannot
+// be said as a constraint.
+template <class P>
+class session final : public session_base {
+public:
+    using message = message_t<P>;
+
+    session(std::unique_ptr<channel> bytes, P p, ice::uid id, session_settings& settings,
+            listener_base* owner = nullptr)
+        : session_base(std::move(bytes), id, settings, owner), protocol_(std::move(p)) {}
+
+    // Sends a message, and waits until the kernel has it (and all before it). An error means that
+    // the connection is lost, or with errc::unpackable that nothing was sent.
+    template <class A>
+    task<error_code> send(A m) {
+        if (const error_code ec = packet(protocol_, m, bytes().out())) co_return ec;
+        ++asked_;
+        const error_code ec = co_await sent();
+        co_return ec;
+    }
+
+    // Queues a message and never waits: it goes out when the running code next waits. May be
+    // called by anyone at any time. errc::outbox_full (limits::outbox) or errc::unpackable: the
+    // message is not queued, the connection goes on; other errors: the connection is lost.
+    template <class A>
+    error_code push(const A& m) {
+        const std::size_t before = bytes().out().size();
+        const error_code ec = queued(before, packet(protocol_, m, bytes().out()));
+        if (!ec) ++asked_;
+        return ec;
+    }
+
+    // Waits for the next message; for handshakes and logics that ask back. It lives until the next
+    // receive(), and ends the life of the one that the logic was called with.
+    task<result<message>> receive() {
+        for (bool waited = false;; waited = true) {
+            std::optional<message> m;
+            if constexpr (detail::handles<P>) m = co_await handled();
+            else m = next();
+            if (m && waited) answering_again();
+            if (m) co_return *std::move(m);
+            if (!try_flush()) {
+                if (const error_code ec = co_await flush()) co_return ec;
+            }
+            if (const error_code ec = co_await fill()) co_return ec;
+        }
+    }
+
+    // The running server action that this is a session of.
+    // Throws std::logic_error for a session of a pool.
+    ice::listener<P>& listener() const { return static_cast<ice::listener<P>&>(owner()); }
+
+    // -- for those who write a loop of their own, as serve() does
+
+    // The next message of what has already arrived; none when there is no whole one, or when this
+    // turn is over. Never waits.
+    std::optional<message> next()
+        requires(!detail::handles<P>)
+    {
+        while (!turn_is_over()) {
+            parsed<message> found = parse();
+            if (!take(found)) break;
+            if (found.has_message()) return std::move(found.message());
+        }
+        return std::nullopt;
+    }
+
+    // The same for a protocol with handle().
+    task<std::optional<message>> handled()
+        requires(detail::handles<P>)
+    {
+        static_assert(detail::is_handled<P, session>,
+                      "ice: a protocol with a message_type and no parse() has "
+                      "handle(std::string_view, ice::session<P>&), which returns a task of "
+                      "ice::parsed<message_type>");
+        while (!turn_is_over()) {
+            parsed<message> found = co_await protocol_.handle(bytes().data(), *this);
+            if (!take(found)) break;
+            if (found.has_message()) co_return std::move(found.message());
+        }
+        co_return std::nullopt;
+    }
+
+    // Appends an answer to those of this burst.
+    template <class A>
+    void answer(const A& m) {
+        if (const error_code ec = packet(protocol_, m, bytes().out())) fail(ec);
+        else ++asked_;
+    }
+
+    // The handshake of the protocol, if it has one, within `limit`.
+    task<error_code> shake_hands(duration limit) {
+        static_assert(
+            detail::shakes_hands<P, session> || !detail::names_handshake<P, session>,
+            "ice: handshake() is called with (ice::session<P>&), and returns a task of error_code "
+            "or bool");
+        if constexpr (detail::shakes_hands<P, session>) {
+            within(after(now(), limit), errc::handshake_timeout);
+            const auto said = co_await protocol_.handshake(*this);
+            within(never, errc{});
+            asked_ = received_ = 0;
+            if constexpr (std::same_as<decltype(said), const bool>) {
+                if (!said) co_return errc::handshake_failed;
+            } else {
+                co_return said;
+            }
+        }
+        co_return error_code();
+    }
+
+    P& protocol() noexcept { return protocol_; }
+
+private:
+    parsed<message> parse() {
+        if constexpr (detail::parses<P>) return protocol_.parse(bytes().data());
+        else return protocol_.parse(bytes().data(), bytes().out());
+    }
+
+    // Consumes what was parsed; false if there was nothing.
+    bool take(const parsed<message>& found) {
+        if (found.failed()) {
+            fail(found.error());
+            return false;
+        }
+        if (found.size() > bytes().data().size() || (found.has_message() && found.size() == 0))
+            throw std::logic_error("parse() took more bytes than it was given, or none");
+        if (found.size() == 0) return false;
+        bytes().consume(found.size());
+        if (found.has_message()) begin_message();
+        else skipped(found.is_unfinished());
+        return true;
+    }
+
+    P protocol_;
+};
+
+}  // namespace ice

@@ -1,0 +1,113 @@
+// session_base: what of a session does not depend on its protocol; compiled once, in
+// lib/conversation/session.cpp. Its deadlines, its turns, and the bytes it has still to send.
+#pragma once
+
+#include <ice/channel.hpp>
+#include <ice/limits.hpp>
+#include <ice/transport.hpp>
+#include <ice/uid.hpp>
+#include <memory>
+
+namespace ice {
+
+class listener_base;
+
+// What many sessions share.
+struct session_settings {
+    ice::limits limits;
+    ice::timeouts timeouts;
+    std::uint64_t messages = 0;     // received
+    std::uint64_t outbox_full = 0;  // pushes refused
+};
+
+class session_base {
+public:
+    session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
+                 listener_base* owner) noexcept;
+    session_base(const session_base&) = delete;
+    session_base& operator=(const session_base&) = delete;
+    virtual ~session_base();
+
+    ice::uid uid() const noexcept { return uid_; }
+    address peer() const { return channel_->peer(); }
+
+    // The steady clock of the transport, virtual in a simulation.
+    time_point now() const { return channel_->net().now(); }
+    task<> sleep(duration span) { return channel_->net().sleep(span); }
+
+    // For what Asio offers: timers, other sockets, co_spawn.
+    const asio::any_io_executor& executor() const noexcept { return channel_->net().executor(); }
+
+    // Ends the conversation: whatever waits for it ends with errc::stopped, and it is closed as
+    // soon as its logic returns. What was pushed before is still tried to be sent.
+    void close();
+
+    // -- for those who write a loop of their own, as serve() does
+
+    ice::channel& bytes() noexcept { return *channel_; }
+
+    // All that was answered or pushed so far, in one write.
+    bool try_flush() { return channel_->try_flush(); }
+    task<outcome> flush();
+
+    // Waits until next() may have a message again: more bytes, or the next turn. The deadline is
+    // timeouts::idle, timeouts::message from the first byte of an unfinished message, or within().
+    task<outcome> fill();
+
+    // From here on every wait of this session ends at `until` with `why`; `never` ends that.
+    void within(time_point until, errc why) noexcept;
+
+    // Nothing was sent by send() or received since it was lent or its handshake ended.
+    bool is_untouched() const noexcept { return asked_ == 0 && received_ == 0; }
+
+    // A logic that may wait has its message: it has timeouts::logic from here, and each after it
+    // that long again (up to twice as long: the clock is not asked for every message).
+    void answering();
+
+protected:
+    void begin_message() noexcept {
+        begun_ = never;
+        midway_ = false;
+        --turn_;
+        ++received_;
+        ++settings_.messages;
+    }
+    // Bytes were consumed that are no message; `midway` if they belong to one that is unfinished.
+    void skipped(bool midway) noexcept {
+        midway_ = midway;
+        if (!midway) begun_ = never;
+    }
+    // No further message is taken. After an answer that could not be packed, the peer would take
+    // each that follows for the one before it.
+    bool turn_is_over() const noexcept { return turn_ == 0 || failed_ || channel_->cancelled(); }
+    void fail(error_code why) noexcept { failed_ = why; }
+    error_code queued(std::size_t before, error_code packed);
+    task<error_code> sent();
+    // The peer was waited for, which had a deadline of its own: the logic has its time again.
+    void answering_again() {
+        if (until_ == never) answering();
+    }
+    listener_base& owner() const;
+
+    session_settings& settings_;
+    std::uint32_t asked_ = 0;     // messages sent by send(); with received_ the proof that an
+    std::uint32_t received_ = 0;  // exchange is complete
+
+private:
+    friend class pool_base;
+    friend class listener_base;
+
+    std::unique_ptr<channel> channel_;
+    listener_base* owner_;
+    ice::uid uid_;
+    std::size_t turn_;          // messages left in it
+    time_point begun_ = never;  // when an unfinished message was first seen
+    time_point until_ = never;
+    errc until_why_{};
+    bool midway_ = false;   // an unfinished message has been consumed in part
+    bool talking_ = false;  // of a listener: between its handshake and its end
+    bool proven_ = false;   // of a pool: it has given a reply
+    error_code failed_;     // the protocol's; ends the conversation
+};
+
+}  // namespace ice

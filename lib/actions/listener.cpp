@@ -1,0 +1,205 @@
+// Accepting, and how conversations end.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <asio/error.hpp>
+#include <cerrno>
+#include <ice/listener.hpp>
+
+namespace ice {
+namespace {
+
+constexpr auto back_off = std::chrono::milliseconds(100);  // ten failures a second: no load at all
+
+constexpr std::size_t shown_bytes = 64;  // of what a peer sent, in a line of the log
+
+bool is_of_a_socket(error_code ec) noexcept {
+    const auto& c = ec.category();
+    return c == asio::error::get_system_category() || c == asio::error::get_misc_category() ||
+           c == std::system_category() || c == std::generic_category();
+}
+
+}  // namespace
+
+accept_verdict judge_accept(error_code ec) noexcept {
+    switch (ec.value()) {
+        case EAGAIN: return accept_verdict::wait;
+        case EBADF:
+        case EINVAL:
+        case ENOTSOCK: return accept_verdict::give_up;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+        case ENOSPC: return accept_verdict::back_off;  // ENOSPC: of epoll's watches
+        default: return accept_verdict::next;  // accept(2): aborted, or an error of the network
+    }
+}
+
+listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
+                             const limits& l, const timeouts& t)
+    : settings_{l, t}, env_(std::move(env)), acceptor_(env_->net->listen(where)),
+      endpoint_(acceptor_->local()),
+      allowed_(connections_allowed(l.connections, env_->net->descriptors())),
+      room_(env_->net->executor()) {}
+
+listener_base::~listener_base() = default;
+
+void listener_base::start() {
+    spawn(env_, accept_all(shared_from_this()), fmt::format("listener {}", endpoint_));
+    env_->write(log_level::info, "listening",
+                fmt::format("listening on {}, at most {} connections", endpoint_, allowed_));
+}
+
+task<> listener_base::accept_all(std::shared_ptr<listener_base> self) {
+    listener_base& me = *self;
+    while (!me.ending_) {
+        if (me.open_ >= me.allowed_) {
+            ++me.counters_.paused;
+            me.env_->write(log_level::warning, "paused",
+                           fmt::format("listener {}: {} connections are open, no more are accepted",
+                                       me.endpoint_, me.open_));
+            me.room_.clear();
+            co_await me.room_.wait();
+            continue;
+        }
+        const error_code closed = co_await me.acceptor_->ready();
+        if (closed || me.ending_) break;
+        if (!me.accept_some()) co_await me.env_->net->sleep(back_off);
+    }
+}
+
+bool listener_base::accept_some() {
+    for (std::size_t n = 0;
+         n < std::max<std::size_t>(settings_.limits.accepts, 1) && open_ < allowed_; ++n) {
+        auto accepted = acceptor_->accept();
+        if (accepted) {
+            ++counters_.accepted;
+            ++open_;
+            const uid id(++last_uid_);
+            spawn(env_, run_one(shared_from_this(), *std::move(accepted), id), "session");
+            continue;
+        }
+        const accept_verdict verdict = judge_accept(accepted.error());
+        if (verdict == accept_verdict::wait || verdict == accept_verdict::give_up) return true;
+        ++counters_.accept_errors;
+        env_->write(log_level::warning, "accept failed",
+                    fmt::format("listener {}: accept: {}", endpoint_, accepted.error().message()));
+        if (verdict == accept_verdict::back_off) return false;
+    }
+    return true;
+}
+
+task<> listener_base::run_one(std::shared_ptr<listener_base> self, std::unique_ptr<channel> bytes,
+                              uid id) {
+    std::exception_ptr thrown;  // by the construction of a session: what a logic throws ends there
+    try {
+        co_await self->converse(std::move(bytes), id);
+    } catch (...) { thrown = std::current_exception(); }
+    self->one_ended();
+    if (thrown) std::rethrow_exception(thrown);
+}
+
+void listener_base::one_ended() {
+    --open_;
+    room_.set();
+    if (open_ == 0 && ending_ && when_empty_) when_empty_();
+}
+
+listener_base::entry::entry(listener_base& l, session_base& s)
+    : listener_(l), number_(s.uid().number()) {
+    listener_.sessions_.emplace(number_, &s);
+    if (listener_.ending_) s.bytes().drain();
+}
+
+listener_base::entry::~entry() { listener_.sessions_.erase(number_); }
+
+session_base* listener_base::find_base(uid id) const noexcept {
+    const auto found = sessions_.find(id.number());
+    return found == sessions_.end() || !is_talking(found->second) ? nullptr : found->second;
+}
+
+// A peer that has closed, or is lost, gets nothing more; to every other we say goodbye.
+task<> listener_base::finish(session_base& peer, error_code why) {
+    count(why);
+    const bool gone = why == errc::closed || why == errc::cut_short || is_of_a_socket(why);
+    const bool usual = why == errc::closed || why == errc::stopped || why == errc::draining;
+    if (!usual) {
+        const bool theirs = why == errc::bad_message || why == errc::message_too_large;
+        const auto level =
+            gone || why == errc::idle_timeout ? log_level::debug : log_level::warning;
+        const auto shown = escaped(peer.bytes().data(), shown_bytes);
+        env_->write(level, why.message(),
+                    fmt::format("session {} of {}: {}{}{}", peer.uid(), peer.peer(), why.message(),
+                                theirs ? ": " : "", theirs ? shown : ""));
+    }
+    if (gone || peer.bytes().cancelled()) co_return;
+    const bool sent = peer.try_flush() || !co_await peer.flush();
+    if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);
+}
+
+error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) {
+    ++counters_.logic_threw;
+    std::string what = "something that is not a std::exception";
+    try {
+        std::rethrow_exception(std::move(thrown));
+    } catch (const std::exception& e) { what = escaped(e.what()); } catch (...) {
+    }
+    env_->write(
+        log_level::error, "logic threw",
+        fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(), what));
+    return errc::stopped;
+}
+
+void listener_base::count(error_code why) {
+    if (is_of_a_socket(why)) {
+        ++counters_.broken;
+        return;
+    }
+    if (why.category() != category()) {  // the protocol's own
+        ++counters_.bad_messages;
+        return;
+    }
+    switch (static_cast<errc>(why.value())) {
+        case errc::closed: ++counters_.closed; break;
+        case errc::cut_short: ++counters_.cut_short; break;
+        case errc::handshake_failed: ++counters_.handshakes_failed; break;
+        case errc::handshake_timeout:
+        case errc::message_timeout:
+        case errc::idle_timeout:
+        case errc::write_timeout:
+        case errc::logic_timeout: ++counters_.timeouts; break;
+        case errc::stopped:
+        case errc::draining: ++counters_.ended_by_us; break;
+        default: ++counters_.bad_messages; break;
+    }
+}
+
+listener_counters listener_base::counters() const noexcept {
+    listener_counters all = counters_;
+    all.messages = settings_.messages;
+    all.outbox_full = settings_.outbox_full;
+    return all;
+}
+
+void listener_base::drain() {
+    if (ending_) return;
+    ending_ = true;
+    // Who is connected already may have asked.
+    for (std::uint64_t before = ~counters_.accepted; before != counters_.accepted;) {
+        before = counters_.accepted;
+        accept_some();
+    }
+    acceptor_->cancel();
+    room_.set();
+    for (const auto& [number, peer] : sessions_) peer->bytes().drain();
+}
+
+void listener_base::stop() {
+    ending_ = true;
+    acceptor_->cancel();
+    room_.set();
+    for (const auto& [number, peer] : sessions_) peer->bytes().cancel(errc::stopped);
+}
+
+}  // namespace ice

@@ -1,0 +1,244 @@
+// Lending connections: who gets which, when to connect, and when to give up.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ice/pool.hpp>
+#include <stdexcept>
+
+namespace ice {
+
+// A caller in the queue. It lives in the caller's coroutine, and leaves the queue with it.
+struct pool_base::waiter {
+    explicit waiter(pool_base& p)
+        : pool(p), woken(p.env_->net->executor()), late(p.env_->net->deadlines(), too_late, this) {}
+    ~waiter() { std::erase(pool.waiters_, this); }
+    waiter(const waiter&) = delete;
+    waiter& operator=(const waiter&) = delete;
+
+    static void too_late(void* self) { static_cast<waiter*>(self)->woken.set(); }
+
+    pool_base& pool;
+    event woken;
+    deadline late;
+    std::optional<loan> given;
+    error_code failed = errc::pool_wait_timeout;
+};
+
+pool_base::pool_base(std::shared_ptr<environment> env, options o)
+    : env_(std::move(env)), name_(std::move(o.name)), upstream_(std::move(o.upstream)),
+      size_(o.size), limits_(o.limits), timeouts_(o.timeouts), backoff_(o.backoff),
+      retry_(
+          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->open_more(1); }, this),
+      expiry_(
+          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
+          this) {
+    if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
+    settings_.limits.message = o.limits.message;
+    settings_.timeouts.handshake = o.timeouts.handshake;
+}
+
+pool_base::~pool_base() = default;
+
+// -- lending
+
+task<result<pool_base::loan>> pool_base::take(time_point until) {
+    ++counters_.requests;
+    if (stopped_) co_return errc::stopped;
+    if (waiters_.empty()) {
+        if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
+    }
+    if (is_down()) {
+        if (connecting_ != 0 || now() < probe_at_) co_return last_failure_;
+        probe_at_ = now() + timeouts_.probe;
+    }
+    if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
+    ++counters_.waited;
+    const time_point patience = std::min(until, after(now(), timeouts_.wait));
+    bool first = false;  // in the queue: only who was served with a dead connection
+    for (;;) {
+        auto served = co_await wait_for_one(patience, first);
+        if (!served) co_return served;
+        session_base& s = served->session();
+        if (s.bytes().quiet()) co_return served;
+        ++counters_.found_dead;
+        if (!s.proven_) {  // made for us, and dead before its first use
+            open_failed(errc::upstream_closes);
+            co_return last_failure_;
+        }
+        first = true;
+        if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
+    }
+}
+
+task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool first) {
+    waiter w(*this);
+    waiters_.insert(first ? waiters_.begin() : waiters_.end(), &w);
+    w.late.set(until);
+    open_more(waiters_.size());
+    const error_code cancelled = co_await w.woken.wait();
+    if (w.given) co_return *std::move(w.given);
+    if (cancelled) co_return cancelled;
+    co_return w.failed;
+}
+
+// An idle connection on which nothing has come since: bytes or an end would be another's reply.
+std::unique_ptr<session_base> pool_base::lend_idle() {
+    while (!idle_.empty()) {
+        auto s = std::move(idle_.back().session);
+        idle_.pop_back();
+        if (s->bytes().quiet()) {
+            busy_.push_back(s.get());
+            return s;
+        }
+        ++counters_.found_dead;
+    }
+    return nullptr;
+}
+
+void pool_base::hand_out(std::unique_ptr<session_base> s) {
+    if (waiters_.empty()) {
+        idle_.push_back({std::move(s), now()});
+        if (expiry_.at() == never) expiry_.set(now() + timeouts_.idle);
+        return;
+    }
+    waiter& first = *waiters_.front();
+    waiters_.pop_front();
+    busy_.push_back(s.get());
+    first.given.emplace(shared_from_this(), std::move(s));
+    first.woken.set();
+}
+
+void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcept {
+    std::erase(busy_, s.get());
+    const exchange_state state{
+        .asked = s->asked_,
+        .replied = s->received_,
+        .unsent = s->bytes().unsent(),
+        .residual = s->bytes().data().size(),
+        .failed = s->failed_ || s->bytes().cancelled(),
+        .settled = settled,
+    };
+    if (stopped_) return;
+    if (may_return(state)) {
+        ++counters_.returned;
+        if (s->received_ != 0) {
+            s->proven_ = true;
+            backoff_.reset();
+        }
+        s->asked_ = s->received_ = 0;
+        s->within(never, errc{});
+        s->bytes().deadline(now(), never, errc{});
+        hand_out(std::move(s));
+    } else {
+        ++counters_.discarded;
+        s.reset();
+        if (!failing_ || !waiters_.empty()) open_more(1);
+    }
+}
+
+// -- connecting
+
+// Connects until `wanted` attempts are under way, or the pool is full. While the upstream is down,
+// one attempt at a time is enough.
+void pool_base::open_more(std::size_t wanted) {
+    if (stopped_) return;
+    if (failing_) wanted = std::min<std::size_t>(wanted, 1);
+    while (connecting_ < wanted && idle_.size() + busy_.size() + connecting_ < size_) {
+        ++connecting_;
+        spawn(env_, open_one(shared_from_this()), fmt::format("pool '{}'", name_));
+    }
+}
+
+task<> pool_base::open_one(std::shared_ptr<pool_base> self) {
+    pool_base& me = *self;
+    co_await me.env_->net->yield();  // never ends within open_more()
+    ++me.counters_.connects;
+    std::unique_ptr<session_base> s;
+    error_code ec;
+    try {
+        ec = co_await me.connect_and_shake_hands(s);
+    } catch (const std::exception& e) {
+        me.env_->write(log_level::error, "handshake threw",
+                       fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
+                                   me.upstream_, escaped(e.what())));
+        ec = errc::handshake_failed;
+    } catch (...) { ec = errc::handshake_failed; }
+    std::erase(me.opening_, s.get());
+    --me.connecting_;
+    if (me.stopped_) co_return;
+    if (ec) me.open_failed(ec);
+    else me.opened(std::move(s));
+}
+
+task<error_code> pool_base::connect_and_shake_hands(std::unique_ptr<session_base>& s) {
+    auto connected = co_await env_->net->connect(upstream_, after(now(), timeouts_.connect));
+    if (!connected) co_return connected.error();
+    if (stopped_) co_return errc::stopped;
+    s = make_session(*std::move(connected));
+    opening_.push_back(s.get());
+    error_code ec = co_await shake_hands(*s);
+    if (!ec && !s->bytes().data().empty()) ec = errc::bad_message;  // it talks unasked
+    if (ec && ec != condition::not_executed) ec = errc::handshake_failed;
+    co_return ec;
+}
+
+void pool_base::opened(std::unique_ptr<session_base> s) {
+    retry_.clear();
+    const bool recovered = std::exchange(failing_, false);
+    s->bytes().deadline(now(), never, errc{});
+    hand_out(std::move(s));
+    if (!recovered) return;
+    env_->write(log_level::info, "upstream is back",
+                fmt::format("pool '{}': {} is back", name_, upstream_));
+    open_more(size_);
+}
+
+void pool_base::open_failed(error_code ec) {
+    ++counters_.connect_failures;
+    const duration wait = backoff_.next(env_->net->random());
+    if (!std::exchange(failing_, true))
+        env_->write(log_level::warning, "upstream is down",
+                    fmt::format("pool '{}': {}: {}", name_, upstream_, ec.message()));
+    last_failure_ = ec;
+    probe_at_ = now() + timeouts_.probe;
+    retry_.set(now() + wait);
+    if (is_down() && connecting_ == 0) fail_waiters(last_failure_);
+}
+
+void pool_base::fail_waiters(error_code ec) {
+    for (waiter* w : waiters_) {
+        w->failed = ec;
+        w->woken.set();
+    }
+    waiters_.clear();
+}
+
+// -- ending
+
+void pool_base::expire_idle() {
+    const time_point old = now() - timeouts_.idle;
+    counters_.expired +=
+        std::erase_if(idle_, [old](const idle_session& i) { return i.since <= old; });
+    const auto oldest = std::min_element(
+        idle_.begin(), idle_.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
+    if (oldest != idle_.end()) expiry_.set(oldest->since + timeouts_.idle);
+}
+
+void pool_base::count_outcome(error_code ec) noexcept {
+    if (!ec) ++counters_.replies;
+    else if (ec == errc::request_timeout) ++counters_.timeouts;
+    else if (ec == condition::not_executed) ++counters_.refused;
+    else ++counters_.failures;
+}
+
+void pool_base::stop() {
+    stopped_ = true;
+    retry_.clear();
+    expiry_.clear();
+    idle_.clear();
+    fail_waiters(errc::stopped);
+    for (session_base* s : busy_) s->bytes().cancel(errc::stopped);
+    for (session_base* s : opening_) s->bytes().cancel(errc::stopped);
+}
+
+}  // namespace ice

@@ -1,0 +1,91 @@
+// Deadlines of a conversation, and its turns.
+#include <algorithm>
+#include <ice/listener.hpp>
+#include <ice/session.hpp>
+
+namespace ice {
+namespace {
+
+task<outcome> ready(outcome value) { co_return value; }
+
+// The end of a turn: the other connections have theirs first.
+task<outcome> next_turn(transport& net) {
+    co_await net.yield();
+    co_return outcome();
+}
+
+}  // namespace
+
+session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
+                           listener_base* owner) noexcept
+    : settings_(settings), channel_(std::move(bytes)), owner_(owner), uid_(id),
+      turn_(std::max<std::size_t>(settings.limits.turn, 1)) {
+    channel_->read_at_most(settings.limits.inbox);
+}
+
+session_base::~session_base() = default;
+
+void session_base::close() {
+    channel_->try_flush();
+    channel_->cancel(errc::stopped);
+}
+
+task<outcome> session_base::flush() {
+    return channel_->flush(settings_.timeouts.write, until_, until_why_);
+}
+
+task<outcome> session_base::fill() {
+    if (failed_) return ready(failed_);
+    const bool more = turn_ == 0 && !channel_->data().empty();
+    turn_ = std::max<std::size_t>(settings_.limits.turn, 1);
+    if (more) return next_turn(channel_->net());
+    const std::size_t unfinished = channel_->data().size();
+    if (unfinished > settings_.limits.message) return ready(errc::message_too_large);
+
+    const time_point now = this->now();
+    if (until_ != never) {
+        channel_->deadline(now, until_, until_why_);
+    } else if (unfinished == 0 && !midway_) {
+        channel_->deadline(now, after(now, settings_.timeouts.idle), errc::idle_timeout);
+    } else {
+        if (begun_ == never) begun_ = now;
+        channel_->deadline(now, after(begun_, settings_.timeouts.message), errc::message_timeout);
+    }
+    return channel_->fill();
+}
+
+void session_base::within(time_point until, errc why) noexcept {
+    until_ = until;
+    until_why_ = why;
+}
+
+void session_base::answering() {
+    channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);
+}
+
+error_code session_base::queued(std::size_t before, error_code packed) {
+    if (packed) return packed;
+    if (const error_code gone = channel_->cancelled()) return gone;
+    if (channel_->unsent() > settings_.limits.outbox) {
+        channel_->out().resize(before);
+        ++settings_.outbox_full;
+        return errc::outbox_full;
+    }
+    channel_->flush_soon();
+    return {};
+}
+
+task<error_code> session_base::sent() {
+    if (!channel_->try_flush()) {
+        if (const error_code ec = co_await flush()) co_return ec;
+        answering_again();
+    }
+    co_return error_code();
+}
+
+listener_base& session_base::owner() const {
+    if (owner_ == nullptr) throw std::logic_error("this session belongs to no listener");
+    return *owner_;
+}
+
+}  // namespace ice

@@ -1,0 +1,122 @@
+// The byte machine of telnet.hpp: total over all 256 bytes in every state.
+#include <cstring>
+#include <ice/protocols/telnet.hpp>
+
+namespace ice {
+namespace {
+
+// RFC 854, "TELNET COMMAND STRUCTURE".
+constexpr char iac = '\xff', dont = '\xfe', do_ = '\xfd', wont = '\xfc', will = '\xfb', sb = '\xfa',
+               se = '\xf0';
+
+constexpr std::size_t subnegotiation_limit = 512;  // no option we could meet needs more than 40
+constexpr std::uint16_t commands_limit = 64;       // a client opens with about 10
+
+}  // namespace
+
+// The usual line has no command in it: memchr finds its end, and it is handed on as a view.
+parsed<std::string_view> telnet::parse(std::string_view input, std::string& out) {
+    if (gathering_) return gather(input, out);
+    const auto rest = input.substr(scanned_);
+    const std::size_t end = rest.find('\n');
+    const auto fresh = rest.substr(0, end);
+    if (fresh.find(iac) != fresh.npos || fresh.find('\0') != fresh.npos) {
+        line_.clear();
+        gathering_ = true;
+        scanned_ = 0;
+        return gather(input, out);
+    }
+    if (end == rest.npos) {
+        scanned_ = input.size();
+        const bool too_long = !input.empty() && input.size() - 1 > limit_;  // 1: its CR
+        if (too_long) return errc::message_too_large;
+        return need_more;
+    }
+    std::size_t size = scanned_ + end;
+    const std::size_t used = size + 1;
+    scanned_ = 0;
+    if (size != 0 && input[size - 1] == '\r') --size;
+    if (size > limit_) return errc::message_too_large;
+    return {input.substr(0, size), used};
+}
+
+// A line with a command or a NUL in it: its text gathers in line_, whose bytes are consumed as
+// skipped.
+parsed<std::string_view> telnet::gather(std::string_view input, std::string& out) {
+    for (std::size_t i = 0; i < input.size(); ++i) {
+        const step taken = take(input[i], out);
+        if (taken == step::broken) return errc::bad_message;
+        if (line_.size() > limit_) return errc::message_too_large;
+        if (taken == step::line) {
+            gathering_ = false;
+            commands_ = 0;
+            return {std::string_view(line_), i + 1};
+        }
+    }
+    if (input.empty()) return need_more;
+    // Options alone begin no line: a client may negotiate at once and type much later.
+    const bool begun = !line_.empty() || state_ != state::text;
+    return skip{.size = input.size(), .unfinished = begun};
+}
+
+telnet::step telnet::take(char byte, std::string& out) {
+    switch (state_) {
+        case state::cr:
+            state_ = state::text;
+            if (byte == '\n' || byte == '\0') return step::line;
+            line_ += '\r';
+            [[fallthrough]];
+        case state::text:
+            if (byte == '\n') return step::line;
+            if (byte == '\r') state_ = state::cr;
+            else if (byte == iac) state_ = state::iac;
+            else if (byte != '\0') line_ += byte;  // NUL is "no operation" to an NVT
+            return step::more;
+        case state::iac: return command(byte);
+        case state::option:
+            state_ = state::text;
+            if (verb_ == will) out.append({iac, dont, byte});
+            if (verb_ == do_) out.append({iac, wont, byte});
+            return step::more;
+        case state::sub:
+            if (byte != iac) return ++sub_size_ > subnegotiation_limit ? step::broken : step::more;
+            state_ = state::sub_iac;
+            return step::more;
+        case state::sub_iac:
+            state_ = byte == se ? state::text : state::sub;
+            if (byte == se) return step::more;
+            return ++sub_size_ > subnegotiation_limit ? step::broken : step::more;
+    }
+    return step::broken;
+}
+
+// The byte behind an IAC.
+telnet::step telnet::command(char byte) {
+    state_ = state::text;
+    if (byte == iac) {  // the data byte 255
+        line_ += byte;
+        return step::more;
+    }
+    if (byte == sb) {
+        state_ = state::sub;
+        sub_size_ = 0;
+    } else if (byte == will || byte == wont || byte == do_ || byte == dont) {
+        state_ = state::option;
+        verb_ = byte;
+    }
+    return ++commands_ > commands_limit ? step::broken : step::more;
+}
+
+error_code telnet::packet(std::string_view text, std::string& out) {
+    if (text.size() > limit_) return make_error_code(errc::message_too_large);
+    if (text.find_first_of(std::string_view("\r\n\0", 3)) != text.npos)
+        return make_error_code(errc::unpackable);
+    for (std::size_t at = text.find(iac); at != text.npos; at = text.find(iac)) {
+        out.append(text.substr(0, at + 1)).push_back(iac);
+        text.remove_prefix(at + 1);
+    }
+    out.append(text).append("\r\n");
+    return {};
+}
+
+}  // namespace ice

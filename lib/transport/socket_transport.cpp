@@ -1,0 +1,323 @@
+// The transport of real sockets: the one place that opens them, and the one that reads the clock.
+// accept4 and socket set close-on-exec and non-blocking in the same call, which Asio's own do not.
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/error.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <ice/environment.hpp>
+#include <ice/event.hpp>
+#include <ice/transport.hpp>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+#include "../asio_bridge.hpp"
+#include "socket_channel.hpp"
+
+namespace ice {
+namespace {
+
+using asio::ip::tcp;
+using any_endpoint = asio::generic::stream_protocol::endpoint;
+
+constexpr auto coarseness =
+    std::chrono::milliseconds(1);  // two deadlines nearer than this ring together
+
+error_code last_error() noexcept { return {errno, asio::error::get_system_category()}; }
+
+// A descriptor that is closed unless it is released.
+class unique_fd {
+public:
+    explicit unique_fd(int fd) noexcept : fd_(fd) {}
+    unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}
+    unique_fd& operator=(unique_fd&&) = delete;
+    ~unique_fd() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    int get() const noexcept { return fd_; }
+    int release() noexcept { return std::exchange(fd_, -1); }
+
+private:
+    int fd_;
+};
+
+unique_fd open_socket(int family) noexcept {
+    return unique_fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+void switch_on(int fd, int level, int option) noexcept {
+    const int on = 1;
+    ::setsockopt(fd, level, option, &on, sizeof on);
+}
+
+// Answers are written whole, so Nagle's algorithm would only delay them. Connections that are
+// accepted inherit both options from the listening socket (Linux).
+void prepare_tcp(int fd) noexcept {
+    switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
+    switch_on(fd, SOL_SOCKET, SO_KEEPALIVE);
+}
+
+any_endpoint unix_endpoint(const std::string& path) {
+    sockaddr_un where{};
+    where.sun_family = AF_UNIX;
+    path.copy(where.sun_path, sizeof where.sun_path - 1);
+    return {&where, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1)};
+}
+
+tcp::endpoint to_tcp(const sockaddr_storage& from, socklen_t size) {
+    tcp::endpoint to;
+    if (from.ss_family != AF_INET && from.ss_family != AF_INET6) return {};
+    std::copy_n(reinterpret_cast<const char*>(&from), size, reinterpret_cast<char*>(to.data()));
+    return to;
+}
+
+address to_address(const tcp::endpoint& e) { return {e.address().to_string(), e.port()}; }
+
+std::unique_ptr<channel> make_channel(transport& net, unique_fd fd, int family, tcp::endpoint peer,
+                                      error_code& ec) {
+    socket_channel::socket s(net.executor());
+    s.assign(asio::generic::stream_protocol(family, 0), fd.get(), ec);
+    if (ec) return nullptr;
+    fd.release();
+    return std::make_unique<socket_channel>(net, std::move(s), peer);
+}
+
+class socket_acceptor final : public acceptor {
+public:
+    socket_acceptor(transport& net, unique_fd fd, address local)
+        : net_(net), listening_(net.executor(), fd.release()), local_(std::move(local)) {}
+    ~socket_acceptor() override { close(); }
+
+    task<outcome> ready() override {
+        const auto r =
+            co_await listening_.async_wait(asio::posix::stream_descriptor::wait_read, as_values);
+        co_return outcome(std::get<0>(r));
+    }
+
+    result<std::unique_ptr<channel>> accept() override {
+        sockaddr_storage from{};
+        socklen_t size = sizeof from;
+        unique_fd fd(::accept4(listening_.native_handle(), reinterpret_cast<sockaddr*>(&from),
+                               &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (fd.get() < 0) return last_error();
+        error_code ec;
+        auto made = make_channel(net_, std::move(fd), from.ss_family, to_tcp(from, size), ec);
+        if (ec) return ec;
+        return made;
+    }
+
+    void cancel() override { close(); }
+    address local() const override { return local_; }
+
+private:
+    void close() {
+        if (!listening_.is_open()) return;
+        if (local_.is_unix()) ::unlink(local_.path().c_str());
+        error_code ignored;
+        listening_.close(ignored);
+    }
+
+    transport& net_;
+    asio::posix::stream_descriptor listening_;
+    address local_;
+};
+
+class socket_transport final : public transport {
+public:
+    explicit socket_transport(const asio::any_io_executor& executor)
+        : transport(executor), timer_(executor), chance_(std::random_device()()) {}
+
+    std::unique_ptr<acceptor> listen(const address& where) override {
+        const auto fail = [&](std::string_view why) {
+            throw std::runtime_error(fmt::format("cannot listen on {}: {}", where, why));
+        };
+        any_endpoint at;
+        if (where.is_unix()) {
+            at = unix_endpoint(where.path());
+        } else {
+            error_code ec;
+            auto found = resolve_now(where, ec);
+            if (found.empty()) fail(ec.message());
+            at = found.front();
+        }
+        unique_fd fd = open_socket(at.data()->sa_family);
+        if (fd.get() < 0) fail(last_error().message());
+        if (!where.is_unix()) {
+            switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+            prepare_tcp(fd.get());
+        } else if (is_left_behind(where.path(), at)) {
+            ::unlink(where.path().c_str());  // left behind by a server that was killed
+        }
+        if (::bind(fd.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 ||
+            ::listen(fd.get(), SOMAXCONN) != 0)
+            fail(last_error().message());
+        address local = where.is_unix() ? where : bound_to(fd.get());
+        return std::make_unique<socket_acceptor>(*this, std::move(fd), std::move(local));
+    }
+
+    task<result<std::unique_ptr<channel>>> connect(address to, time_point until) override {
+        std::vector<any_endpoint> addresses;
+        if (to.is_unix()) {
+            addresses.push_back(unix_endpoint(to.path()));
+        } else {
+            const error_code ec = co_await resolve(to, until, addresses);
+            if (ec) co_return ec;
+        }
+        error_code last = errc::host_not_found;
+        for (const auto& at : addresses) {
+            auto connected = co_await connect_one(at, until);
+            if (connected) co_return connected;
+            last = connected.error();
+            if (last == errc::connect_timeout) break;
+        }
+        co_return last;
+    }
+
+    time_point now() const override { return std::chrono::steady_clock::now(); }
+
+    task<> sleep(duration span) override {
+        asio::steady_timer timer(executor(), span);
+        co_await timer.async_wait(as_values);
+    }
+
+    std::uint64_t random() override { return chance_(); }
+
+    std::size_t descriptors() const override {
+        rlimit r{};
+        return ::getrlimit(RLIMIT_NOFILE, &r) == 0 ? static_cast<std::size_t>(r.rlim_cur) : 1024;
+    }
+
+    void stop() override { timer_.reset(); }
+
+    void release() override {
+        deadlines().forget_cleared();
+        if (!timer_) return;
+        timer_->cancel();
+        if (deadlines().next() != never) wake_at(deadlines().next());
+    }
+
+private:
+    void wake_at(time_point at) override {
+        if (!timer_) return;
+        timer_->expires_at(std::max(at, now() + coarseness));
+        timer_->async_wait([weak = weak_from_this()](error_code ec) {
+            const auto self = weak.lock();
+            if (ec || !self) return;
+            auto& me = static_cast<socket_transport&>(*self);
+            me.deadlines().expire(me.now());
+            if (me.deadlines().next() != never) me.wake_at(me.deadlines().next());
+        });
+    }
+
+    // A socket in the file system to which no server answers. Never another kind of file.
+    static bool is_left_behind(const std::string& path, const any_endpoint& at) {
+        struct stat file {};
+        if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
+        const unique_fd probe = open_socket(AF_UNIX);
+        return ::connect(probe.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 &&
+               errno == ECONNREFUSED;
+    }
+
+    static address bound_to(int fd) {
+        sockaddr_storage at{};
+        socklen_t size = sizeof at;
+        ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
+        return to_address(to_tcp(at, size));
+    }
+
+    static std::vector<any_endpoint> in_order(const tcp::resolver::results_type& found) {
+        std::vector<any_endpoint> order;
+        for (const auto& e : found) order.emplace_back(e.endpoint());
+        std::stable_partition(order.begin(), order.end(),
+                              [](const any_endpoint& e) { return e.data()->sa_family == AF_INET; });
+        return order;
+    }
+
+    // An address in digits needs no resolver, hence none of its threads.
+    static std::vector<any_endpoint> digits(const address& a) {
+        error_code ec;
+        const auto ip = asio::ip::make_address(a.host(), ec);
+        if (ec) return {};
+        return {any_endpoint(tcp::endpoint(ip, a.port()))};
+    }
+
+    std::vector<any_endpoint> resolve_now(const address& a, error_code& ec) {
+        auto found = digits(a);
+        if (!found.empty()) return found;
+        tcp::resolver resolver(executor());
+        return in_order(resolver.resolve(a.host(), std::to_string(a.port()), ec));
+    }
+
+    // The resolver's thread cannot be interrupted: at the deadline its answer is waited for no
+    // more.
+    task<error_code> resolve(const address& a, time_point until, std::vector<any_endpoint>& found) {
+        found = digits(a);
+        if (!found.empty()) co_return error_code();
+        struct lookup {
+            explicit lookup(const asio::any_io_executor& e) : resolver(e), done(e) {}
+            tcp::resolver resolver;
+            event done;
+            error_code ec = errc::connect_timeout;
+            std::vector<any_endpoint> found;
+        };
+        auto l = std::make_shared<lookup>(executor());
+        l->resolver.async_resolve(a.host(), std::to_string(a.port()),
+                                  [l](error_code ec, const tcp::resolver::results_type& results) {
+                                      l->ec = ec ? make_error_code(errc::host_not_found) : ec;
+                                      if (!ec) l->found = in_order(results);
+                                      l->done.set();
+                                  });
+        deadline late(
+            deadlines(), [](void* p) { static_cast<lookup*>(p)->done.set(); }, l.get());
+        late.set(until);
+        const error_code cancelled = co_await l->done.wait();
+        if (late.at() == never) l->resolver.cancel();  // it need not begin, if it has not yet
+        found = std::move(l->found);
+        co_return cancelled ? cancelled : l->ec;
+    }
+
+    task<result<std::unique_ptr<channel>>> connect_one(any_endpoint to, time_point until) {
+        const int family = to.data()->sa_family;
+        unique_fd fd = open_socket(family);
+        if (fd.get() < 0) co_return connect_error(last_error());
+        if (family != AF_UNIX) prepare_tcp(fd.get());
+        error_code ec;
+        socket_channel::socket s(executor());
+        s.assign(to.protocol(), fd.get(), ec);
+        if (ec) co_return connect_error(ec);
+        fd.release();
+        deadline late(
+            deadlines(), [](void* p) { static_cast<socket_channel::socket*>(p)->close(); }, &s);
+        late.set(until);
+        const auto connected = co_await s.async_connect(to, as_values);
+        if (!s.is_open()) co_return errc::connect_timeout;
+        ec = std::get<0>(connected);
+        if (ec) co_return connect_error(ec);
+        tcp::endpoint peer;
+        if (family != AF_UNIX)
+            std::copy_n(reinterpret_cast<const char*>(to.data()), to.size(),
+                        reinterpret_cast<char*>(peer.data()));
+        co_return std::make_unique<socket_channel>(*this, std::move(s), peer);
+    }
+
+    std::optional<asio::steady_timer> timer_;  // none after stop()
+    std::mt19937_64 chance_;
+};
+
+}  // namespace
+
+std::shared_ptr<transport> make_socket_transport(asio::any_io_executor executor) {
+    return std::make_shared<socket_transport>(executor);
+}
+
+}  // namespace ice

@@ -1,0 +1,52 @@
+// The parts of a transport that are the same for sockets and for a simulated world.
+#include <fmt/format.h>
+
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <exception>
+#include <ice/environment.hpp>
+#include <ice/transport.hpp>
+
+#include "../asio_bridge.hpp"
+
+namespace ice {
+
+transport::transport(asio::any_io_executor executor)
+    : executor_(std::move(executor)), deadlines_([this] { wake_at(deadlines_.next()); }) {}
+
+transport::~transport() = default;
+
+task<> transport::yield() { co_await asio::post(executor_, asio::use_awaitable); }
+
+void transport::flush_soon(channel& c) {
+    soon_.push_back(&c);
+    if (soon_.size() > 1) return;
+    asio::post(executor_, [self = shared_from_this()] { self->flush_all(); });
+}
+
+// Flushing may cancel a channel but destroys none: channels end in coroutines of their own.
+void transport::flush_all() {
+    auto now = std::exchange(soon_, {});
+    for (channel* c : now) c->flushing_soon_ = false;
+    for (channel* c : now) c->try_flush();
+    now.clear();
+    if (soon_.empty()) soon_.swap(now);  // its room is used again
+}
+
+void spawn(std::shared_ptr<environment> env, task<> work, std::string_view name) {
+    const auto executor = env->net->executor();
+    auto ended = [env = std::move(env), name = std::string(name)](std::exception_ptr error) {
+        if (!error) return;
+        try {
+            std::rethrow_exception(error);
+        } catch (const std::exception& e) {
+            env->write(log_level::error, "coroutine threw", fmt::format("{}: {}", name, e.what()));
+        } catch (...) {
+            env->write(log_level::error, "coroutine threw",
+                       fmt::format("{}: not an exception", name));
+        }
+    };
+    asio::co_spawn(executor, std::move(work), std::move(ended));
+}
+
+}  // namespace ice

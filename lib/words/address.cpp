@@ -1,0 +1,125 @@
+// The three forms of an address, and what can be wrong with each.
+#include <fmt/format.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <charconv>
+#include <ice/address.hpp>
+#include <stdexcept>
+
+namespace ice {
+namespace {
+
+enum class fault {
+    empty = 1,
+    no_port,
+    bad_port,
+    no_host,
+    bad_host,
+    host_too_long,
+    bracket,
+    bare_v6,
+    no_path,
+    bad_path,
+    path_too_long,
+};
+
+class fault_category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "ice.address"; }
+    std::string message(int value) const override {
+        switch (static_cast<fault>(value)) {
+            case fault::empty: return "it is empty; write host:port, [v6]:port or unix:/path";
+            case fault::no_port: return "it has no port; write host:port";
+            case fault::bad_port: return "its port is not a number from 0 to 65535";
+            case fault::no_host: return "it has no host; write host:port";
+            case fault::bad_host: return "its host has a character that no name or address has";
+            case fault::host_too_long: return "its host has more than 253 characters";
+            case fault::bracket: return "its brackets do not match; write [v6]:port";
+            case fault::bare_v6: return "an IPv6 address needs brackets; write [v6]:port";
+            case fault::no_path: return "it has no path; write unix:/path";
+            case fault::bad_path: return "its path has a NUL in it";
+            case fault::path_too_long: return "its path has more than 107 bytes";
+        }
+        return "unknown fault";
+    }
+};
+const fault_category faults;
+
+error_code make(fault f) { return {static_cast<int>(f), faults}; }
+
+// Names (RFC 1123, and the underscore that is met in practice), IPv4, IPv6 with a zone.
+error_code check_host(std::string_view host) {
+    if (host.empty()) return make(fault::no_host);
+    if (host.size() > 253) return make(fault::host_too_long);  // RFC 1035 2.3.4; never cut short
+    const auto allowed = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               std::string_view(".-_:%").find(c) != std::string_view::npos;
+    };
+    if (!std::all_of(host.begin(), host.end(), allowed)) return make(fault::bad_host);
+    return {};
+}
+
+error_code check_path(std::string_view path) {
+    if (path.empty()) return make(fault::no_path);
+    if (path.size() >= sizeof(sockaddr_un::sun_path)) return make(fault::path_too_long);
+    if (path.find('\0') != path.npos) return make(fault::bad_path);
+    return {};
+}
+
+}  // namespace
+
+address::address(std::string host, std::uint16_t port) : host_(std::move(host)), port_(port) {
+    if (const auto ec = check_host(host_))
+        throw std::invalid_argument(
+            fmt::format("address '{}' port {}: {}", host_, port, ec.message()));
+}
+
+address::address(std::string_view text) {
+    auto parsed = parse(text);
+    if (!parsed)
+        throw std::invalid_argument(
+            fmt::format("address '{}': {}", text, parsed.error().message()));
+    *this = *std::move(parsed);
+}
+
+result<address> address::parse(std::string_view text) {
+    if (text.empty()) return make(fault::empty);
+    address a;
+    if (text.starts_with("unix:")) {
+        text.remove_prefix(5);
+        if (const auto ec = check_path(text)) return ec;
+        a.path_ = text;
+        a.unix_ = true;
+        return a;
+    }
+    const std::size_t colon = text.rfind(':');
+    auto host = text.substr(0, colon);
+    if (text.front() == '[') {
+        const std::size_t close = text.find(']');
+        if (close == text.npos) return make(fault::bracket);
+        if (close + 1 == text.size()) return make(fault::no_port);
+        if (close + 1 != colon) return make(fault::bracket);
+        host = text.substr(1, close - 1);
+    } else if (colon == text.npos) {
+        return make(fault::no_port);
+    } else if (host.find(':') != host.npos) {
+        return make(fault::bare_v6);
+    }
+    if (const auto ec = check_host(host)) return ec;
+    const auto port = text.substr(colon + 1);
+    if (port.empty()) return make(fault::no_port);
+    const auto read = std::from_chars(port.data(), port.data() + port.size(), a.port_);
+    if (read.ec != std::errc() || read.ptr != port.data() + port.size())
+        return make(fault::bad_port);
+    a.host_ = host;
+    return a;
+}
+
+std::string address::text() const {
+    if (unix_) return "unix:" + path_;
+    if (host_.find(':') != host_.npos) return fmt::format("[{}]:{}", host_, port_);
+    return fmt::format("{}:{}", host_, port_);
+}
+
+}  // namespace ice

@@ -1,0 +1,89 @@
+// The heap behind deadline.hpp: entries know their place, so each can be taken out.
+#include <ice/deadline.hpp>
+
+namespace ice {
+
+deadline::~deadline() { queue_.remove(*this); }
+
+void deadline::set(time_point at) {
+    at_ = at;
+    if (place_ == outside || at < filed_) queue_.file(*this);
+}
+
+void deadlines::file(deadline& d) {
+    if (d.at_ == never) return;
+    const time_point before = next();
+    d.filed_ = d.at_;
+    if (d.place_ == deadline::outside) {
+        heap_.push_back(&d);
+        d.place_ = heap_.size() - 1;
+    }
+    sift_up(d.place_);
+    if (next() < before) nearer_();
+}
+
+void deadlines::expire(time_point now) {
+    while (!heap_.empty() && heap_.front()->filed_ <= now) {
+        deadline& first = *heap_.front();
+        if (first.at_ == never) {
+            remove(first);
+        } else if (first.at_ != first.filed_) {  // moved later since: others may come before it
+            first.filed_ = first.at_;
+            sift_down(0);
+        } else {
+            remove(first);
+            first.at_ = never;
+            first.ring_(first.owner_);
+        }
+    }
+}
+
+void deadlines::forget_cleared() {
+    const std::vector<deadline*> all = heap_;
+    for (deadline* d : all) {
+        if (d->at_ == never) remove(*d);
+    }
+}
+
+void deadlines::remove(deadline& d) noexcept {
+    if (d.place_ == deadline::outside) return;
+    const std::size_t hole = d.place_;
+    d.place_ = deadline::outside;
+    deadline* last = heap_.back();
+    heap_.pop_back();
+    if (last == &d) return;
+    place(hole, last);
+    sift_up(hole);
+    sift_down(last->place_);
+}
+
+void deadlines::place(std::size_t at, deadline* d) noexcept {
+    heap_[at] = d;
+    d->place_ = at;
+}
+
+void deadlines::sift_up(std::size_t at) noexcept {
+    deadline* moved = heap_[at];
+    while (at != 0) {
+        const std::size_t parent = (at - 1) / 2;
+        if (heap_[parent]->filed_ <= moved->filed_) break;
+        place(at, heap_[parent]);
+        at = parent;
+    }
+    place(at, moved);
+}
+
+void deadlines::sift_down(std::size_t at) noexcept {
+    deadline* moved = heap_[at];
+    for (;;) {
+        std::size_t child = 2 * at + 1;
+        if (child >= heap_.size()) break;
+        if (child + 1 < heap_.size() && heap_[child + 1]->filed_ < heap_[child]->filed_) ++child;
+        if (moved->filed_ <= heap_[child]->filed_) break;
+        place(at, heap_[child]);
+        at = child;
+    }
+    place(at, moved);
+}
+
+}  // namespace ice

@@ -1,0 +1,94 @@
+// The texts of errc, and what makes an error "not executed".
+#include <ice/error.hpp>
+#include <string>
+
+namespace ice {
+namespace {
+
+const char* text(errc e) noexcept {
+    switch (e) {
+        case errc::closed: return "closed by the peer";
+        case errc::cut_short: return "closed by the peer in the middle of a message";
+        case errc::bad_message: return "malformed message";
+        case errc::message_too_large: return "message too large";
+        case errc::unpackable: return "the protocol cannot express this message";
+        case errc::outbox_full: return "the peer does not read: too many unsent bytes";
+        case errc::handshake_timeout: return "handshake not finished in time";
+        case errc::message_timeout: return "message not finished in time";
+        case errc::idle_timeout: return "idle for too long";
+        case errc::write_timeout: return "the peer does not read: no progress in sending";
+        case errc::logic_timeout: return "no answer from the logic in time";
+        case errc::handshake_failed: return "handshake refused";
+        case errc::draining: return "the server is draining";
+        case errc::stopped: return "the server was stopped";
+        case errc::pool_full: return "too many callers wait for a connection of the pool";
+        case errc::pool_wait_timeout: return "no connection of the pool came free in time";
+        case errc::connect_timeout: return "cannot connect: timed out";
+        case errc::request_timeout: return "no reply in time";
+        case errc::host_not_found: return "cannot connect: host not found";
+        case errc::upstream_closes:
+            return "the upstream closes connections as soon as they are made";
+    }
+    return "unknown error of ice";
+}
+
+class ice_category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "ice"; }
+    std::string message(int value) const override { return text(static_cast<errc>(value)); }
+};
+
+// An errno, met while connecting.
+class connect_category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "ice.connect"; }
+    std::string message(int value) const override {
+        return "cannot connect: " + std::system_category().message(value);
+    }
+    std::error_condition default_error_condition(int value) const noexcept override {
+        return std::system_category().default_error_condition(value);
+    }
+};
+const connect_category connecting;
+
+class condition_category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "ice.condition"; }
+    std::string message(int) const override { return "the request was not executed"; }
+    bool equivalent(const std::error_code& code, int) const noexcept override {
+        if (code.category() == connecting) return true;
+        if (code.category() != category()) return false;
+        switch (static_cast<errc>(code.value())) {
+            case errc::unpackable:
+            case errc::handshake_failed:
+            case errc::handshake_timeout:
+            case errc::draining:
+            case errc::pool_full:
+            case errc::pool_wait_timeout:
+            case errc::connect_timeout:
+            case errc::host_not_found:
+            case errc::upstream_closes: return true;
+            default: return false;
+        }
+    }
+};
+
+}  // namespace
+
+const std::error_category& category() noexcept {
+    static const ice_category instance;
+    return instance;
+}
+
+std::error_code make_error_code(errc e) noexcept { return {static_cast<int>(e), category()}; }
+
+std::error_condition make_error_condition(condition c) noexcept {
+    static const condition_category instance;
+    return {static_cast<int>(c), instance};
+}
+
+std::error_code connect_error(std::error_code cause) noexcept {
+    return {cause.value(), connecting};
+}
+
+}  // namespace ice

@@ -1,0 +1,51 @@
+// An event is a timer that never ends: set() cancels its waits, and the io_context owns them, so
+// that waiting coroutines are destroyed with it.
+#include <asio/steady_timer.hpp>
+#include <ice/event.hpp>
+
+#include "../asio_bridge.hpp"
+
+namespace ice {
+
+struct event::state {
+    explicit state(const asio::any_io_executor& executor) : timer(executor, never) {}
+
+    asio::steady_timer timer;
+    std::uint64_t times = 0;  // how often it was set: tells being set from being cancelled
+    bool set = false;
+};
+
+event::event(const asio::any_io_executor& executor) : state_(std::make_shared<state>(executor)) {}
+event::event(event&&) noexcept = default;
+event& event::operator=(event&& other) noexcept {
+    if (state_) state_->timer.cancel();
+    state_ = std::move(other.state_);
+    return *this;
+}
+event::~event() {
+    if (state_) state_->timer.cancel();
+}
+
+task<error_code> event::wait() { return wait(state_); }
+
+// Static, with shared state: the event may be gone when the wait ends.
+task<error_code> event::wait(std::shared_ptr<state> s) {
+    if (s->set) co_return error_code();
+    const std::uint64_t before = s->times;
+    const auto waited = co_await s->timer.async_wait(as_values);
+    if (s->times != before) co_return error_code();
+    co_return std::get<0>(waited);
+}
+
+void event::set() {
+    if (state_->set) return;
+    state_->set = true;
+    ++state_->times;
+    state_->timer.cancel();
+}
+
+void event::clear() noexcept { state_->set = false; }
+
+bool event::is_set() const noexcept { return state_->set; }
+
+}  // namespace ice

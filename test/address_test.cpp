@@ -1,0 +1,183 @@
+// address: its three forms, and what is wrong with every other. Nothing is resolved.
+#include <fmt/format.h>
+
+#include <boost/test/unit_test.hpp>
+#include <ice/address.hpp>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+using namespace std::string_literals;
+using namespace std::string_view_literals;
+
+// What parse() says is wrong with it, or "".
+std::string fault(std::string_view text) {
+    const auto made = ice::address::parse(text);
+    return made ? "" : made.error().message();
+}
+
+constexpr auto empty = "it is empty; write host:port, [v6]:port or unix:/path";
+constexpr auto no_port = "it has no port; write host:port";
+constexpr auto bad_port = "its port is not a number from 0 to 65535";
+constexpr auto no_host = "it has no host; write host:port";
+constexpr auto bad_host = "its host has a character that no name or address has";
+constexpr auto host_too_long = "its host has more than 253 characters";
+constexpr auto bracket = "its brackets do not match; write [v6]:port";
+constexpr auto bare_v6 = "an IPv6 address needs brackets; write [v6]:port";
+constexpr auto no_path = "it has no path; write unix:/path";
+constexpr auto bad_path = "its path has a NUL in it";
+constexpr auto path_too_long = "its path has more than 107 bytes";
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(address)
+
+BOOST_AUTO_TEST_CASE(host_and_port_are_taken_apart) {
+    // A name is kept as written: resolving is not done here.
+    const ice::address a("localhost:9999");
+    BOOST_TEST(!a.is_unix());
+    BOOST_TEST(a.host() == "localhost");
+    BOOST_TEST(a.port() == 9999);
+    BOOST_TEST(a.path() == "");
+    BOOST_TEST(a.text() == "localhost:9999");
+    BOOST_TEST((a == ice::address("localhost", 9999)));
+    BOOST_TEST((a != ice::address("localhost", 9998)));
+    BOOST_TEST((a != ice::address("LOCALHOST", 9999)));
+}
+
+BOOST_AUTO_TEST_CASE(an_ipv6_address_stands_in_brackets) {
+    // Without them nobody can say where the port begins.
+    const ice::address a("[2001:db8::1]:80");
+    BOOST_TEST(a.host() == "2001:db8::1");
+    BOOST_TEST(a.port() == 80);
+    BOOST_TEST(a.text() == "[2001:db8::1]:80");
+    BOOST_TEST((a == ice::address("2001:db8::1", 80)));
+    BOOST_TEST(ice::address("[fe80::1%eth0]:80").host() == "fe80::1%eth0");
+}
+
+BOOST_AUTO_TEST_CASE(a_path_of_a_unix_socket_is_an_address_too) {
+    // Whatever follows "unix:" is the path, with colons and brackets in it.
+    const ice::address a("unix:/run/a:b[1].sock");
+    BOOST_TEST(a.is_unix());
+    BOOST_TEST(a.path() == "/run/a:b[1].sock");
+    BOOST_TEST(a.host() == "");
+    BOOST_TEST(a.port() == 0);
+    BOOST_TEST(a.text() == "unix:/run/a:b[1].sock");
+    BOOST_TEST((a != ice::address("unix:/run/other")));
+}
+
+BOOST_AUTO_TEST_CASE(its_text_is_read_back_as_the_same_address) {
+    // The text goes into logs and configuration, and comes back from there.
+    const ice::address made[] = {ice::address("localhost", 0),     ice::address("127.0.0.1", 65535),
+                                 ice::address("::1", 1),           ice::address("fe80::1%2", 80),
+                                 ice::address("_service.x-y", 80), ice::address("unix:/tmp/x"),
+                                 ice::address("unix:relative")};
+    for (const auto& a : made) {
+        const auto again = ice::address::parse(a.text());
+        BOOST_TEST_REQUIRE(again.has_value(), a.text());
+        BOOST_TEST((*again == a), a.text());
+        BOOST_TEST(again->text() == a.text());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_port_is_a_number_from_0_to_65535_and_nothing_else) {
+    // A port that wraps around, or is read only in part, is another service.
+    BOOST_TEST(ice::address("h:0").port() == 0);
+    BOOST_TEST(ice::address("h:1").port() == 1);
+    BOOST_TEST(ice::address("h:65535").port() == 65535);
+    BOOST_TEST(ice::address("h:00080").port() == 80);
+    for (const auto text : {"h:65536", "h:65616", "h:4294967376", "h:99999999999999999999", "h:-1",
+                            "h:-0", "h:+1", "h: 80", "h:80 ", "h:8 0", "h:0x50", "h:http", "h:8.0"})
+        BOOST_TEST(fault(text) == bad_port, text);
+    BOOST_TEST(fault("h:80\0"sv) == bad_port);
+    BOOST_TEST(fault("h:") == no_port);
+    BOOST_TEST(fault("[::1]:65536") == bad_port);
+    BOOST_TEST(fault("[::1]:") == no_port);
+}
+
+BOOST_AUTO_TEST_CASE(each_fault_has_its_sentence) {
+    // "invalid argument" sends a user to the source code.
+    BOOST_TEST(fault("") == empty);
+    BOOST_TEST(fault("localhost") == no_port);
+    BOOST_TEST(fault("[::1]") == no_port);
+    BOOST_TEST(fault(":80") == no_host);
+    BOOST_TEST(fault("[]:80") == no_host);
+    BOOST_TEST(fault("http://localhost:80") == bare_v6);
+    BOOST_TEST(fault("local host:80") == bad_host);
+    BOOST_TEST(fault("a/b:80") == bad_host);
+    BOOST_TEST(fault("h\n:80") == bad_host);
+    BOOST_TEST(fault("h\0:80"sv) == bad_host);
+    BOOST_TEST(fault("h\xc3\xa9:80") == bad_host);
+    BOOST_TEST(fault("::1]:80") == bare_v6);
+    BOOST_TEST(fault("h]:80") == bad_host);
+    BOOST_TEST(fault("[::1:80") == bracket);
+    BOOST_TEST(fault("[::1]80") == bracket);
+    BOOST_TEST(fault("[::1]x:80") == bracket);
+    BOOST_TEST(fault("[[::1]]:80") == bracket);
+    BOOST_TEST(fault("[") == bracket);
+    BOOST_TEST(fault("::1") == bare_v6);
+    BOOST_TEST(fault("::1:80") == bare_v6);
+    BOOST_TEST(fault("unix:") == no_path);
+    BOOST_TEST(fault("unix:/a\0b"sv) == bad_path);
+}
+
+BOOST_AUTO_TEST_CASE(a_host_has_at_most_253_characters) {
+    // Cut short instead, it would be another host.
+    const std::string longest(253, 'a');
+    const std::string longer = longest + 'a';
+    BOOST_TEST(fault(longest + ":80") == "");
+    BOOST_TEST(fault(longer + ":80") == host_too_long);
+    BOOST_TEST(fault("[" + longest + "]:80") == "");
+    BOOST_TEST(fault("[" + longer + "]:80") == host_too_long);
+    BOOST_TEST(ice::address(longest, 80).host() == longest);
+    BOOST_CHECK_THROW(ice::address(longer, 80), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_CASE(a_path_has_at_most_107_bytes) {
+    // sockaddr_un has 108 with the NUL: cut short, the socket would be another file.
+    const std::string longest = "/" + std::string(106, 'a');
+    BOOST_TEST(fault("unix:" + longest) == "");
+    BOOST_TEST(ice::address("unix:" + longest).path() == longest);
+    BOOST_TEST(fault("unix:" + longest + "a") == path_too_long);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_thrown_has_the_address_and_the_reason_in_its_text) {
+    // It is thrown while a server is set up: the text is all that its operator sees.
+    const auto says = [](std::string text) {
+        return [text](const std::invalid_argument& e) {
+            BOOST_TEST(e.what() == text);
+            return true;
+        };
+    };
+    BOOST_CHECK_EXCEPTION(ice::address("localhost:99999"), std::invalid_argument,
+                          says("address 'localhost:99999': "s + bad_port));
+    BOOST_CHECK_EXCEPTION(ice::address(""), std::invalid_argument, says("address '': "s + empty));
+    BOOST_CHECK_EXCEPTION(ice::address("a b", 80), std::invalid_argument,
+                          says("address 'a b' port 80: "s + bad_host));
+    BOOST_CHECK_EXCEPTION(ice::address("", 80), std::invalid_argument,
+                          says("address '' port 80: "s + no_host));
+    BOOST_CHECK_EXCEPTION(ice::address("[::1]", 80), std::invalid_argument,
+                          says("address '[::1]' port 80: "s + bad_host));
+}
+
+BOOST_AUTO_TEST_CASE(fmt_prints_what_parse_reads) {
+    // Every line of the log has one.
+    BOOST_TEST(fmt::format("{}", ice::address("localhost", 1)) == "localhost:1");
+    BOOST_TEST(fmt::format("<{}>", ice::address("::1", 65535)) == "<[::1]:65535>");
+    BOOST_TEST(fmt::format("{}", ice::address("unix:/run/x")) == "unix:/run/x");
+}
+
+BOOST_AUTO_TEST_CASE(every_single_byte_is_allowed_in_a_host_or_refused) {
+    // A control character or a quote that came through would stand in logs and shell scripts.
+    constexpr auto allowed =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%"sv;
+    for (int byte = 0; byte < 256; ++byte) {
+        const char c = static_cast<char>(byte);
+        const auto expected = allowed.find(c) != allowed.npos ? "" : bad_host;
+        if (c == ']') continue;  // it closes the bracket
+        BOOST_TEST(fault("[a"s + c + "b]:80") == expected, "byte " << byte);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,162 @@
+// Heap allocations: none for a message, once a connection is warm. Every operator new is counted.
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdlib>
+#include <new>
+
+#include "conversation.hpp"
+#include "world.hpp"
+
+namespace {
+
+std::size_t allocations = 0;  // since the program began
+
+}  // namespace
+
+// The replaced functions of the whole program: the library's coroutine frames come here too.
+void* operator new(std::size_t n) {
+    ++allocations;
+    if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
+    throw std::bad_alloc();
+}
+void* operator new(std::size_t n, std::align_val_t align) {
+    ++allocations;
+    const auto a = static_cast<std::size_t>(align);
+    if (void* p = std::aligned_alloc(a, (n + a - 1) / a * a)) return p;
+    throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+using namespace test;
+
+namespace {
+
+constexpr int warm_up = 100;
+constexpr int measured = 1000;
+
+std::string_view plain(std::string_view message) { return message; }
+ice::task<std::string_view> coroutine(std::string_view message) { co_return message; }
+
+// Waits as one waits for an upstream that has answered already: gives way, and goes on.
+ice::task<std::string_view> yielding(std::string_view message, ice::session<ice::line>& peer) {
+    co_await peer.bytes().net().yield();
+    co_return message;
+}
+
+std::string burst_of(int n) {
+    std::string all;
+    for (int i = 0; i < n; ++i) all += "0123456789\r\n";
+    return all;
+}
+
+// How many allocations `measured` bursts of `n` messages made, in memory.
+template <class P, class L>
+std::size_t in_memory(P protocol, L logic, int n) {
+    memory_world w;
+    conversation<P> c(w, protocol);
+    c.serve(logic);
+    const std::string burst = burst_of(n);
+    std::size_t before = 0;
+    bool right = true;
+    for (int i = 0; i < warm_up + measured; ++i) {
+        if (i == warm_up) before = allocations;
+        c.arrive(burst);
+        right = right && c.wire.written == burst;
+        c.wire.written.clear();  // keeps its room
+    }
+    const std::size_t made = allocations - before;
+    BOOST_TEST(right);
+    return made;
+}
+
+// The same over loopback. The peer is a plain socket of preallocated buffers on the same thread, so
+// all that is counted is the server's.
+template <class P, class L>
+std::size_t over_tcp(P protocol, L logic, int n) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(protocol).logic(logic));
+    auto p = w.connect(l.endpoint());
+    const int fd = p.socket().native_handle();
+    const std::string burst = burst_of(n);
+    std::array<char, 4096> answer{};
+    std::size_t before = 0;
+    bool right = true;
+    for (int i = 0; i < warm_up + measured && right; ++i) {
+        if (i == warm_up) before = allocations;
+        right = ::send(fd, burst.data(), burst.size(), 0) == static_cast<ssize_t>(burst.size());
+        std::size_t got = 0;
+        for (int tries = 0; right && got < burst.size() && tries < 10'000; ++tries) {
+            w.io.run_one_for(1ms);
+            const ssize_t k = ::recv(fd, answer.data() + got, answer.size() - got, MSG_DONTWAIT);
+            if (k > 0) got += static_cast<std::size_t>(k);
+        }
+        right = right && std::string_view(answer.data(), got) == burst;
+    }
+    const std::size_t made = allocations - before;
+    BOOST_TEST(right);
+    return made;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(allocation)
+
+// A count that counts nothing would pass every test below.
+BOOST_AUTO_TEST_CASE(allocations_are_counted) {
+    const std::size_t before = allocations;
+    BOOST_TEST(std::make_unique<int>(1) != nullptr);
+    BOOST_TEST(std::string(100, 'x').size() == 100u);
+    BOOST_TEST(allocations - before == 2u);
+    const auto copying = [](std::string_view message) {
+        return std::string(message) + "long text of mine";
+    };
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(copying);
+    c.arrive("0123456789\r\n");
+    const std::size_t warm = allocations;
+    c.arrive("0123456789\r\n");
+    BOOST_TEST(allocations > warm);
+}
+
+// A heap allocation per message is what limits a server that does little for each.
+BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_memory) {
+    for (const int n : {1, 64}) {
+        BOOST_TEST(in_memory(ice::raw{}, plain, n) == 0u);
+        BOOST_TEST(in_memory(ice::raw{}, ice::echo{}, n) == 0u);
+        BOOST_TEST(in_memory(ice::line{}, plain, n) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {
+    // Its frame is made and ended for each message: Asio must find one that was used before.
+    for (const int n : {1, 64}) {
+        BOOST_TEST(in_memory(ice::raw{}, coroutine, n) == 0u);
+        BOOST_TEST(in_memory(ice::line{}, coroutine, n) == 0u);
+        BOOST_TEST(in_memory(ice::line{}, yielding, n) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_over_tcp) {
+    // Reads, writes and deadlines of real sockets are part of it.
+    for (const int n : {1, 64}) {
+        BOOST_TEST(over_tcp(ice::raw{}, plain, n) == 0u);
+        BOOST_TEST(over_tcp(ice::raw{}, ice::echo{}, n) == 0u);
+        BOOST_TEST(over_tcp(ice::line{}, plain, n) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_over_tcp) {
+    // The same for frames, between two operations of a socket.
+    for (const int n : {1, 64}) {
+        BOOST_TEST(over_tcp(ice::raw{}, coroutine, n) == 0u);
+        BOOST_TEST(over_tcp(ice::line{}, coroutine, n) == 0u);
+        BOOST_TEST(over_tcp(ice::line{}, yielding, n) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

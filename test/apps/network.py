@@ -1,0 +1,55 @@
+"""A loopback of its own, where fixed ports are free and the kernel's settings can be changed.
+Programs and clients (netcat) live in there; they are ended and reaped. No tests here."""
+import re
+import select
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from app import ENOUGH, program, until
+
+
+class Network:
+    """`set_up`: shell commands for inside, once. Skips the test where this is not permitted."""
+
+    def __init__(self, set_up="true"):
+        missing = [tool for tool in ("unshare", "nsenter", "ip", "nc") if not shutil.which(tool)]
+        if missing:
+            pytest.skip(f"not installed here: {missing}")
+        self.children = []  # they write little to stderr, so nobody has to read it meanwhile
+        self.holder = self.popen(
+            ["unshare", "-rn", "sh", "-c", f"ip link set lo up && {set_up} && echo up && exec cat"])
+        readable, _, _ = select.select([self.holder.stdout], [], [], ENOUGH)
+        if not readable or self.holder.stdout.readline() != b"up\n":
+            self.close()
+            pytest.skip("no network namespaces here: " + self.holder.stderr.read().decode())
+
+    def popen(self, command):
+        self.children.append(subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0,
+                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return self.children[-1]
+
+    def inside(self, *command):
+        return self.popen(["nsenter", "-t", str(self.holder.pid), "-U", "-n",
+                           "--preserve-credentials", "--", *command])
+
+    def listens(self, port):
+        table = Path(f"/proc/{self.holder.pid}/net/tcp").read_text("ascii")
+        return re.search(rf":{port:04X} \w+:0000 0A ", table)
+
+    def server(self, name, port, *options, zone="UTC0"):
+        child = self.inside("env", f"TZ={zone}", program(name), *options)
+        until(lambda: self.listens(port) or child.poll() is not None, f"{name} listens")
+        assert child.poll() is None, child.stderr.read().decode()
+        return child
+
+    def dialogue(self, data):
+        """What `nc -N` gets for the data, from port 9999."""
+        return self.inside("nc", "-N", "127.0.0.1", "9999").communicate(data, ENOUGH)[0]
+
+    def close(self):
+        for child in reversed(self.children):
+            if child.poll() is None:
+                child.kill()
+            child.wait()

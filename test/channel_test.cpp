@@ -1,0 +1,255 @@
+// channel: what all channels share: how much is read at once, when buffers are given back, and
+// deadlines. In virtual time.
+#include <ice/channel.hpp>
+
+#include "conversation.hpp"
+
+using namespace test;
+
+namespace {
+
+constexpr std::size_t at_rest = 512;
+constexpr auto rest_after = 5s;
+
+// One channel, and a coroutine that reads from it whatever comes and consumes it.
+struct reader {
+    memory_world w;
+    memory_channel wire{*w.net};
+    std::vector<std::size_t> reads;
+    std::size_t kept = 0;  // bytes that are left unconsumed
+    std::optional<ice::error_code> ended;
+
+    reader() { w.spawn(read_all(*this)); }
+    ~reader() {
+        wire.cancel(ice::errc::stopped);
+        w.settle();
+    }
+
+    void arrive(std::size_t n) {
+        wire.arrive(std::string(n, 'x'));
+        w.settle();
+    }
+    void deadline(ice::duration span, ice::errc why) {
+        const auto now = w.net->now();
+        wire.deadline(now, now + span, why);
+    }
+
+    static ice::task<> read_all(reader& r) {
+        for (;;) {
+            const ice::error_code ec = co_await r.wire.fill();
+            if (ec) {
+                r.ended = ec;
+                co_return;
+            }
+            const std::size_t n = r.wire.data().size();
+            r.reads.push_back(n);
+            r.wire.consume(n - std::min(n, r.kept));
+        }
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(channel)
+
+// -- buffers
+
+// 10,000 idle connections with large buffers are a gigabyte.
+BOOST_AUTO_TEST_CASE(a_connection_of_short_messages_keeps_a_small_buffer) {
+    reader r;
+    for (int i = 0; i < 100; ++i) r.arrive(100);
+    BOOST_TEST(r.reads.size() == 100u);
+    BOOST_TEST(r.wire.capacity() == at_rest);
+}
+
+// A fast peer that is read by 512 bytes costs a system call for each of them.
+BOOST_AUTO_TEST_CASE(reads_grow_while_they_are_full) {
+    reader r;
+    r.arrive(1'000'000);
+    BOOST_TEST_REQUIRE(r.reads.size() > 8u);
+    for (std::size_t i = 0; i < 7; ++i) BOOST_TEST(r.reads[i] == at_rest << i);
+    BOOST_TEST(*std::max_element(r.reads.begin(), r.reads.end()) == 64 * 1024u);
+    BOOST_TEST(r.wire.capacity() <= 128 * 1024u);
+}
+
+// A read that was just not full says that there was no more.
+BOOST_AUTO_TEST_CASE(a_read_that_is_not_full_makes_the_next_no_larger) {
+    reader r;
+    for (int i = 0; i < 100; ++i) r.arrive(at_rest - 1);
+    BOOST_TEST(r.wire.capacity() == at_rest);
+}
+
+// The bound of a listener goes before what would be fast.
+BOOST_AUTO_TEST_CASE(reads_grow_no_further_than_the_inbox) {
+    for (const std::size_t inbox : {1u, 100u, 512u, 513u, 5000u}) {
+        reader r;
+        r.arrive(1);
+        r.wire.read_at_most(inbox);
+        r.arrive(100'000);
+        BOOST_TEST(*std::max_element(r.reads.begin() + 1, r.reads.end()) <=
+                   std::max<std::size_t>(inbox, at_rest));
+        BOOST_TEST(r.reads.back() <= inbox);
+    }
+}
+
+// A burst must not cost its memory for the rest of a connection's life.
+BOOST_AUTO_TEST_CASE(a_large_buffer_is_given_back_after_five_seconds_of_rest) {
+    reader r;
+    r.arrive(1'000'000);
+    r.deadline(75s, ice::errc::idle_timeout);
+    const std::size_t large = r.wire.capacity();
+    BOOST_TEST(large >= 64 * 1024u);
+    r.w.advance(rest_after - 1ms);
+    BOOST_TEST(r.wire.capacity() == large);
+    r.w.advance(1ms);
+    BOOST_TEST(r.wire.capacity() == at_rest);
+    r.arrive(10'000);
+    BOOST_TEST(*(r.reads.end() - 5) == at_rest);
+}
+
+// Bytes that wait to be parsed are not rest: they must survive it.
+BOOST_AUTO_TEST_CASE(giving_back_keeps_the_bytes_that_are_not_consumed) {
+    reader r;
+    r.kept = 2000;
+    r.arrive(100'000);
+    r.deadline(75s, ice::errc::message_timeout);
+    r.w.advance(rest_after);
+    BOOST_TEST(r.wire.data() == std::string(2000, 'x'));
+    BOOST_TEST(r.wire.capacity() == 2000u);
+}
+
+// The answers of a burst leave room behind as well; what is unsent must stay.
+BOOST_AUTO_TEST_CASE(the_room_of_answers_is_given_back_too) {
+    reader r;
+    r.wire.out().assign(500'000, 'x');
+    r.wire.try_flush();
+    r.deadline(75s, ice::errc::idle_timeout);
+    r.w.advance(rest_after);
+    BOOST_TEST(r.wire.out().capacity() < at_rest);
+
+    r.wire.stalled = true;
+    r.wire.out() += "unsent";
+    r.deadline(75s, ice::errc::idle_timeout);
+    r.w.advance(rest_after);
+    BOOST_TEST(r.wire.out() == "unsent");
+}
+
+// -- deadlines
+
+// The one that was replaced must not ring: a good connection would be lost.
+BOOST_AUTO_TEST_CASE(a_deadline_replaces_the_one_before) {
+    for (const auto later : {20s, 5s}) {
+        reader r;
+        r.deadline(10s, ice::errc::idle_timeout);
+        r.deadline(later, ice::errc::message_timeout);
+        r.w.advance(later - 1ms);
+        BOOST_TEST(!r.ended.has_value());
+        r.w.advance(1ms);
+        BOOST_TEST_REQUIRE(r.ended.has_value());
+        BOOST_TEST(*r.ended == ice::errc::message_timeout);
+    }
+}
+
+// `never` must be later than anything.
+BOOST_AUTO_TEST_CASE(a_deadline_of_never_does_not_come) {
+    reader r;
+    r.deadline(10s, ice::errc::idle_timeout);
+    r.wire.deadline(r.w.net->now(), ice::never, ice::errc{});
+    r.w.advance(24h * 365);
+    BOOST_TEST(!r.ended.has_value());
+}
+
+// Giving buffers back uses the same alarm: it must not eat the deadline.
+BOOST_AUTO_TEST_CASE(a_deadline_comes_after_the_rest_as_before_it) {
+    for (const ice::duration span :
+         {ice::duration(1s), ice::duration(rest_after), ice::duration(75s)}) {
+        reader r;
+        r.deadline(span, ice::errc::idle_timeout);
+        for (ice::duration gone = 0s; gone + 500ms < span; gone += 500ms) r.w.advance(500ms);
+        BOOST_TEST(!r.ended.has_value());
+        r.w.advance(500ms);
+        BOOST_TEST(r.ended.has_value());
+    }
+}
+
+// A burst of many answers is not one answer that takes too long.
+BOOST_AUTO_TEST_CASE(a_deadline_between_messages_begins_again_after_each_that_was_consumed) {
+    reader r;
+    r.wire.deadline_between_messages(r.w.net->now(), 10s, ice::errc::logic_timeout);
+    for (int i = 0; i < 10; ++i) {
+        r.w.advance(9s);
+        r.arrive(1);
+    }
+    BOOST_TEST(!r.ended.has_value());
+    for (int i = 0; i < 20; ++i) r.w.advance(1s);  // twice the span, at most
+    BOOST_TEST_REQUIRE(r.ended.has_value());
+    BOOST_TEST(*r.ended == ice::errc::logic_timeout);
+}
+
+// Without a message it is a deadline like any other, to the millisecond.
+BOOST_AUTO_TEST_CASE(a_deadline_between_messages_comes_when_nothing_was_consumed) {
+    reader r;
+    r.wire.deadline_between_messages(r.w.net->now(), 10s, ice::errc::logic_timeout);
+    r.w.advance(10s - 1ms);
+    BOOST_TEST(!r.ended.has_value());
+    r.w.advance(1ms);
+    BOOST_TEST(r.ended.has_value());
+}
+
+// A plain deadline that follows must not begin again by itself.
+BOOST_AUTO_TEST_CASE(a_plain_deadline_ends_the_one_between_messages) {
+    reader r;
+    r.wire.deadline_between_messages(r.w.net->now(), 10s, ice::errc::logic_timeout);
+    r.deadline(10s, ice::errc::idle_timeout);
+    r.w.advance(9s);
+    r.arrive(1);
+    r.w.advance(1s);
+    BOOST_TEST_REQUIRE(r.ended.has_value());
+    BOOST_TEST(*r.ended == ice::errc::idle_timeout);
+}
+
+// -- flushing and ending
+
+// Who pushes to a thousand connections must not write to each at once, nor write twice.
+BOOST_AUTO_TEST_CASE(flush_soon_writes_once_when_the_running_code_gives_way) {
+    reader r;
+    r.wire.out() += "a";
+    r.wire.flush_soon();
+    r.wire.out() += "b";
+    r.wire.flush_soon();
+    BOOST_TEST(r.wire.writes == 0u);
+    r.w.settle();
+    BOOST_TEST(r.wire.written == "ab");
+    BOOST_TEST(r.wire.writes == 1u);
+    r.wire.out() += "c";
+    r.wire.flush_soon();
+    r.w.settle();
+    BOOST_TEST(r.wire.written == "abc");
+}
+
+// A channel that is gone must not be flushed: its memory is another's.
+BOOST_AUTO_TEST_CASE(a_channel_that_ends_before_its_flush_is_forgotten) {
+    memory_world w;
+    auto first = std::make_unique<memory_channel>(*w.net);
+    memory_channel second(*w.net);
+    for (memory_channel* c : {first.get(), &second}) {
+        c->out() += "x";
+        c->flush_soon();
+    }
+    first.reset();
+    w.settle();
+    BOOST_TEST(second.written == "x");
+}
+
+// The first reason is the true one; what follows from it is not.
+BOOST_AUTO_TEST_CASE(the_first_reason_for_a_cancellation_counts) {
+    reader r;
+    r.wire.cancel(ice::errc::idle_timeout);
+    r.wire.cancel(ice::errc::stopped);
+    r.w.settle();
+    BOOST_TEST(r.wire.cancelled() == ice::errc::idle_timeout);
+    BOOST_TEST_REQUIRE(r.ended.has_value());
+    BOOST_TEST(*r.ended == ice::errc::idle_timeout);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

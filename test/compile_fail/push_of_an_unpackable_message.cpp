@@ -1,0 +1,12 @@
+// expect: ice: the protocol has no packet() for this message
+//
+// What can be pushed, sent or broadcast is what the protocol can write down.
+#include <ice/ice.hpp>
+
+void tell_the_count(ice::session<ice::line>& peer, std::size_t count) {
+#ifdef RIGHT
+    peer.push(std::to_string(count));
+#else
+    peer.push(count);
+#endif
+}

@@ -1,0 +1,313 @@
+// deadline: instants at which something is called. Time is a number here.
+#include <algorithm>
+#include <boost/test/unit_test.hpp>
+#include <functional>
+#include <ice/deadline.hpp>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace {
+
+// The instant `n`.
+ice::time_point at(int n) { return ice::time_point(ice::duration(n)); }
+
+struct fixture {
+    int nearer = 0;  // how often the clock was told to look earlier
+    ice::deadlines queue{[this] { ++nearer; }};
+    std::vector<int> rung;  // the numbers of the bells
+};
+
+// A deadline that writes down its number, and then does something.
+struct bell {
+    bell(fixture& f, int n) : test(f), number(n), when(f.queue, ring, this) {}
+
+    static void ring(void* self) {
+        auto& b = *static_cast<bell*>(self);
+        b.test.rung.push_back(b.number);
+        const auto act = b.then;  // a copy: it may destroy the bell
+        if (act) act();
+    }
+
+    fixture& test;
+    int number;
+    std::function<void()> then;
+    ice::deadline when;
+};
+
+using numbers = std::vector<int>;
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(deadline, fixture)
+
+BOOST_AUTO_TEST_CASE(deadlines_ring_in_the_order_of_their_instants) {
+    // Set in any order: a heap that sifts the wrong way rings the late before the early.
+    std::vector<std::unique_ptr<bell>> bells;
+    for (const int n : {5, 3, 9, 1, 7, 2, 8, 4, 6}) {
+        bells.push_back(std::make_unique<bell>(*this, n));
+        bells.back()->when.set(at(n));
+    }
+    queue.expire(at(4));
+    BOOST_TEST(rung == (numbers{1, 2, 3, 4}), boost::test_tools::per_element());
+    BOOST_TEST((queue.next() == at(5)));
+    queue.expire(at(100));
+    BOOST_TEST(rung == (numbers{1, 2, 3, 4, 5, 6, 7, 8, 9}), boost::test_tools::per_element());
+    BOOST_TEST((queue.next() == ice::never));
+}
+
+BOOST_AUTO_TEST_CASE(a_deadline_rings_at_its_instant_and_not_before) {
+    // One tick early, and a timeout of zero is over before it began; and it rings once only.
+    bell b(*this, 1);
+    b.when.set(at(10));
+    queue.expire(at(9));
+    BOOST_TEST(rung.empty());
+    queue.expire(at(10));
+    queue.expire(at(11));
+    BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
+    BOOST_TEST((b.when.at() == ice::never));
+    BOOST_TEST(queue.size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(one_moved_later_rings_later) {
+    // The usual life of a timeout: moved away with each message, without touching the heap.
+    bell b(*this, 1);
+    b.when.set(at(10));
+    b.when.set(at(20));
+    b.when.set(at(30));
+    BOOST_TEST((b.when.at() == at(30)));
+    BOOST_TEST((queue.next() <= at(30)));
+    queue.expire(at(29));
+    BOOST_TEST(rung.empty());
+    BOOST_TEST((queue.next() == at(30)), "looked at once, it is where it belongs");
+    queue.expire(at(30));
+    BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(one_moved_later_does_not_ring_before_those_in_between) {
+    // It still stands at the front when the clock comes late for all of them.
+    bell moved(*this, 30);
+    bell between(*this, 20);
+    moved.when.set(at(10));
+    moved.when.set(at(30));
+    between.when.set(at(20));
+    queue.expire(at(40));
+    BOOST_TEST(rung == (numbers{20, 30}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(one_moved_earlier_rings_earlier) {
+    // Left where it was, a short timeout after a long one would not end anything.
+    bell first(*this, 1);
+    bell second(*this, 2);
+    first.when.set(at(100));
+    second.when.set(at(50));
+    first.when.set(at(10));
+    BOOST_TEST((queue.next() == at(10)));
+    queue.expire(at(10));
+    BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
+    second.when.set(at(90));
+    second.when.set(at(60));  // earlier than before, later than where it stands
+    queue.expire(at(59));
+    BOOST_TEST(rung.size() == 1U);
+    queue.expire(at(60));
+    BOOST_TEST(rung == (numbers{1, 2}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_next_has_come_nearer_and_only_then) {
+    // Not told, it sleeps over a deadline; told each time, it would be set for every message.
+    bell a(*this, 1);
+    bell b(*this, 2);
+    a.when.set(at(50));
+    BOOST_TEST(nearer == 1);
+    b.when.set(at(60));
+    BOOST_TEST(nearer == 1, "behind the first");
+    b.when.set(at(50));
+    BOOST_TEST(nearer == 1, "beside the first");
+    b.when.set(at(40));
+    BOOST_TEST(nearer == 2, "before the first");
+    b.when.set(at(30));
+    BOOST_TEST(nearer == 3, "the first itself, moved earlier");
+    b.when.set(at(70));
+    b.when.clear();
+    b.when.set(ice::never);
+    b.when.set(at(35));
+    BOOST_TEST(nearer == 3, "the clock looks at 30 already");
+    BOOST_TEST((queue.next() <= at(35)));
+    queue.expire(at(100));
+    a.when.set(at(200));
+    BOOST_TEST(nearer == 4, "the queue was empty");
+}
+
+BOOST_AUTO_TEST_CASE(one_that_is_cleared_does_not_ring) {
+    // A timeout that was switched off would close a healthy connection.
+    bell a(*this, 1);
+    bell b(*this, 2);
+    a.when.set(at(10));
+    b.when.set(at(10));
+    a.when.clear();
+    BOOST_TEST((a.when.at() == ice::never));
+    b.when.set(ice::never);
+    queue.expire(at(100));
+    BOOST_TEST(rung.empty());
+    BOOST_TEST(queue.size() == 0U);
+    a.when.set(at(200));
+    queue.expire(at(200));
+    BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(never_is_not_an_instant) {
+    // Filed as one, it would stand in the heap of every idle connection.
+    bell b(*this, 1);
+    b.when.set(ice::never);
+    BOOST_TEST(queue.size() == 0U);
+    BOOST_TEST(nearer == 0);
+    queue.expire(ice::never);
+    BOOST_TEST(rung.empty());
+}
+
+BOOST_AUTO_TEST_CASE(one_that_is_destroyed_leaves_the_others_in_order) {
+    // The hole is filled with the last of the heap, which may belong above or below it.
+    // Here the left branch is early and the right one late, and the last stands in the left.
+    constexpr int count = 40;
+    const auto is_right = [](int place) {
+        while (place > 2) place = (place - 1) / 2;
+        return place == 2;
+    };
+    for (int gone = 0; gone < count; ++gone) {
+        rung.clear();
+        std::vector<std::unique_ptr<bell>> bells;
+        for (int place = 0; place < count; ++place) {
+            bells.push_back(std::make_unique<bell>(*this, is_right(place) ? place + 100 : place));
+            bells.back()->when.set(at(bells.back()->number));
+        }
+        bells.erase(bells.begin() + gone);
+        BOOST_TEST(queue.size() == count - 1U);
+        queue.expire(at(200));
+        BOOST_TEST(rung.size() == count - 1U);
+        BOOST_TEST(std::is_sorted(rung.begin(), rung.end()), "without that at " << gone);
+    }
+    BOOST_TEST(queue.size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_may_set_its_own_deadline_again) {
+    // An interval: it must ring at its next instant, not at once and not never.
+    bell b(*this, 1);
+    b.when.set(at(10));
+    b.then = [&] { b.when.set(rung.size() == 1 ? at(20) : ice::never); };
+    queue.expire(at(10));
+    BOOST_TEST(rung.size() == 1U);
+    BOOST_TEST((queue.next() == at(20)));
+    queue.expire(at(19));
+    BOOST_TEST(rung.size() == 1U);
+    queue.expire(at(20));
+    BOOST_TEST(rung.size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_may_destroy_its_own_deadline) {
+    // A channel's timeout ends the channel.
+    auto b = std::make_unique<bell>(*this, 1);
+    bell other(*this, 2);
+    b->when.set(at(10));
+    other.when.set(at(10));
+    b->then = [&] { b.reset(); };
+    queue.expire(at(10));
+    std::sort(rung.begin(), rung.end());
+    BOOST_TEST(rung == (numbers{1, 2}), boost::test_tools::per_element());
+    BOOST_TEST(queue.size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_may_destroy_clear_and_set_others) {
+    // They are due in the same expire(): what no longer is must not ring.
+    bell first(*this, 1);
+    auto destroyed = std::make_unique<bell>(*this, 2);
+    bell cleared(*this, 3);
+    bell postponed(*this, 4);
+    bell hurried(*this, 5);
+    std::unique_ptr<bell> made;
+    first.when.set(at(10));
+    destroyed->when.set(at(11));
+    cleared.when.set(at(12));
+    postponed.when.set(at(13));
+    hurried.when.set(at(99));
+    first.then = [&] {
+        destroyed.reset();
+        cleared.when.clear();
+        postponed.when.set(at(98));
+        hurried.when.set(at(15));
+        made = std::make_unique<bell>(*this, 6);
+        made->when.set(at(14));
+    };
+    queue.expire(at(20));
+    BOOST_TEST(rung == (numbers{1, 6, 5}), boost::test_tools::per_element());
+    queue.expire(at(98));
+    BOOST_TEST(rung == (numbers{1, 6, 5, 4}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_callback_may_throw_everything_away) {
+    // The end of a server: one timeout destroys all connections.
+    std::vector<std::unique_ptr<bell>> bells;
+    for (int n = 0; n < 100; ++n) {
+        bells.push_back(std::make_unique<bell>(*this, n));
+        bells.back()->when.set(at(n));
+    }
+    bells[7]->then = [&] { bells.clear(); };
+    queue.expire(at(1000));
+    BOOST_TEST(rung.size() == 8U);
+    BOOST_TEST(queue.size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(it_agrees_with_a_simple_model_whatever_is_done) {
+    // The model: a map from number to instant. Nothing is lost, early, double or out of order.
+    std::mt19937 random(7);
+    const auto below = [&](int n) { return static_cast<int>(random() % unsigned(n)); };
+    std::map<int, std::unique_ptr<bell>> bells;
+    std::map<int, int> model;  // those that are set
+    int now = 0;
+    int made = 0;
+    const auto some = [&] { return std::next(bells.begin(), below(int(bells.size()))); };
+    for (int i = 0; i < 10'000; ++i) {
+        const int choice = below(100);
+        if (bells.empty() || choice < 10) {
+            bells.emplace(made, std::make_unique<bell>(*this, made));
+            ++made;
+        } else if (choice < 75) {
+            const int when = now + below(100);
+            const auto chosen = some();
+            chosen->second->when.set(at(when));
+            model[chosen->first] = when;
+        } else if (choice < 82) {
+            const auto chosen = some();
+            chosen->second->when.clear();
+            model.erase(chosen->first);
+        } else if (choice < 88) {
+            const auto chosen = some();
+            model.erase(chosen->first);
+            bells.erase(chosen);
+        } else {
+            now += below(30);
+            std::vector<std::pair<int, int>> expected;  // (instant, number)
+            for (const auto& [number, when] : model)
+                if (when <= now) expected.emplace_back(when, number);
+            rung.clear();
+            queue.expire(at(now));
+            std::vector<std::pair<int, int>> seen;
+            for (const int number : rung) seen.emplace_back(model.at(number), number);
+            for (const int number : rung) model.erase(number);
+            const auto earlier = [](auto a, auto b) { return a.first < b.first; };
+            BOOST_TEST_REQUIRE(std::is_sorted(seen.begin(), seen.end(), earlier), "step " << i);
+            std::sort(seen.begin(), seen.end());
+            std::sort(expected.begin(), expected.end());
+            BOOST_TEST_REQUIRE((seen == expected), "step " << i);
+            BOOST_TEST_REQUIRE((queue.next() > at(now)));
+        }
+        for (const auto& [number, when] : model) {
+            BOOST_TEST_REQUIRE((queue.next() <= at(when)), "step " << i);
+            BOOST_TEST_REQUIRE((bells.at(number)->when.at() == at(when)));
+        }
+        BOOST_TEST_REQUIRE(queue.size() <= bells.size());
+    }
+    BOOST_TEST(made > 500);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,122 @@
+// environment: coroutines are spawned under supervision, and the log has the transport's clock.
+#include <ice/environment.hpp>
+#include <stdexcept>
+
+#include "conversation.hpp"
+
+using namespace test;
+
+namespace {
+
+ice::task<> throws_at_once() {
+    throw std::runtime_error("no luck");
+    co_return;
+}
+ice::task<> throws_later(memory_transport& net) {
+    co_await net.sleep(1s);
+    throw std::runtime_error("no luck later");
+}
+ice::task<> throws_a_number() {
+    throw 42;
+    co_return;
+}
+ice::task<> sets(bool& done) {
+    done = true;
+    co_return;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(environment)
+
+// asio::detached ends the process here, or swallows the exception: it must be one line of the log.
+BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_logged_with_its_name) {
+    memory_world w;
+    ice::spawn(w.env, throws_at_once(), "the first one");
+    w.settle();
+    BOOST_TEST_REQUIRE(w.log.size() == 1u);
+    BOOST_TEST(w.log[0] == "the first one: no luck");
+}
+
+// An exception that comes after a wait leaves from another place: the loop itself.
+BOOST_AUTO_TEST_CASE(an_exception_after_a_wait_is_logged_too) {
+    memory_world w;
+    ice::spawn(w.env, throws_later(*w.net), "the second one");
+    w.settle();
+    BOOST_TEST(w.log.empty());
+    w.advance(1s);
+    BOOST_TEST_REQUIRE(w.log.size() == 1u);
+    BOOST_TEST(w.log[0] == "the second one: no luck later");
+}
+
+// Whatever may be thrown may be thrown by a user.
+BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_an_exception) {
+    memory_world w;
+    ice::spawn(w.env, throws_a_number(), "the third one");
+    w.settle();
+    BOOST_TEST_REQUIRE(w.log.size() == 1u);
+    BOOST_TEST(w.log[0] == "the third one: not an exception");
+}
+
+// One coroutine's end must not be another's.
+BOOST_AUTO_TEST_CASE(other_coroutines_do_not_notice) {
+    memory_world w;
+    bool done = false;
+    ice::spawn(w.env, throws_at_once(), "the first one");
+    ice::spawn(w.env, sets(done), "another");
+    w.settle();
+    BOOST_TEST(done);
+    BOOST_TEST(w.log.size() == 1u);
+}
+
+// The name may be a temporary string, long gone when the exception comes.
+BOOST_AUTO_TEST_CASE(the_name_of_a_coroutine_is_kept) {
+    memory_world w;
+    {
+        const std::string name(100, 'n');
+        ice::spawn(w.env, throws_later(*w.net), name);
+    }
+    w.settle();
+    w.advance(1s);
+    BOOST_TEST_REQUIRE(w.log.size() == 1u);
+    BOOST_TEST(w.log[0] == std::string(100, 'n') + ": no luck later");
+}
+
+// The flood limit of the log is ten a second: of the transport's seconds.
+BOOST_AUTO_TEST_CASE(the_log_goes_by_the_clock_of_the_transport) {
+    memory_world w;
+    const auto write = [&] { w.env->write(ice::log_level::info, "kind", "text"); };
+    for (int i = 0; i < 20; ++i) write();
+    BOOST_TEST(w.log.size() == 10u);
+    w.advance(1s);
+    write();
+    BOOST_TEST(w.log.size() == 11u);
+}
+
+// A coroutine may outlive whoever spawned it: what it runs in must be there to the end.
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_keeps_its_environment) {
+    memory_world w;
+    auto env = std::make_shared<ice::environment>(w.net);
+    const std::weak_ptr<ice::environment> watched = env;
+    std::string line;
+    env->log.to([&](ice::log_level, std::string_view text) { line = text; });
+    ice::spawn(env, throws_later(*w.net), "late");
+    env.reset();
+    w.settle();
+    BOOST_TEST(!watched.expired());
+    w.advance(1s);
+    BOOST_TEST(line == "late: no luck later");
+    BOOST_TEST(watched.expired());
+}
+
+// The first transport that everyone gets is one of real sockets, on the loop that was given.
+BOOST_AUTO_TEST_CASE(the_socket_transport_runs_on_the_given_loop) {
+    asio::io_context loop;
+    const auto net = ice::make_socket_transport(loop.get_executor());
+    BOOST_TEST((net->executor() == asio::any_io_executor(loop.get_executor())));
+    BOOST_TEST(net->descriptors() > 0u);
+    const auto before = net->now();
+    BOOST_TEST((net->now() >= before));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

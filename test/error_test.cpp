@@ -1,0 +1,115 @@
+// Errors: each has a text of its own, and it is known which of them allow sending again.
+#include <boost/test/unit_test.hpp>
+#include <cerrno>
+#include <ice/error.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace {
+
+using ice::errc;
+
+// -Wswitch names an errc that is missing here, in a build where warnings are errors.
+constexpr bool not_executed(errc e) {
+    switch (e) {
+        case errc::closed:
+        case errc::cut_short:
+        case errc::bad_message:
+        case errc::message_too_large:
+        case errc::outbox_full:
+        case errc::message_timeout:
+        case errc::idle_timeout:
+        case errc::write_timeout:
+        case errc::logic_timeout:
+        case errc::stopped:
+        case errc::request_timeout: return false;
+        case errc::unpackable:
+        case errc::handshake_timeout:
+        case errc::handshake_failed:
+        case errc::draining:
+        case errc::pool_full:
+        case errc::pool_wait_timeout:
+        case errc::connect_timeout:
+        case errc::host_not_found:
+        case errc::upstream_closes: return true;
+    }
+    return false;
+}
+
+constexpr int last = static_cast<int>(errc::upstream_closes);
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(error)
+
+BOOST_AUTO_TEST_CASE(every_error_has_a_text_of_its_own) {
+    // Two errors with one text, or with none, cannot be told apart in a log.
+    std::set<std::string> texts;
+    for (int value = 1; value <= last; ++value) {
+        const ice::error_code ec = static_cast<errc>(value);
+        BOOST_TEST(ec.value() == value);
+        BOOST_TEST(&ec.category() == &ice::category());
+        const std::string text = ec.message();
+        BOOST_TEST(!text.empty());
+        BOOST_TEST(text.find_first_of("\r\n") == text.npos);
+        BOOST_TEST(text != ice::category().message(0));
+        BOOST_TEST(texts.insert(text).second, text << " is the text of two errors");
+    }
+    BOOST_TEST(ice::category().message(last + 1) == "unknown error of ice");
+    BOOST_TEST(ice::category().message(-1) == "unknown error of ice");
+    BOOST_TEST(std::string(ice::category().name()) == "ice");
+}
+
+BOOST_AUTO_TEST_CASE(no_error_of_ice_is_zero) {
+    // Zero is success for every error_code: it would be taken for one.
+    static_assert(static_cast<int>(errc::closed) == 1);
+    for (int value = 1; value <= last; ++value)
+        BOOST_TEST(bool(make_error_code(static_cast<errc>(value))));
+    BOOST_TEST(!ice::error_code());
+}
+
+BOOST_AUTO_TEST_CASE(what_was_not_executed_may_be_sent_again_and_nothing_else) {
+    // One false yes, and an order is executed twice.
+    for (int value = 1; value <= last; ++value) {
+        const auto e = static_cast<errc>(value);
+        const ice::error_code ec = e;
+        BOOST_TEST((ec == ice::condition::not_executed) == not_executed(e), ec.message());
+    }
+    BOOST_TEST((ice::error_code(last + 1, ice::category()) != ice::condition::not_executed));
+    BOOST_TEST((ice::error_code() != ice::condition::not_executed));
+    // The same numbers, of others.
+    for (int value = 1; value <= last; ++value) {
+        const ice::error_code theirs(value, std::system_category());
+        BOOST_TEST((theirs != ice::condition::not_executed));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_error_of_a_socket_may_have_been_executed) {
+    // A reset after the request was sent says nothing about what the upstream did.
+    for (const int e : {ECONNRESET, EPIPE, ECONNREFUSED, ETIMEDOUT})
+        BOOST_TEST((ice::error_code(e, std::system_category()) != ice::condition::not_executed));
+}
+
+BOOST_AUTO_TEST_CASE(a_connect_error_keeps_its_cause_and_was_not_executed) {
+    // The same ECONNREFUSED means "never sent" if it comes from connecting.
+    const ice::error_code cause(ECONNREFUSED, std::system_category());
+    const auto ec = ice::connect_error(cause);
+    BOOST_TEST((ec == ice::condition::not_executed));
+    BOOST_TEST((ec == std::errc::connection_refused));
+    BOOST_TEST((ec != std::errc::timed_out));
+    BOOST_TEST(ec.message() == "cannot connect: " + cause.message());
+    BOOST_TEST(std::string(ec.category().name()) == "ice.connect");
+    BOOST_TEST(ec.value() == ECONNREFUSED);
+    for (const errc e : {errc::connect_timeout, errc::host_not_found})
+        BOOST_TEST(make_error_code(e).message().starts_with("cannot connect"));
+}
+
+BOOST_AUTO_TEST_CASE(the_condition_has_a_text) {
+    // Error conditions are printed too, by those who compare them.
+    const std::error_condition c = ice::condition::not_executed;
+    BOOST_TEST(c.message() == "the request was not executed");
+    BOOST_TEST(std::string(c.category().name()) == "ice.condition");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

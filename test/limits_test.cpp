@@ -1,0 +1,80 @@
+// limits: the one table of bounds, and what a limit of descriptors leaves for connections.
+#include <boost/test/unit_test.hpp>
+#include <ice/limits.hpp>
+
+namespace {
+
+using ice::connections_allowed;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(limits)
+
+BOOST_AUTO_TEST_CASE(a_quarter_of_few_descriptors_is_kept) {
+    // With none kept, a full server could not reach its upstreams; with all, it could serve nobody.
+    BOOST_TEST(connections_allowed(1000, 0) == 0U);
+    BOOST_TEST(connections_allowed(1000, 1) == 1U);
+    BOOST_TEST(connections_allowed(1000, 3) == 3U);
+    BOOST_TEST(connections_allowed(1000, 4) == 3U);
+    BOOST_TEST(connections_allowed(1000, 100) == 75U);
+}
+
+BOOST_AUTO_TEST_CASE(of_256_descriptors_and_more_64_are_kept) {
+    // The edge where a quarter becomes 64: one too many here is an EMFILE in production.
+    BOOST_TEST(connections_allowed(10'000, 255) == 192U);
+    BOOST_TEST(connections_allowed(10'000, 256) == 192U);
+    BOOST_TEST(connections_allowed(10'000, 257) == 193U);
+    BOOST_TEST(connections_allowed(10'000, 259) == 195U);
+    BOOST_TEST(connections_allowed(10'000, 260) == 196U);
+    BOOST_TEST(connections_allowed(10'000, 1024) == 960U);
+}
+
+BOOST_AUTO_TEST_CASE(no_more_than_wanted_is_allowed) {
+    // The limit of the process must never raise the user's own.
+    BOOST_TEST(connections_allowed(0, 1024) == 0U);
+    BOOST_TEST(connections_allowed(1, 1024) == 1U);
+    BOOST_TEST(connections_allowed(959, 1024) == 959U);
+    BOOST_TEST(connections_allowed(960, 1024) == 960U);
+    BOOST_TEST(connections_allowed(961, 1024) == 960U);
+}
+
+BOOST_AUTO_TEST_CASE(unlimited_is_no_number_to_calculate_with) {
+    // RLIM_INFINITY, or `unlimited` wanted: nothing may wrap around.
+    BOOST_TEST(connections_allowed(10'000, ice::unlimited) == 10'000U);
+    BOOST_TEST(connections_allowed(ice::unlimited, 1024) == 960U);
+    BOOST_TEST(connections_allowed(ice::unlimited, ice::unlimited) == ice::unlimited - 64);
+}
+
+BOOST_AUTO_TEST_CASE(more_descriptors_never_allow_fewer_connections) {
+    // Raising a limit must not shut anyone out.
+    for (std::size_t n = 0; n < 2000; ++n) {
+        BOOST_TEST(connections_allowed(ice::unlimited, n) <=
+                   connections_allowed(ice::unlimited, n + 1));
+        BOOST_TEST(connections_allowed(ice::unlimited, n) <= n);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_defaults_fit_together) {
+    // Each is sound alone; together they can still contradict the reasons beside them.
+    const ice::limits l;
+    const ice::timeouts t;
+    const ice::pool_limits pl;
+    const ice::pool_timeouts pt;
+    const ice::backoff_limits b;
+    BOOST_TEST((pt.idle < t.idle), "a pool closes an unused connection before the server does");
+    BOOST_TEST((pt.wait <= pt.request), "waiting is a part of the request");
+    BOOST_TEST((pt.connect < pt.request), "a request outlives an attempt to connect");
+    BOOST_TEST((pt.probe < pt.connect));
+    BOOST_TEST((t.linger < t.idle));
+    BOOST_TEST((b.first < b.cap));
+    BOOST_TEST(l.inbox <= l.message);
+    BOOST_TEST(pl.message == l.message);
+    for (const std::size_t n :
+         {l.connections, l.message, l.inbox, l.outbox, l.turn, l.accepts, pl.waiters, pl.message})
+        BOOST_TEST((0 < n && n < ice::unlimited), "everything has a limit");
+    for (const auto span : {t.handshake, t.message, t.idle, t.write, t.logic, t.linger, pt.connect,
+                            pt.handshake, pt.wait, pt.request, pt.idle, pt.probe, b.first, b.cap})
+        BOOST_TEST((span > span.zero() && span < std::chrono::hours(1)), "and an end");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,279 @@
+// line: text up to a delimiter, however its bytes arrive. Compared with a model that has them all.
+#include <fmt/format.h>
+
+#include <boost/test/unit_test.hpp>
+#include <ice/limits.hpp>
+#include <ice/protocols/line.hpp>
+#include <ice/testing/script.hpp>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::string_literals;
+using ice::errc;
+using ice::testing::play;
+using ice::testing::split_difference;
+using lines = std::vector<std::string>;
+
+// One byte, two, three; of repeated letters; with a beginning that comes again in it; NUL.
+const std::string delimiters[] = {"\n",   "\r\n", "aab", "aa",      "aaa",
+                                  "abab", "aba",  "\0"s, "\r\n\r\n"};
+
+// The same, from the whole input.
+ice::testing::transcript<ice::line> model(std::string_view input, const std::string& delimiter,
+                                          std::size_t limit) {
+    ice::testing::transcript<ice::line> expected;
+    for (;;) {
+        const auto end = input.find(delimiter);
+        const bool unfinished = end == input.npos;
+        if (unfinished ? input.size() >= limit + delimiter.size() : end > limit)
+            expected.error = errc::message_too_large;
+        expected.left = input.size();
+        if (unfinished || expected.error) return expected;
+        expected.messages.emplace_back(input.substr(0, end));
+        input.remove_prefix(end + delimiter.size());
+    }
+}
+
+// What is wrong with its parsing of `input`, or "".
+std::string fault(const std::string& delimiter, std::size_t limit, std::string_view input) {
+    const ice::line p(delimiter, limit);
+    if (play(p, input) != model(input, delimiter, limit)) return "not as the model";
+    return split_difference(p, input);
+}
+
+errc packed(const ice::line& by, std::string_view text, std::string& out) {
+    ice::line p = by;
+    return static_cast<errc>(p.packet(text, out).value());
+}
+constexpr errc none{};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(line)
+
+BOOST_AUTO_TEST_CASE(lines_are_what_stands_between_delimiters) {
+    // Empty lines are lines, and pipelined lines come one by one.
+    const auto seen = play(ice::line(), "one\r\n\r\ntwo three\r\n\r\n\r\nrest");
+    BOOST_TEST(seen.messages == (lines{"one", "", "two three", "", ""}),
+               boost::test_tools::per_element());
+    BOOST_TEST(seen.left == 4U);
+    BOOST_TEST(!seen.error);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_split_between_cr_and_lf_is_one_line) {
+    // The cut that a parser of new bytes only does not see.
+    const auto seen = play(ice::line(), {"one\r", "\ntwo\r", "\n"});
+    BOOST_TEST(seen.messages == (lines{"one", "two"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(no_other_end_counts) {
+    // Two readings of one stream are how requests are smuggled: bare CR and bare LF are text.
+    const auto seen = play(ice::line(), "a\nb\rc\n\rd\r\r\n\n\r\n");
+    BOOST_TEST(seen.messages == (lines{"a\nb\rc\n\rd\r", "\n"}), boost::test_tools::per_element());
+    const auto zero = play(ice::line(), "a\0b\r\n"s);
+    BOOST_TEST(zero.messages == lines{"a\0b"s}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_real_conversation_is_the_same_at_every_cut) {
+    // Each delimiter as a line end, and parts of it in the text.
+    for (const auto& d : delimiters) {
+        for (const std::string& before : {""s, "x"s, d.substr(0, 1), d.substr(1)}) {
+            const std::string text = before + "get" + d.substr(1) + "x" + d + d + "a" + d + "rest";
+            BOOST_TEST(fault(d, 100, text) == "", "delimiter " << d << " in " << text);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_the_model_does_at_every_cut) {
+    // All inputs of up to six bytes out of the delimiter's own letters and one other, with and
+    // without room for them.
+    for (const auto& d : delimiters) {
+        const std::set<char> unique(d.begin(), d.end());
+        const std::string letters = std::string(unique.begin(), unique.end()) + "x";
+        std::vector<std::string> inputs{""};
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            for (const std::size_t limit : {std::size_t{1}, std::size_t{100}}) {
+                const auto wrong = fault(d, limit, inputs[i]);
+                if (!wrong.empty())
+                    BOOST_ERROR(fmt::format("{} of {}, limit {}: {}", inputs[i], d, limit, wrong));
+            }
+            if (inputs[i].size() == 6) continue;
+            for (const char c : letters) inputs.push_back(inputs[i] + c);
+        }
+        BOOST_TEST(inputs.size() > 100U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(all_256_bytes_are_text) {
+    // A line is bytes, not characters of some encoding.
+    std::string all;
+    for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+    BOOST_TEST(play(ice::line(), all + "\r\n").messages == lines{all},
+               boost::test_tools::per_element());
+    BOOST_TEST(split_difference(ice::line(), all + "\r\n" + all + "\r\n") == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_whole_line_may_be_as_long_as_the_limit_and_no_longer) {
+    // limit-1, limit, limit+1; the delimiter does not count, however long it is.
+    for (const auto& d : delimiters) {
+        for (const std::size_t limit : {std::size_t{0}, std::size_t{1}, std::size_t{8192}}) {
+            for (std::size_t n = limit == 0 ? 0 : limit - 1; n <= limit + 1; ++n) {
+                const auto seen = play(ice::line(d, limit), std::string(n, 'x') + d);
+                BOOST_TEST(seen.messages.size() == (n <= limit ? 1U : 0U));
+                BOOST_TEST((seen.error == errc::message_too_large) == (n > limit));
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_unfinished_line_ends_when_no_delimiter_can_save_it) {
+    // Its last bytes may be the beginning of the delimiter, so they cannot be counted yet.
+    for (const auto& d : delimiters) {
+        constexpr std::size_t limit = 10;
+        const std::string held = std::string(limit, 'x') + d.substr(0, d.size() - 1);
+        BOOST_TEST(!play(ice::line(d, limit), held).error);
+        BOOST_TEST(play(ice::line(d, limit), {held, d.substr(d.size() - 1)}).messages.size() == 1U);
+        for (const auto& text : {held + 'x', std::string(limit + d.size(), 'x')}) {
+            BOOST_TEST((play(ice::line(d, limit), text).error == errc::message_too_large));
+            BOOST_TEST(split_difference(ice::line(d, limit), text) == "");
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_limit_is_8_kib_unless_said_otherwise) {
+    // The number that the documentation names.
+    BOOST_TEST(!play(ice::line(), std::string(8192, 'x') + "\r\n").error);
+    BOOST_TEST(
+        (play(ice::line(), std::string(8193, 'x') + "\r\n").error == errc::message_too_large));
+}
+
+BOOST_AUTO_TEST_CASE(unlimited_is_no_limit) {
+    // The largest of all numbers must not wrap around to a small one.
+    ice::line p("\r\n", ice::unlimited);
+    const auto seen = play(p, {"x", std::string(100'000, 'x'), "\r\n"});
+    BOOST_TEST(seen.messages.size() == 1U);
+    BOOST_TEST(!seen.error);
+    std::string out;
+    BOOST_TEST((packed(p, std::string(100'000, 'x'), out) == none));
+}
+
+BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
+    // A scan from the beginning at each read makes a long line cost O(n * n). Here what was looked
+    // at before is overwritten with delimiters: who looks again, finds one.
+    for (const auto& d : delimiters) {
+        ice::line p(d, ice::unlimited);
+        const std::size_t kept = d.size() - 1;  // bytes that may be the beginning of a delimiter
+        std::string input;
+        for (int i = 0; i < 1000; ++i) {
+            input += 'x';
+            BOOST_TEST_REQUIRE(p.parse(input).size() == 0U, "after " << i << " bytes");
+            if (input.size() < kept + d.size()) continue;
+            input.replace(input.size() - kept - d.size(), d.size(), d);
+            for (std::size_t k = input.size() - kept; k < input.size(); ++k) input[k] = 'x';
+        }
+        input += d;
+        BOOST_TEST(p.parse(input).size() == input.size());
+        BOOST_TEST(p.parse("x" + d).size() == 1 + d.size(), "the next line begins anew");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_come_byte_by_byte) {
+    // Without the test before, this would only be slow.
+    constexpr std::size_t size = 256 * 1024;
+    ice::line p("\r\n", size);
+    std::string input;
+    for (std::size_t i = 0; i < size; ++i) {
+        input += 'x';
+        if (p.parse(input).size() != 0 || p.parse(input).failed()) BOOST_FAIL("at byte " << i);
+    }
+    input += "\r\n";
+    BOOST_TEST(p.parse(input).message().size() == size);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_is_a_view_of_the_input) {
+    // No copy, and no storage of its own for each connection.
+    ice::line p;
+    const std::string input = "one\r\ntwo\r\n";
+    auto found = p.parse(input);
+    BOOST_TEST(found.message().data() == input.data());
+    BOOST_TEST(found.message() == "one");
+    BOOST_TEST(found.size() == 5U);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_is_sent_with_its_delimiter) {
+    // Appended: the answers of a burst stand behind each other.
+    std::string out = "before ";
+    BOOST_TEST((packed(ice::line(), "text", out) == none));
+    BOOST_TEST((packed(ice::line(), "", out) == none));
+    BOOST_TEST((packed(ice::line("aab"), "x\r\n", out) == none));
+    BOOST_TEST(out == "before text\r\n\r\nx\r\naab");
+}
+
+BOOST_AUTO_TEST_CASE(a_text_with_the_delimiter_in_it_is_refused) {
+    // It would be two lines on the other side: whoever chose the text chose the second one.
+    std::string out = "before";
+    BOOST_TEST((packed(ice::line(), "one\r\ntwo", out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line(), "\r\n", out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line("aab"), "xaaaby", out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line("\0"s), "a\0b"s, out) == errc::unpackable));
+    BOOST_TEST(out == "before", "nothing is left of it");
+}
+
+BOOST_AUTO_TEST_CASE(a_text_that_makes_a_delimiter_with_its_own_is_refused) {
+    // "a CR LF" before "CR LF CR LF" ends two bytes too early, and the rest begins the next line.
+    std::string out = "before\r\n";
+    BOOST_TEST((packed(ice::line("\r\n\r\n"), "a\r\n", out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line("aa"), "xa", out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line("aba"), "ab", out) == errc::unpackable));
+    BOOST_TEST(out == "before\r\n");
+    BOOST_TEST((packed(ice::line("\r\n\r\n"), "\n", out) == none), "only the text itself counts");
+}
+
+BOOST_AUTO_TEST_CASE(a_text_beyond_the_limit_is_refused) {
+    // The other side, with the same limit, would close the connection.
+    std::string out = "before";
+    BOOST_TEST((packed(ice::line("\r\n", 4), "12345", out) == errc::message_too_large));
+    BOOST_TEST(out == "before");
+    BOOST_TEST((packed(ice::line("\r\n", 4), "1234", out) == none));
+    BOOST_TEST((packed(ice::line("\r\n", 4), "123", out) == none));
+    BOOST_TEST(out == "before1234\r\n123\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_sent_is_what_is_received) {
+    // Every text of up to six letters: either refused, or the same on the other side.
+    for (const auto& d : delimiters) {
+        const ice::line p(d, 6);
+        const std::set<char> unique(d.begin(), d.end());
+        const std::string letters = std::string(unique.begin(), unique.end()) + "x";
+        std::vector<std::string> texts{""};
+        std::size_t sent = 0;
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            std::string out;
+            if (packed(p, texts[i], out) == none) {
+                ++sent;
+                const auto seen = play(p, out);
+                BOOST_TEST_REQUIRE(seen.messages == lines{texts[i]},
+                                   boost::test_tools::per_element());
+                BOOST_TEST_REQUIRE(seen.left == 0U);
+            } else {
+                BOOST_TEST_REQUIRE(play(p, texts[i] + d).messages != lines{texts[i]});
+            }
+            if (texts[i].size() == 6) continue;
+            for (const char c : letters) texts.push_back(texts[i] + c);
+        }
+        BOOST_TEST(sent > 6U);
+        BOOST_TEST(sent < texts.size());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_delimiter_is_refused) {
+    // It would be found everywhere: endless empty lines out of nothing.
+    BOOST_CHECK_THROW(ice::line(""), std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

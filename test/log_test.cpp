@@ -1,0 +1,187 @@
+// log: what is written, what is only counted, and that no peer can write a line of its own.
+#include <unistd.h>
+
+#include <array>
+#include <boost/test/unit_test.hpp>
+#include <ice/log.hpp>
+#include <regex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using ice::log_level;
+
+constexpr ice::time_point start{1000s};
+
+struct fixture {
+    fixture() {
+        log.to([this](log_level level, std::string_view line) {
+            levels.push_back(level);
+            lines.emplace_back(line);
+        });
+    }
+    // Writes it n times at that time; returns how many lines came of it.
+    std::size_t write(int n, ice::duration when, std::string_view kind = "kind") {
+        const auto before = lines.size();
+        for (int i = 0; i < n; ++i) log.write(start + when, log_level::warning, kind, "text");
+        return lines.size() - before;
+    }
+
+    ice::log log;
+    std::vector<log_level> levels;
+    std::vector<std::string> lines;
+};
+
+std::string all_bytes() {
+    std::string all;
+    for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+    return all;
+}
+
+bool printable(std::string_view text) {
+    for (const char c : text)
+        if (c < ' ' || c > '~') return false;
+    return true;
+}
+
+// What `act` writes to stderr.
+template <class Act>
+std::string stderr_of(Act act) {
+    std::array<int, 2> ends{};
+    BOOST_TEST_REQUIRE(::pipe(ends.data()) == 0);
+    const int real = ::dup(STDERR_FILENO);
+    ::dup2(ends[1], STDERR_FILENO);
+    act();
+    ::dup2(real, STDERR_FILENO);
+    ::close(real);
+    ::close(ends[1]);
+    std::string text(4096, '\0');
+    const auto n = ::read(ends[0], text.data(), text.size());
+    ::close(ends[0]);
+    text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+    return text;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(log_, fixture)  // `log` is a function of C
+
+BOOST_AUTO_TEST_CASE(every_byte_is_escaped_to_printable_ascii_of_its_own) {
+    // A peer's line end would forge a line of the log, its escape sequence would run a terminal.
+    std::set<std::string> texts;
+    for (const char byte : all_bytes()) {
+        const auto text = ice::escaped(std::string_view(&byte, 1));
+        BOOST_TEST(printable(text));
+        BOOST_TEST(texts.insert(text).second, text << " stands for two bytes");
+    }
+    BOOST_TEST(ice::escaped("plain ~ text") == "plain ~ text");
+    BOOST_TEST(ice::escaped("\r\n\t") == "\\x0d\\x0a\\x09");
+    BOOST_TEST(ice::escaped(std::string_view("\0", 1)) == "\\x00");
+    BOOST_TEST(ice::escaped("\x7f\x80\xff") == "\\x7f\\x80\\xff");
+    BOOST_TEST(ice::escaped("\\") == "\\\\");
+    BOOST_TEST(ice::escaped("\\x0a") == "\\\\x0a", "written by the peer, not by us");
+    BOOST_TEST(ice::escaped("") == "");
+    BOOST_TEST(printable(ice::escaped(all_bytes())));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_escaped_is_cut_at_its_most) {
+    // A peer's megabyte must not become a megabyte of log.
+    BOOST_TEST(ice::escaped("abc", 2) == "ab...");
+    BOOST_TEST(ice::escaped("abc", 3) == "abc");
+    BOOST_TEST(ice::escaped("abc", 4) == "abc");
+    BOOST_TEST(ice::escaped("abc", 0) == "...");
+    BOOST_TEST(ice::escaped("", 0) == "");
+    BOOST_TEST(ice::escaped("\n\n", 1) == "\\x0a...");
+    BOOST_TEST(ice::escaped(std::string(256, 'x')) == std::string(256, 'x'));
+    BOOST_TEST(ice::escaped(std::string(257, 'x')) == std::string(256, 'x') + "...");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_below_the_level_is_not_written) {
+    // From info upwards unless said otherwise: debug tells of each scanner that comes by.
+    const auto write_all = [&] {
+        levels.clear();
+        for (const auto level :
+             {log_level::debug, log_level::info, log_level::warning, log_level::error})
+            log.write(start, level, ice::name(level), "text");
+        return levels;
+    };
+    using list = std::vector<log_level>;
+    BOOST_TEST((write_all() == list{log_level::info, log_level::warning, log_level::error}));
+    log.level(log_level::error);
+    BOOST_TEST((write_all() == list{log_level::error}));
+    log.level(log_level::debug);
+    BOOST_TEST(write_all().size() == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(ten_lines_a_second_of_one_kind_are_written) {
+    // A peer that breaks the protocol in a loop would fill the disk.
+    BOOST_TEST(write(9, 0ms) == 9U);
+    BOOST_TEST(write(1, 500ms) == 1U);
+    BOOST_TEST(write(1, 999ms) == 0U, "the eleventh");
+    BOOST_TEST(write(1000, 999ms) == 0U);
+    BOOST_TEST(write(1, 1000ms) == 1U, "the next second");
+    BOOST_TEST(write(20, 1000ms) == 9U);
+    BOOST_TEST(write(20, 5s) == 10U);
+}
+
+BOOST_AUTO_TEST_CASE(the_next_line_that_passes_says_how_many_were_not_written) {
+    // Lines that vanish without a trace hide how bad it is.
+    write(15, 0ms);
+    for (const auto& line : lines) BOOST_TEST(line == "text");
+    write(2, 1s);
+    BOOST_TEST(lines[10] == "text (5 more of \"kind\" were not written)");
+    BOOST_TEST(lines[11] == "text", "it is said once");
+    write(9, 1s);
+    write(1, 2s);
+    BOOST_TEST(lines.back() == "text (1 more of \"kind\" were not written)");
+}
+
+BOOST_AUTO_TEST_CASE(one_kind_does_not_silence_another) {
+    // A flood of failed accepts must not hide that a logic threw.
+    write(100, 0ms, "flood");
+    BOOST_TEST(write(10, 0ms, "other") == 10U);
+    BOOST_TEST(write(1, 0ms, "flood") == 0U);
+    BOOST_TEST(write(1, 1s, "other") == 1U);
+    BOOST_TEST(lines.back() == "text", "the count is the other kind's");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_below_the_level_does_not_count) {
+    // Otherwise hidden lines would use up the ten of those that matter.
+    for (int i = 0; i < 100; ++i) log.write(start, log_level::debug, "kind", "hidden");
+    BOOST_TEST(write(10, 0ms) == 10U);
+    write(1, 1s);
+    BOOST_TEST(lines.back() == "text");
+}
+
+BOOST_AUTO_TEST_CASE(a_line_that_is_handed_out_has_no_line_end) {
+    // A sink that adds its own would write empty lines.
+    write(11, 0ms);
+    write(1, 1s);
+    for (const auto& line : lines) BOOST_TEST(line.find_first_of("\r\n") == line.npos);
+}
+
+BOOST_AUTO_TEST_CASE(without_a_sink_it_is_one_line_on_stderr) {
+    // With date and level, and exactly one line end.
+    const auto text = stderr_of([] {
+        ice::log fresh;
+        fresh.write(start, log_level::warning, "kind", "said {} this");
+        fresh.write(start, log_level::debug, "kind", "unsaid");
+    });
+    const std::regex shape(R"(\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ warning said \{\} this\n)");
+    BOOST_TEST(std::regex_match(text, shape), text);
+    BOOST_TEST(stderr_of([&] { write(1, 0ms); }) == "", "a sink takes its place");
+}
+
+BOOST_AUTO_TEST_CASE(each_level_has_a_name) {
+    // They stand in every line.
+    BOOST_TEST(ice::name(log_level::debug) == "debug");
+    BOOST_TEST(ice::name(log_level::info) == "info");
+    BOOST_TEST(ice::name(log_level::warning) == "warning");
+    BOOST_TEST(ice::name(log_level::error) == "error");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

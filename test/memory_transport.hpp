@@ -1,0 +1,132 @@
+// memory_transport: channels without sockets and a clock that the test moves, to count reads and
+// writes exactly and to test timeouts without waiting. Bytes come when the test says so.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <ice/environment.hpp>
+#include <ice/event.hpp>
+#include <ice/transport.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace test {
+
+class memory_transport final : public ice::transport {
+public:
+    explicit memory_transport(asio::io_context& io) : transport(io.get_executor()) {}
+
+    std::unique_ptr<ice::acceptor> listen(const ice::address&) override {
+        throw std::runtime_error("a memory_transport does not listen");
+    }
+    ice::task<ice::result<std::unique_ptr<ice::channel>>> connect(ice::address,
+                                                                  ice::time_point) override {
+        co_return ice::errc::host_not_found;
+    }
+    ice::time_point now() const override { return now_; }
+    ice::task<> sleep(ice::duration span) override {
+        ice::event over(executor());
+        ice::deadline alarm(
+            deadlines(), [](void* e) { static_cast<ice::event*>(e)->set(); }, &over);
+        alarm.set(now_ + span);
+        co_await over.wait();
+    }
+    std::uint64_t random() override { return 0; }
+    std::size_t descriptors() const override { return 1024; }
+    void stop() override {}
+    void release() override {}
+
+    // Moves the clock, and rings what is due.
+    void advance(ice::duration span) {
+        now_ += span;
+        deadlines().expire(now_);
+    }
+
+private:
+    void wake_at(ice::time_point) override {}
+
+    ice::time_point now_{};
+};
+
+// One conversation whose other end is the test.
+class memory_channel final : public ice::channel {
+public:
+    explicit memory_channel(memory_transport& net) : channel(net), more_(net.executor()) {}
+
+    // What the peer has sent, in one piece that one read takes as far as it has room.
+    void arrive(std::string_view bytes) {
+        arrived_ += bytes;
+        more_.set();
+    }
+    void arrive_end() {
+        ended_ = true;
+        more_.set();
+    }
+
+    // The peer, which read nothing since `stalled` was set, takes all.
+    void resume() {
+        stalled = false;
+        more_.set();
+    }
+
+    ice::task<ice::outcome> fill() override {
+        ++fills;
+        filling_ = true;
+        while (arrived_.empty() && !ended_ && !cancelled_) {
+            more_.clear();
+            co_await more_.wait();
+        }
+        filling_ = false;
+        if (cancelled_) co_return cancelled_;
+        if (arrived_.empty()) {
+            if (data().empty()) co_return ice::errc::closed;
+            co_return ice::errc::cut_short;
+        }
+        ++reads;
+        const auto r = room();
+        const std::size_t n = arrived_.copy(r.data, r.size);
+        arrived_.erase(0, n);
+        received(n);
+        co_return ice::outcome();
+    }
+    bool quiet() noexcept override { return arrived_.empty() && !ended_ && in_.size() == 0; }
+    bool try_flush() override {
+        if (cancelled_ || stalled) return out_.empty() && !cancelled_;
+        if (!out_.empty()) ++writes;
+        written += out_;
+        sent_ += out_.size();
+        out_.clear();
+        return true;
+    }
+    ice::task<ice::outcome> flush(ice::duration stall, ice::time_point latest,
+                                  ice::errc why) override {
+        const ice::time_point now = net_.now();
+        if (latest < now + stall) deadline(now, latest, why);
+        else deadline(now, now + stall, ice::errc::write_timeout);
+        while (!try_flush() && !cancelled_) {
+            more_.clear();
+            co_await more_.wait();
+        }
+        co_return ice::outcome(cancelled_);
+    }
+    void drain() override { arrive_end(); }
+    void cancel(ice::error_code why) override {
+        if (!cancelled_) cancelled_ = why;
+        more_.set();
+    }
+    ice::task<> linger(ice::duration) override { co_return; }
+    ice::address peer() const override { return {"memory", 1}; }
+
+    std::size_t capacity() const { return in_.capacity(); }
+
+    std::string written;
+    unsigned fills = 0, reads = 0, writes = 0;
+    bool stalled = false;  // the peer reads nothing
+
+private:
+    std::string arrived_;
+    bool ended_ = false;
+    ice::event more_;
+};
+
+}  // namespace test

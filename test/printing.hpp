@@ -1,0 +1,12 @@
+// How Boost.Test prints what ice itself has no stream operator for.
+#pragma once
+
+#include <ice/error.hpp>
+#include <ostream>
+
+namespace ice {
+// For Boost.Test's messages.
+inline std::ostream& operator<<(std::ostream& out, errc e) {
+    return out << make_error_code(e).message();
+}
+}  // namespace ice

@@ -1,0 +1,221 @@
+// serve: the inner loop, with every read and every write counted.
+#include <ice/serve.hpp>
+
+#include "conversation.hpp"
+
+using namespace test;
+
+namespace {
+
+std::string_view same(std::string_view line) { return line; }
+ice::task<std::string_view> same_later(std::string_view line) { co_return line; }
+
+// Waits 10 ms for a line that begins with an s.
+struct sometimes_slow {
+    memory_transport& net;
+    ice::task<std::string> operator()(std::string_view line) {
+        if (line.starts_with('s')) co_await net.sleep(10ms);
+        co_return std::string(line);
+    }
+};
+
+// A message is one digit; anything else is an error.
+struct digits {
+    ice::parsed<char> parse(std::string_view input) {
+        if (input.empty()) return ice::need_more;
+        if (input[0] < '0' || input[0] > '9') return ice::errc::bad_message;
+        return {input[0], 1};
+    }
+    void packet(char c, std::string& out) { out.push_back(c); }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(serve)
+
+// A write per answer is a system call and a packet per answer.
+BOOST_AUTO_TEST_CASE(a_burst_is_one_read_and_one_write) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    c.arrive("a\r\nb\r\nc\r\n");
+    BOOST_TEST(c.heard() == "a\r\nb\r\nc\r\n");
+    BOOST_TEST(c.wire.reads == 1u);
+    BOOST_TEST(c.wire.writes == 1u);
+}
+
+// A coroutine that happens not to wait must not cost a write each.
+BOOST_AUTO_TEST_CASE(a_burst_of_a_coroutine_that_does_not_wait_is_one_write) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same_later);
+    c.arrive("a\r\nb\r\nc\r\n");
+    BOOST_TEST(c.heard() == "a\r\nb\r\nc\r\n");
+    BOOST_TEST(c.wire.writes == 1u);
+}
+
+// An answer that overtakes another is taken for the other's.
+BOOST_AUTO_TEST_CASE(answers_keep_the_order_of_their_messages) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(sometimes_slow{*w.net});
+    c.arrive("f1\r\ns2\r\nf3\r\ns4\r\nf5\r\n");
+    for (int i = 0; i < 3; ++i) w.advance(10ms);
+    BOOST_TEST(c.heard() == "f1\r\ns2\r\nf3\r\ns4\r\nf5\r\n");
+}
+
+// What is answered already must not wait for an upstream that another message needs.
+BOOST_AUTO_TEST_CASE(what_was_answered_goes_out_while_a_logic_waits) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(sometimes_slow{*w.net});
+    c.arrive("f1\r\nf2\r\ns3\r\nf4\r\n");
+    BOOST_TEST(c.heard() == "f1\r\nf2\r\n");
+    BOOST_TEST(c.wire.writes == 1u);
+    w.advance(10ms);
+    BOOST_TEST(c.heard() == "s3\r\nf4\r\n");
+    BOOST_TEST(c.wire.writes == 2u);
+}
+
+// A logic that runs twice at once for one connection would mix two conversations.
+BOOST_AUTO_TEST_CASE(a_message_waits_for_the_answer_before_it) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    int running = 0, most = 0;
+    c.serve([&](std::string_view) -> ice::task<> {
+        most = std::max(most, ++running);
+        co_await w.net->sleep(1ms);
+        --running;
+    });
+    c.arrive("a\r\nb\r\n");
+    c.arrive("c\r\n");
+    for (int i = 0; i < 3; ++i) w.advance(1ms);
+    BOOST_TEST(most == 1);
+    BOOST_TEST(c.settings.messages == 3u);
+}
+
+// Whoever closes its side after the last request still wants the answers.
+BOOST_AUTO_TEST_CASE(what_came_before_the_peers_end_is_answered) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(sometimes_slow{*w.net});
+    c.wire.arrive("f1\r\ns2\r\nf3\r\n");
+    c.wire.arrive_end();
+    w.settle();
+    BOOST_TEST(!c.ended.has_value());
+    w.advance(10ms);
+    BOOST_TEST(c.heard() == "f1\r\ns2\r\nf3\r\n");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::closed);
+}
+
+// Half a message at the end is no message, and no reason to keep the answers.
+BOOST_AUTO_TEST_CASE(a_message_cut_short_ends_the_conversation_after_the_answers) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    c.wire.arrive("a\r\nb");
+    c.wire.arrive_end();
+    w.settle();
+    BOOST_TEST(c.heard() == "a\r\n");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::cut_short);
+}
+
+// The messages before the broken one were good.
+BOOST_AUTO_TEST_CASE(a_malformed_message_ends_the_conversation_after_the_answers) {
+    memory_world w;
+    conversation<digits> c(w);
+    c.serve(ice::echo{});
+    c.arrive("12x34");
+    BOOST_TEST(c.heard() == "12");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::bad_message);
+    BOOST_TEST(c.wire.writes == 1u);
+}
+
+// With one answer missing, the peer would take each that follows for the answer before it.
+BOOST_AUTO_TEST_CASE(after_an_answer_that_cannot_be_packed_nothing_more_is_answered) {
+    for (const bool waits : {false, true}) {
+        memory_world w;
+        conversation<ice::line> c(w);
+        int called = 0;
+        const auto two_lines = [&](std::string_view line) {
+            ++called;
+            return line == "b" ? "two\r\nlines" : std::string(line);
+        };
+        auto later = [&](std::string_view line) -> ice::task<std::string> {
+            co_return two_lines(line);
+        };
+        if (waits) c.serve(later);
+        else c.serve(two_lines);
+        c.arrive("a\r\nb\r\nc\r\n");
+        BOOST_TEST(c.heard() == "a\r\n");
+        BOOST_TEST(called == 2);
+        BOOST_TEST_REQUIRE(c.ended.has_value());
+        BOOST_TEST(*c.ended == ice::errc::unpackable);
+    }
+}
+
+// What a logic has ended must not go on behind its back.
+BOOST_AUTO_TEST_CASE(after_close_no_message_is_dispatched) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    std::string seen;
+    c.serve([&](std::string_view line, ice::session<ice::line>& peer) {
+        seen += line;
+        if (line == "q") peer.close();
+        return line;
+    });
+    c.arrive("a\r\nq\r\nb\r\n");
+    c.arrive("c\r\n");
+    BOOST_TEST(seen == "aq");
+    BOOST_TEST(c.heard() == "a\r\n");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::stopped);
+}
+
+// A peer that does not read must not be read from: its requests would only pile up.
+BOOST_AUTO_TEST_CASE(nothing_is_read_while_an_answer_cannot_be_sent) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.wire.stalled = true;
+    c.serve(same);
+    c.arrive("a\r\n");
+    for (int i = 0; i < 100; ++i) c.arrive("b\r\n");
+    BOOST_TEST(c.wire.reads == 1u);
+    c.wire.resume();
+    w.settle();
+    BOOST_TEST(c.heard().size() == 101u * 3);
+    BOOST_TEST(c.wire.writes <= 3u);
+}
+
+// An empty write is a system call for nothing.
+BOOST_AUTO_TEST_CASE(a_logic_without_an_answer_writes_nothing) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(
+        [](std::string_view) -> ice::task<std::optional<std::string>> { co_return std::nullopt; });
+    c.arrive("a\r\nb\r\n");
+    BOOST_TEST(c.settings.messages == 2u);
+    BOOST_TEST(c.wire.writes == 0u);
+}
+
+// The listener decides what an exception means: the loop must not swallow it, nor answer on.
+BOOST_AUTO_TEST_CASE(an_exception_of_the_logic_leaves_serve) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    int called = 0;
+    c.serve([&](std::string_view line) -> std::string {
+        ++called;
+        if (line == "b") throw std::runtime_error("not b");
+        return std::string(line);
+    });
+    c.arrive("a\r\nb\r\nc\r\n");
+    BOOST_TEST(called == 2);
+    BOOST_TEST(!c.ended.has_value());
+    BOOST_TEST_REQUIRE(w.log.size() == 1u);
+    BOOST_TEST(w.log[0].find("not b") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

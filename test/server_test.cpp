@@ -1,0 +1,216 @@
+// Adding, finding, running and ending.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <csignal>
+#include <ice/server.hpp>
+#include <thread>
+
+#include "world.hpp"
+
+namespace {
+
+using namespace test;
+
+std::string what(const auto& action) {
+    try {
+        action();
+    } catch (const std::exception& e) { return e.what(); }
+    return "nothing was thrown";
+}
+
+constexpr ice::pool_name<ice::line> lines{"lines"};
+
+// A server with a loop of its own, which writes no log.
+struct own : ice::server {
+    own() {
+        log().to(
+            [this](ice::log_level, std::string_view line) { written += std::string(line) + "\n"; });
+    }
+    std::string written;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(server)
+
+BOOST_AUTO_TEST_CASE(an_address_that_is_taken_is_named_in_the_exception) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port});
+    const auto again = [&] { w.srv.add(ice::tcp_server_action{l.endpoint()}); };
+    BOOST_TEST(what(again) ==
+               fmt::format("cannot listen on {}: Address already in use", l.endpoint()));
+}
+
+BOOST_AUTO_TEST_CASE(a_host_that_is_not_ours_is_named_in_the_exception) {
+    world w;
+    const auto add = [&] { w.srv.add(ice::tcp_server_action{ice::address{"192.0.2.1", 0}}); };
+    BOOST_TEST(what(add) == "cannot listen on 192.0.2.1:0: Cannot assign requested address");
+    const auto name = [&] {
+        w.srv.add(ice::tcp_server_action{ice::address{"no.such.invalid", 0}});
+    };
+    BOOST_TEST(what(name).starts_with("cannot listen on no.such.invalid:0: Host not found"));
+}
+
+BOOST_AUTO_TEST_CASE(pools_are_found_by_name_and_checked_for_what_they_speak) {
+    world w;
+    auto& p = w.srv.add(ice::tcp_client_action{ice::address{"127.0.0.1", 1}, lines, 1});
+    BOOST_TEST(&w.srv.get(lines) == &p);
+    BOOST_TEST(&w.srv.get<ice::line>("lines") == &p);
+    BOOST_TEST(what([&] { w.srv.get<ice::telnet>("lines"); }) ==
+               "pool 'lines' speaks another protocol");
+    BOOST_TEST(what([&] { w.srv.get<ice::line>("line"); }) == "there is no pool 'line'");
+    BOOST_TEST(what([&] {
+                   w.srv.add(ice::tcp_client_action{ice::address{"127.0.0.1", 1}, lines, 1});
+               }) == "there is a pool 'lines' already");
+    BOOST_TEST(
+        what([&] {
+            w.srv.add(ice::tcp_client_action<ice::line>{ice::address{"127.0.0.1", 1}, "none", 0});
+        }) == "pool 'none': a size of 0");
+}
+
+BOOST_AUTO_TEST_CASE(a_borrowed_loop_is_not_run_by_the_server) {
+    world w;
+    BOOST_TEST(what([&] { w.srv.run(); }) == "ice: run the io_context that this server was given");
+}
+
+BOOST_AUTO_TEST_CASE(a_borrowed_loop_runs_out_of_work_after_a_drain) {
+    // Otherwise the user's io.run() would never return.
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port});
+    w.srv.add(ice::tcp_client_action{l.endpoint(), lines, 2});
+    auto p = w.connect(l.endpoint());
+    w.until([&] { return l.size() == 3; });
+    w.srv.drain(5s);
+    p.read_to_end();
+    p.close();
+    w.until([&] { return l.size() == 0; });
+    w.io.restart();
+    w.io.run();
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_dies_before_its_borrowed_loop_leaves_nothing_behind) {
+    asio::io_context io;
+    bool answered = false;
+    auto slow = [&](std::string_view, ice::session<ice::line>& peer) -> ice::task<std::string> {
+        co_await peer.sleep(20ms);
+        answered = true;
+        co_return "late";
+    };
+    tcp::socket client(io);
+    {
+        ice::server srv(io);
+        srv.log().to([](ice::log_level, std::string_view) {});
+        auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(slow));
+        srv.add(ice::tcp_client_action{l.endpoint(), lines, 1});
+        client.connect(endpoint_of(l.endpoint()));
+        asio::write(client, asio::buffer(std::string_view("x\r\n")));
+        while (l.counters().messages == 0) io.run_one();
+    }
+    io.restart();
+    io.run();
+    BOOST_TEST(answered);
+}
+
+BOOST_AUTO_TEST_CASE(a_handshake_with_a_silent_upstream_does_not_keep_a_stopped_loop) {
+    // The timer that would end it is not to be stopped before it.
+    struct shy : ice::line {
+        ice::task<bool> handshake(ice::session<shy>& peer) {
+            const auto hello = co_await peer.receive();
+            co_return hello.has_value();
+        }
+    };
+    world w;
+    tcp::acceptor silent(w.io, {asio::ip::address_v4::loopback(), 0});
+    constexpr ice::pool_name<shy> name{"shy"};
+    auto& p = w.srv.add(
+        ice::tcp_client_action{ice::address{"127.0.0.1", silent.local_endpoint().port()}, name, 2});
+    w.until([&] { return p.counters().connects == 2; });
+    w.settle();
+    w.srv.stop();
+    w.io.restart();
+    w.io.run();  // or the test ends by its time limit
+    BOOST_TEST(p.idle() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(sigterm_drains_and_run_returns) {
+    own srv;
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
+    asio::post(srv.executor(), [] { std::raise(SIGTERM); });
+    srv.run();
+    BOOST_TEST(srv.written.find("draining 0 connections") != std::string::npos);
+    BOOST_TEST(l.size() == 0U);
+    srv.run();  // returns at once
+}
+
+BOOST_AUTO_TEST_CASE(a_second_signal_ends_a_drain_that_waits) {
+    own srv;
+    auto endless = [](std::string_view, ice::session<ice::line>& peer) -> ice::task<> {
+        co_await peer.sleep(std::chrono::hours(1));
+    };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(endless));
+    asio::io_context other;
+    tcp::socket client(other);
+    client.connect(endpoint_of(l.endpoint()));
+    asio::write(client, asio::buffer(std::string_view("x\r\n")));
+    // The first signal comes when the logic is busy, the second when the drain has begun.
+    asio::steady_timer tick(srv.executor());
+    int raised = 0;
+    std::function<void(std::error_code)> look = [&](std::error_code) {
+        if (raised == 0 && l.counters().messages == 1) ++raised, std::raise(SIGTERM);
+        else if (raised == 1 && srv.written.find("draining 1") != std::string::npos)
+            ++raised, std::raise(SIGTERM);
+        if (raised == 2) return;
+        tick.expires_after(1ms);
+        tick.async_wait(look);
+    };
+    look({});
+    srv.run();
+    BOOST_TEST(raised == 2);
+    BOOST_TEST(l.size() == 1U);  // its logic still sleeps; it is destroyed with the server
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_that_takes_too_long_is_ended) {
+    own srv;
+    srv.drain_timeout = 30ms;
+    auto endless = [](std::string_view, ice::session<ice::line>& peer) -> ice::task<> {
+        co_await peer.sleep(std::chrono::hours(1));
+    };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(endless));
+    asio::io_context other;
+    tcp::socket client(other);
+    client.connect(endpoint_of(l.endpoint()));
+    asio::write(client, asio::buffer(std::string_view("x\r\n")));
+    asio::steady_timer tick(srv.executor());
+    std::function<void(std::error_code)> look = [&](std::error_code) {
+        if (l.counters().messages == 1) return srv.drain();
+        tick.expires_after(1ms);
+        tick.async_wait(look);
+    };
+    look({});
+    srv.run();
+    BOOST_TEST(srv.written.find("the drain's time is over: closing 1 connections") !=
+               std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(stop_from_within_a_logic_ends_run) {
+    own srv;
+    auto bye = [&](std::string_view) { srv.stop(); };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(bye));
+    asio::io_context other;
+    tcp::socket client(other);
+    client.connect(endpoint_of(l.endpoint()));
+    asio::write(client, asio::buffer(std::string_view("x\r\n")));
+    srv.run();
+    BOOST_TEST(l.size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_never_ran_is_destroyed_cleanly) {
+    own srv;
+    auto& l = srv.add(ice::tcp_server_action{any_port});
+    srv.add(ice::tcp_client_action{l.endpoint(), lines, 3});
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,234 @@
+// session_base: its deadlines in virtual time, its turns, its bounds. No sockets, no waiting.
+#include <ice/session_base.hpp>
+
+#include "conversation.hpp"
+
+using namespace test;
+
+namespace {
+
+const ice::timeouts defaults;
+
+std::string_view same(std::string_view line) { return line; }
+
+// A logic that answers when the test lets it.
+struct slow {
+    ice::event& go;
+    ice::task<std::string_view> operator()(std::string_view line) {
+        co_await go.wait();
+        co_return line;
+    }
+};
+
+std::string lines(int n) {
+    std::string all;
+    for (int i = 0; i < n; ++i) all += std::to_string(i % 10) + "\r\n";
+    return all;
+}
+
+// Whether the conversation is alive just before `span` is over, and why it has ended then.
+template <class P>
+void ends_after(memory_world& w, conversation<P>& c, ice::duration span, ice::errc why) {
+    w.advance(span - 1ms);
+    BOOST_TEST(!c.ended.has_value());
+    BOOST_TEST(!c.wire.cancelled());
+    w.advance(1ms);
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == why);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(session_base)
+
+// -- timeouts
+
+// Connections that nobody uses would be kept for ever.
+BOOST_AUTO_TEST_CASE(a_silent_conversation_ends_at_the_idle_timeout) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
+}
+
+// An idle time that is not counted anew would end a busy connection.
+BOOST_AUTO_TEST_CASE(the_idle_time_begins_again_after_each_message) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    w.advance(defaults.idle - 1ms);
+    c.arrive("a\r\n");
+    BOOST_TEST(c.heard() == "a\r\n");
+    ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
+}
+
+// Slowloris: a byte now and then must not keep a connection for ever.
+BOOST_AUTO_TEST_CASE(the_time_for_a_message_counts_from_its_first_byte) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    w.advance(10s);
+    for (int second = 0; second < 29; ++second) {
+        c.arrive("x");
+        w.advance(1s);
+    }
+    BOOST_TEST(!c.ended.has_value());
+    ends_after(w, c, defaults.message - 29s, ice::errc::message_timeout);
+    BOOST_TEST(c.heard() == "");
+}
+
+// A pipelining peer whose reads never end with a message would be ended in the middle of its work.
+BOOST_AUTO_TEST_CASE(the_next_message_has_its_own_time) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    c.arrive("a\r\nb");
+    w.advance(defaults.message - 1ms);
+    c.arrive("\r\nc");
+    BOOST_TEST(c.heard() == "a\r\nb\r\n");
+    ends_after(w, c, defaults.message, ice::errc::message_timeout);
+}
+
+// A half message must not be given the longer time of silence between messages.
+BOOST_AUTO_TEST_CASE(a_message_that_was_finished_gives_back_the_idle_time) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    c.arrive("a");
+    w.advance(1s);
+    c.arrive("\r\n");
+    ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
+}
+
+// A peer that reads nothing would hold its answers, and what made them, for ever.
+BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_given_up_at_the_write_timeout) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.wire.stalled = true;
+    c.serve(same);
+    w.advance(10s);
+    c.arrive("a\r\n");
+    ends_after(w, c, defaults.write, ice::errc::write_timeout);
+}
+
+// A logic that waits for ever would hold its connection for ever.
+BOOST_AUTO_TEST_CASE(a_logic_that_waits_is_given_up_at_the_logic_timeout) {
+    memory_world w;
+    ice::event go(w.net->executor());
+    conversation<ice::line> c(w);
+    c.serve(slow{go});
+    w.advance(60s);
+    c.arrive("a\r\n");
+    w.advance(defaults.logic - 1ms);
+    BOOST_TEST(!c.wire.cancelled());
+    w.advance(1ms);
+    BOOST_TEST(c.wire.cancelled() == ice::errc::logic_timeout);
+    go.set();
+    w.settle();
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::logic_timeout);
+    BOOST_TEST(c.heard() == "");
+}
+
+// An answer that takes its time must not be taken for silence of the peer.
+BOOST_AUTO_TEST_CASE(a_logic_may_wait_longer_than_a_peer_may_be_silent) {
+    memory_world w;
+    ice::event go(w.net->executor());
+    ice::timeouts t;
+    t.idle = 1s;
+    conversation<ice::line> c(w, ice::line{}, {}, t);
+    c.serve(slow{go});
+    c.arrive("a\r\n");
+    w.advance(20s);
+    BOOST_TEST(!c.wire.cancelled());
+    go.set();
+    w.settle();
+    BOOST_TEST(c.heard() == "a\r\n");
+    ends_after(w, c, 1s, ice::errc::idle_timeout);
+}
+
+// Ten answers of a burst, each well in time, are not one answer that is late.
+BOOST_AUTO_TEST_CASE(the_time_of_a_logic_is_for_each_message) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve([&](std::string_view line) -> ice::task<std::string_view> {
+        co_await w.net->sleep(20s);
+        co_return line;
+    });
+    c.arrive(lines(10));
+    for (int i = 0; i < 10; ++i) w.advance(20s);
+    BOOST_TEST(!c.wire.cancelled());
+    BOOST_TEST(c.heard() == lines(10));
+}
+
+// The clock is not asked for each message of a burst, and yet none may wait for ever.
+BOOST_AUTO_TEST_CASE(a_later_message_of_a_burst_has_at_most_twice_the_time) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve([&](std::string_view line) -> ice::task<std::string_view> {
+        ice::duration span = 1s;
+        if (line == "1") span = 10 * defaults.logic;
+        co_await w.net->sleep(span);
+        co_return line;
+    });
+    c.arrive(lines(2));
+    w.advance(1s);
+    w.advance(defaults.logic);
+    BOOST_TEST(!c.wire.cancelled());
+    w.advance(defaults.logic);
+    BOOST_TEST(c.wire.cancelled() == ice::errc::logic_timeout);
+}
+
+namespace {
+
+// Wants a word first, and for each byte of it longer.
+struct guarded : ice::line {
+    ice::task<bool> handshake(ice::session<guarded>& peer) {
+        const auto word = co_await peer.receive();
+        if (!word) co_return word.error() == ice::errc::unpackable;
+        co_return *word == "open sesame";
+    }
+};
+
+struct shaken {
+    std::optional<ice::error_code> said;
+
+    static ice::task<> shake(shaken& self, ice::session<guarded>& peer, ice::duration limit) {
+        const auto ec = co_await peer.shake_hands(limit);
+        self.said = ec;
+    }
+};
+
+}  // namespace
+
+// A peer that connects and says nothing, or a byte now and then, holds no place.
+BOOST_AUTO_TEST_CASE(a_handshake_is_given_up_at_its_timeout) {
+    memory_world w;
+    conversation<guarded> c(w);
+    shaken result;
+    w.spawn(shaken::shake(result, c.peer, defaults.handshake));
+    for (int second = 0; second < 9; ++second) {
+        c.arrive("x");
+        w.advance(1s);
+    }
+    w.advance(1s - 1ms);
+    BOOST_TEST(!result.said.has_value());
+    w.advance(1ms);
+    BOOST_TEST(result.said.has_value());
+    BOOST_TEST(c.wire.cancelled() == ice::errc::handshake_timeout);
+}
+
+// The limit of the handshake must not go on to end the conversation after it.
+BOOST_AUTO_TEST_CASE(after_the_handshake_its_time_is_forgotten) {
+    memory_world w;
+    conversation<guarded> c(w);
+    shaken result;
+    w.spawn(shaken::shake(result, c.peer, defaults.handshake));
+    c.arrive("open sesame\r\n");
+    BOOST_TEST_REQUIRE(result.said.has_value());
+    BOOST_TEST(!*result.said);
+    BOOST_TEST(c.peer.is_untouched());
+    c.serve(same);
+    ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
+}
+BOOST_AUTO_TEST_SUITE_END()

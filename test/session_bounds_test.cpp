@@ -1,0 +1,172 @@
+// session_base: its turns and its bounds, at the limit and one on each side of it.
+#include <ice/session_base.hpp>
+
+#include "conversation.hpp"
+
+using namespace test;
+
+namespace {
+
+std::string_view same(std::string_view line) { return line; }
+
+// Of the fewest bytes: 128 of them are one read of a connection at rest.
+std::string lines(std::size_t n) {
+    std::string all;
+    for (std::size_t i = 0; i < n; ++i) all += "\r\n";
+    return all;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(session_bounds)
+
+// -- turns
+
+// More writes than turns would be system calls for nothing; fewer, a peer that waits for long.
+BOOST_AUTO_TEST_CASE(a_turn_is_sixty_four_messages_and_one_write) {
+    for (const unsigned messages : {1u, 63u, 64u, 65u, 128u, 129u, 192u}) {
+        memory_world w;
+        conversation<ice::line> c(w);
+        c.serve(same);
+        c.arrive(lines(messages));
+        BOOST_TEST(c.heard() == lines(messages));
+        BOOST_TEST(c.wire.reads == 1u);
+        BOOST_TEST(c.wire.writes == (messages + 63) / 64);
+        BOOST_TEST(c.settings.messages == messages);
+    }
+}
+
+// A peer that sends without end would be served alone.
+BOOST_AUTO_TEST_CASE(after_its_turn_a_conversation_lets_the_others_have_theirs) {
+    memory_world w;
+    std::string order;
+    conversation<ice::line> busy(w);
+    conversation<ice::line> other(w);
+    busy.serve([&](std::string_view) { order += 'b'; });
+    other.serve([&](std::string_view) { order += 'o'; });
+    busy.wire.arrive(lines(200));
+    other.wire.arrive(lines(1));
+    w.settle();
+    BOOST_TEST(order.size() == 201u);
+    BOOST_TEST(order.find('o') == 64u);
+}
+
+// The bound that is set must be the bound that holds.
+BOOST_AUTO_TEST_CASE(the_size_of_a_turn_can_be_set) {
+    memory_world w;
+    ice::limits l;
+    l.turn = 3;
+    conversation<ice::line> c(w, ice::line{}, l);
+    c.serve(same);
+    c.arrive(lines(10));
+    BOOST_TEST(c.heard() == lines(10));
+    BOOST_TEST(c.wire.writes == 4u);
+}
+
+// What is left of the last turn must not be lost, nor wait for more bytes.
+BOOST_AUTO_TEST_CASE(a_turn_that_ends_with_the_bytes_waits_for_more_of_them) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    c.arrive(lines(64));
+    c.arrive(lines(64));
+    BOOST_TEST(c.heard() == lines(128));
+    BOOST_TEST(c.wire.writes == 2u);
+    BOOST_TEST(c.wire.fills == 3u);
+}
+
+// -- limits::message
+
+// The limit itself must be usable: an unfinished message of just so many bytes goes on.
+BOOST_AUTO_TEST_CASE(an_unfinished_message_may_be_as_large_as_the_limit_and_not_larger) {
+    constexpr std::size_t limit = 1000;
+    for (const std::size_t size : {limit - 1, limit, limit + 1}) {
+        memory_world w;
+        ice::limits l;
+        l.message = limit;
+        conversation<ice::line> c(w, ice::line("\r\n", 1'000'000), l);
+        c.serve(same);
+        c.arrive(std::string(size, 'x'));
+        BOOST_TEST(c.ended.has_value() == (size > limit));
+        if (c.ended) BOOST_TEST(*c.ended == ice::errc::message_too_large);
+        if (c.ended) continue;
+        c.arrive("\r\n");
+        BOOST_TEST(c.heard() == std::string(size, 'x') + "\r\n");
+    }
+}
+
+// A message with an end in sight must not be cut off by those before it.
+BOOST_AUTO_TEST_CASE(the_limit_of_a_message_counts_its_own_bytes_alone) {
+    memory_world w;
+    ice::limits l;
+    l.message = 100;
+    conversation<ice::line> c(w, ice::line{}, l);
+    c.serve(same);
+    for (int i = 0; i < 20; ++i) c.arrive(lines(40) + std::string(100, 'x') + "\r\n");
+    BOOST_TEST(!c.ended.has_value());
+    BOOST_TEST(c.settings.messages == 20u * 41);
+}
+
+// What was whole before it is owed its answer.
+BOOST_AUTO_TEST_CASE(what_came_before_a_message_that_is_too_large_is_answered) {
+    memory_world w;
+    ice::limits l;
+    l.message = 100;
+    conversation<ice::line> c(w, ice::line{}, l);
+    c.serve(same);
+    c.arrive("a\r\nb\r\n" + std::string(101, 'x'));
+    BOOST_TEST(c.heard() == "a\r\nb\r\n");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::message_too_large);
+}
+
+// -- limits::inbox
+
+// A peer that sends faster than it is answered must not fill the memory.
+BOOST_AUTO_TEST_CASE(no_more_is_read_than_the_inbox_holds) {
+    constexpr std::size_t limit = 4096;
+    memory_world w;
+    ice::limits l;
+    l.inbox = limit;
+    conversation<ice::raw> c(w, ice::raw{}, l);
+    std::size_t largest = 0, all = 0;
+    c.serve([&](std::string_view bytes) {
+        largest = std::max(largest, bytes.size());
+        all += bytes.size();
+    });
+    c.arrive(std::string(1'000'000, 'x'));
+    BOOST_TEST(all == 1'000'000u);
+    BOOST_TEST(largest == limit);
+    BOOST_TEST(c.wire.capacity() <= 2 * limit);
+}
+
+// A small inbox is a bound as well, below what a connection at rest has.
+BOOST_AUTO_TEST_CASE(an_inbox_of_a_few_bytes_is_kept_too) {
+    memory_world w;
+    ice::limits l;
+    l.inbox = 10;
+    conversation<ice::raw> c(w, ice::raw{}, l);
+    std::size_t largest = 0;
+    c.serve([&](std::string_view bytes) { largest = std::max(largest, bytes.size()); });
+    c.arrive(std::string(1000, 'x'));
+    BOOST_TEST(largest == 10u);
+}
+
+// Nothing is read while an answer is made: back-pressure, not memory.
+BOOST_AUTO_TEST_CASE(nothing_is_read_while_a_logic_waits) {
+    memory_world w;
+    ice::event go(w.net->executor());
+    conversation<ice::line> c(w);
+    c.serve([&](std::string_view line) -> ice::task<std::string_view> {
+        co_await go.wait();
+        co_return line;
+    });
+    c.arrive("a\r\n");
+    for (int i = 0; i < 100; ++i) c.arrive("b\r\n");
+    BOOST_TEST(c.wire.reads == 1u);
+    go.set();
+    w.settle();
+    BOOST_TEST(c.heard().size() == 101u * 3);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,132 @@
+// session: what it says of its connection, and its bounds, with real sockets.
+#include <fmt/format.h>
+
+#include <ice/session.hpp>
+#include <set>
+
+#include "world.hpp"
+
+using namespace test;
+
+BOOST_AUTO_TEST_SUITE(session_over_tcp)
+
+// The kernel gives a descriptor that was closed to the next connection: a uid must not be like it,
+// or a push would reach a stranger.
+BOOST_AUTO_TEST_CASE(a_uid_is_never_used_again) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}
+                            .protocol(ice::line{})
+                            .logic([](std::string_view, ice::session<ice::line>& peer) {
+                                return fmt::to_string(peer.uid());
+                            }));
+    std::set<std::string> seen;
+    for (int i = 0; i < 20; ++i) {
+        auto p = w.connect(l.endpoint());
+        p.send("who am I\r\n");
+        BOOST_TEST(seen.insert(p.read_line()).second);
+        p.close();
+        w.until([&] { return l.size() == 0; }, "the end of the connection");
+        BOOST_TEST(l.find(ice::uid(static_cast<std::uint64_t>(i) + 1)) == nullptr);
+    }
+}
+
+// One connection has one uid, from opened() to closed().
+BOOST_AUTO_TEST_CASE(every_hook_of_a_logic_sees_the_same_uid) {
+    struct hooks {
+        std::vector<ice::uid>& seen;
+        void opened(ice::session<ice::line>& peer) { seen.push_back(peer.uid()); }
+        void dispatch(std::string_view, ice::session<ice::line>& peer) {
+            seen.push_back(peer.uid());
+        }
+        void closed(ice::session<ice::line>& peer) { seen.push_back(peer.uid()); }
+    };
+    world w;
+    std::vector<ice::uid> seen;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(hooks{seen}));
+    for (int i = 0; i < 2; ++i) {
+        auto p = w.connect(l.endpoint());
+        p.send("a\r\nb\r\n");
+        p.end();
+        BOOST_TEST(p.read_to_end() == "");
+        w.until([&] { return l.size() == 0; }, "the end of the connection");
+    }
+    const ice::uid first(1), second(2);
+    const std::vector<ice::uid> expected{first,  first,  first,  first,
+                                         second, second, second, second};
+    BOOST_TEST((seen == expected));
+}
+
+// Who the other end is must be the other end, and not ourselves.
+BOOST_AUTO_TEST_CASE(peer_is_the_address_of_the_other_end) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}
+                            .protocol(ice::line{})
+                            .logic([](std::string_view, ice::session<ice::line>& peer) {
+                                return peer.peer().text();
+                            }));
+    auto p = w.connect(l.endpoint());
+    p.send("who am I\r\n");
+    const auto mine = p.socket().local_endpoint();
+    BOOST_TEST(p.read_line() == fmt::format("127.0.0.1:{}", mine.port()));
+}
+
+// A pool's connection is no listener's: asking it for one must not crash.
+BOOST_AUTO_TEST_CASE(a_session_of_a_pool_has_no_listener) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
+    const ice::pool_name<ice::line> name{"upstream"};
+    auto& pool = w.srv.add(ice::tcp_client_action{l.endpoint(), name, 1});
+    const auto refused = [](ice::pool<ice::line>& from) -> ice::task<bool> {
+        auto lease = co_await from.acquire();
+        if (!lease) co_return false;
+        try {
+            (*lease)->listener();
+        } catch (const std::logic_error&) { co_return true; }
+        co_return false;
+    };
+    BOOST_TEST(w.run(refused(pool)));
+}
+
+// A listener's session knows it: this is how a logic finds the others.
+BOOST_AUTO_TEST_CASE(a_session_of_a_listener_knows_it) {
+    world w;
+    ice::listener<ice::line>* seen = nullptr;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}
+                            .protocol(ice::line{})
+                            .logic([&](std::string_view line, ice::session<ice::line>& peer) {
+                                seen = &peer.listener();
+                                return line;
+                            }));
+    auto p = w.connect(l.endpoint());
+    p.send("hello\r\n");
+    BOOST_TEST(p.read_line() == "hello");
+    BOOST_TEST(seen == &l);
+}
+
+// What the kernel holds is not ours: the bound is on our memory, and it must hold with real
+// sockets.
+BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_pushed_no_more_than_the_outbox) {
+    world w;
+    ice::limits bounds;
+    bounds.outbox = 100'000;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.limits(bounds));
+    auto p = w.connect(l.endpoint());
+    w.until([&] { return l.size() == 1; }, "a connection");
+    auto& s = *l.sessions().begin();
+    const std::string piece(10'000, 'x');
+    std::size_t took = 0;
+    for (int i = 0; i < 10'000 && l.counters().outbox_full == 0; ++i) {
+        if (!s.push(piece)) took += piece.size();
+        w.settle();
+        BOOST_TEST(s.bytes().unsent() <= bounds.outbox);
+    }
+    BOOST_TEST(l.counters().outbox_full == 1u);
+    BOOST_TEST(s.push(piece) == ice::errc::outbox_full);
+    BOOST_TEST(p.read(took) == std::string(took, 'x'));
+    w.settle();
+    BOOST_TEST(s.bytes().unsent() == 0u);
+    BOOST_TEST(s.push("and on") == ice::error_code());
+    BOOST_TEST(p.read(6) == "and on");
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,444 @@
+// telnet: lines of text between commands, at every cut. Compared with RFC 854 read aloud.
+#include <fmt/format.h>
+
+#include <boost/test/unit_test.hpp>
+#include <ice/limits.hpp>
+#include <ice/protocols/telnet.hpp>
+#include <ice/testing/script.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::string_literals;
+using ice::errc;
+using ice::testing::play;
+using ice::testing::split_difference;
+using lines = std::vector<std::string>;
+using transcript = ice::testing::transcript<ice::telnet>;
+
+const std::string iac = "\xff", dont = "\xfe", do_ = "\xfd", wont = "\xfc", will = "\xfb",
+                  sb = "\xfa", ga = "\xf9", ip = "\xf4", dm = "\xf2", nop = "\xf1", se = "\xf0",
+                  nul("\0", 1);
+
+std::string option(const std::string& verb, int number) {
+    return iac + verb + static_cast<char>(number);
+}
+
+// The same from the whole input, without any state between bytes: what each place means is seen
+// by looking ahead. Requires: all is within the limits. `left` is not told.
+transcript model(std::string_view in) {
+    const std::string verbs = will + wont + do_ + dont;
+    transcript expected;
+    std::string line;
+    const auto end_line = [&] {
+        expected.messages.push_back(line);
+        line.clear();
+    };
+    const auto at = [&](std::size_t i) { return i < in.size() ? in.substr(i, 1) : ""; };
+    for (std::size_t i = 0; i < in.size();) {
+        if (at(i) == iac && at(i + 1) == iac) {
+            line += iac;
+            i += 2;
+        } else if (at(i) == iac && at(i + 1) == sb) {
+            for (i += 2; i < in.size() && !(at(i) == iac && at(i + 1) == se);)
+                i += at(i) == iac ? 2 : 1;
+            i += 2;
+        } else if (at(i) == iac && i + 1 < in.size() && verbs.find(in[i + 1]) != verbs.npos) {
+            if (i + 2 < in.size() && at(i + 1) == will) expected.answers += iac + dont + in[i + 2];
+            if (i + 2 < in.size() && at(i + 1) == do_) expected.answers += iac + wont + in[i + 2];
+            i += 3;
+        } else if (at(i) == iac) {
+            i += 2;
+        } else if (at(i) == "\r" && i + 1 == in.size()) {
+            i += 1;  // nobody knows yet
+        } else if (at(i) == "\n" || (at(i) == "\r" && (at(i + 1) == "\n" || at(i + 1) == nul))) {
+            end_line();
+            i += at(i) == "\n" ? 1 : 2;
+        } else {
+            if (at(i) != nul) line += in[i];
+            i += 1;
+        }
+    }
+    return expected;
+}
+
+// What is wrong with its parsing of `input`, or "".
+std::string fault(std::string_view input) {
+    transcript expected = model(input);
+    const transcript seen = play(ice::telnet(), input);
+    expected.left = seen.left;
+    if (seen.error) return seen.error.message();
+    if (seen.messages != expected.messages) return "other lines than the model's";
+    if (seen.answers != expected.answers) return "other answers than the model's";
+    return split_difference(ice::telnet(), input);
+}
+
+std::string hex(std::string_view bytes) {
+    std::string text;
+    for (const char c : bytes) text += fmt::format("{:02x} ", static_cast<unsigned char>(c));
+    return text;
+}
+
+errc packed(std::string_view text, std::string& out, std::size_t limit = 8192) {
+    ice::telnet p(limit);
+    return static_cast<errc>(p.packet(text, out).value());
+}
+constexpr errc none{};
+
+bool too_large(const transcript& t) { return t.error == errc::message_too_large; }
+bool broken(const transcript& t) { return t.error == errc::bad_message; }
+
+// n times.
+std::string many(const std::string& text, std::size_t n) {
+    std::string all;
+    for (std::size_t i = 0; i < n; ++i) all += text;
+    return all;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(telnet)
+
+BOOST_AUTO_TEST_CASE(a_line_ends_with_cr_lf_or_cr_nul_or_lf) {
+    // What telnet sends in line mode, in character mode, and what nc sends.
+    const auto seen = play(ice::telnet(), "one\r\ntwo\r" + nul + "three\n\r\n\r" + nul + "\nrest");
+    BOOST_TEST(seen.messages == (lines{"one", "two", "three", "", "", ""}),
+               boost::test_tools::per_element());
+    BOOST_TEST(seen.answers == "");
+    BOOST_TEST(seen.left == 4U);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_split_between_cr_and_lf_is_one_line) {
+    // In both ways of parsing: a plain line, and one that has a command in it.
+    const auto plain = play(ice::telnet(), {"one\r", "\ntwo\r", nul, "x\n"});
+    BOOST_TEST(plain.messages == (lines{"one", "two", "x"}), boost::test_tools::per_element());
+    const auto mixed = play(ice::telnet(), {iac + nop + "one\r", "\n" + iac + nop + "two\r", nul});
+    BOOST_TEST(mixed.messages == (lines{"one", "two"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_bare_cr_is_text_and_a_nul_is_nothing) {
+    // Neither may end a line: the other side would count other lines than we do.
+    const auto seen = play(ice::telnet(), "a\rb\n" + nul + "c" + nul + nul + "d\r\r\n");
+    BOOST_TEST(seen.messages == (lines{"a\rb", "cd\r"}), boost::test_tools::per_element());
+    const auto mixed = play(ice::telnet(), nul + "a\rb\n" + nul + "\r\r" + nul);
+    BOOST_TEST(mixed.messages == (lines{"a\rb", "\r"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(every_option_is_refused_and_every_refusal_is_left_alone) {
+    // The bytes themselves; and two sides that answer each other's answers never end (RFC 1143).
+    for (int number = 0; number < 256; ++number) {
+        BOOST_TEST(play(ice::telnet(), option(will, number)).answers == option(dont, number));
+        BOOST_TEST(play(ice::telnet(), option(do_, number)).answers == option(wont, number));
+        BOOST_TEST(play(ice::telnet(), option(wont, number)).answers == "");
+        BOOST_TEST(play(ice::telnet(), option(dont, number)).answers == "");
+    }
+    const auto seen = play(ice::telnet(), option(do_, 1) + "a" + option(will, 3) + "\r\n");
+    BOOST_TEST(seen.answers == "\xff\xfc\x01\xff\xfe\x03");
+    BOOST_TEST(seen.messages == lines{"a"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_stands_behind_those_of_the_lines_before) {
+    // `out` holds what the logic has answered already.
+    ice::telnet p;
+    std::string out = "before";
+    BOOST_TEST(p.parse(option(will, 24), out).size() == 3U);
+    BOOST_TEST(out == "before" + option(dont, 24));
+}
+
+BOOST_AUTO_TEST_CASE(real_clients_are_understood_at_every_cut) {
+    // What they send when they connect, and when keys are pressed.
+    std::string inetutils = option(do_, 3);
+    for (const int number : {24, 31, 32, 33, 34, 39}) inetutils += option(will, number);
+    inetutils += option(do_, 5) + option(will, 35);
+    std::string putty;
+    for (const int number : {31, 32, 24, 39, 3}) putty += option(will, number);
+    putty += option(do_, 1) + option(do_, 3);
+    const std::string window = iac + sb + "\x1f" + nul + "\x50" + nul + "\x18" + iac + se;
+    const std::string window_of_255 = iac + sb + "\x1f" + nul + iac + iac + nul + "\x18" + iac + se;
+    const std::string terminal = iac + sb + "\x18" + nul + "XTERM-256COLOR" + iac + se;
+    for (const auto& text : {
+             inetutils + "gettime\r\n",
+             putty + window + "gettime\r\n",
+             "get" + window + "time\r\n" + window_of_255 + terminal + "x\r\n",
+             "gone" + iac + ip + iac + dm + option(do_, 6) + "\r\nnext\r\n",
+             "before" + iac + nop + "\r\nbetween\r" + iac + nop + "\nafter\r\n" + iac + ga,
+             "\xc3\xa9\xf0\x9f\x98\x80\r\n" + iac + iac + "\r\n" + "a" + iac + iac + iac + iac +
+                 "b\n",
+             "a\r" + nul + "b" + nul + "c\r\n\r\n\n\r" + nul + "rest"s,
+             terminal + terminal + iac + sb + iac + se + "\n",
+         })
+        BOOST_TEST(fault(text) == "", hex(text));
+    const auto seen = play(ice::telnet(), inetutils + "gettime\r\n");
+    BOOST_TEST(seen.messages == lines{"gettime"}, boost::test_tools::per_element());
+    std::string refusals = option(wont, 3);
+    for (const int number : {24, 31, 32, 33, 34, 39}) refusals += option(dont, number);
+    refusals += option(wont, 5) + option(dont, 35);
+    BOOST_TEST(hex(seen.answers) == hex(refusals));
+}
+
+BOOST_AUTO_TEST_CASE(a_subnegotiation_is_skipped_with_all_that_looks_like_text_in_it) {
+    // IAC IAC in it is data, and only IAC SE is its end.
+    const auto inside = "a\r\nb\n" + nul + iac + iac + se + iac + will + "\x01" + iac + sb;
+    const auto seen = play(ice::telnet(), "x" + iac + sb + inside + iac + se + "y\r\nz\r\n");
+    BOOST_TEST(seen.messages == (lines{"xy", "z"}), boost::test_tools::per_element());
+    BOOST_TEST(seen.answers == "");
+}
+
+BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_the_model_does_at_every_cut) {
+    // All inputs of up to four bytes that mean something.
+    const std::string letters = "a\r\n" + nul + iac + will + wont + do_ + dont + sb + se;
+    std::vector<std::string> inputs{""};
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        const auto wrong = fault(inputs[i]);
+        if (!wrong.empty()) BOOST_ERROR(hex(inputs[i]) << wrong);
+        if (inputs[i].size() == 4) continue;
+        for (const char c : letters) inputs.push_back(inputs[i] + c);
+    }
+    BOOST_TEST(inputs.size() == 1U + 11 + 121 + 1331 + 14641);
+}
+
+BOOST_AUTO_TEST_CASE(every_byte_has_a_meaning_in_every_state) {
+    // A byte that a state does not know must neither hang it nor be an error: behind it, one line
+    // later, text is text again.
+    const std::string states[] = {"",
+                                  "a",
+                                  nul,
+                                  "a\r",
+                                  nul + "a\r",
+                                  iac,
+                                  iac + sb,
+                                  iac + will,
+                                  iac + wont,
+                                  iac + do_,
+                                  iac + dont,
+                                  iac + sb + "\x18",
+                                  "a" + iac,
+                                  "a\r" + iac,
+                                  iac + sb + iac,
+                                  iac + se + iac,
+                                  iac + sb + "\x18" + iac};
+    // From any state, this is the end of a line.
+    const std::string tail = "x" + iac + se + "\r\n";
+    for (const auto& state : states) {
+        for (int byte = 0; byte < 256; ++byte) {
+            const std::string input = state + static_cast<char>(byte) + tail;
+            const auto wrong = fault(input);
+            if (!wrong.empty()) BOOST_ERROR(hex(input) << wrong);
+            const auto seen = play(ice::telnet(), input + "next\n");
+            BOOST_TEST_REQUIRE(!seen.messages.empty(), hex(input));
+            BOOST_TEST(seen.messages.back() == "next", hex(input));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(random_bytes_are_parsed_as_the_model_does) {
+    // Longer than all inputs that can be tried one by one; seeded, so that a failure comes again.
+    std::mt19937 random(854);
+    const std::string letters =
+        "ab\r\n" + nul + iac + iac + iac + will + do_ + wont + sb + se + "\x1f";
+    for (int i = 0; i < 100; ++i) {
+        std::string input;
+        while (input.size() < 40) input += letters[random() % letters.size()];
+        const auto wrong = fault(input);
+        if (!wrong.empty()) BOOST_ERROR(hex(input) << wrong);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_whole_line_may_be_as_long_as_the_limit_and_no_longer) {
+    // limit-1, limit, limit+1, with each line end, and with a command in it.
+    for (const std::string& end : {"\r\n"s, "\n"s, "\r" + nul}) {
+        for (const std::string& before : {""s, nul, iac + nop, option(wont, 1)}) {
+            for (std::size_t n = 9; n <= 11; ++n) {
+                const auto input = before + std::string(n, 'x') + end;
+                const auto seen = play(ice::telnet(10), input);
+                BOOST_TEST(seen.messages.size() == (n <= 10 ? 1U : 0U), hex(input));
+                BOOST_TEST(too_large(seen) == (n > 10), hex(input));
+                BOOST_TEST(split_difference(ice::telnet(10), input) == "", hex(input));
+            }
+        }
+    }
+    BOOST_TEST(!play(ice::telnet(), std::string(8192, 'x') + "\n").error);
+    BOOST_TEST(too_large(play(ice::telnet(), std::string(8193, 'x') + "\n")));
+}
+
+BOOST_AUTO_TEST_CASE(an_unfinished_line_ends_when_no_end_can_save_it) {
+    // One byte beyond the limit may still be its CR; in a line with commands, CR is known.
+    BOOST_TEST(!play(ice::telnet(10), std::string(10, 'x')).error);
+    BOOST_TEST(!play(ice::telnet(10), std::string(11, 'x')).error);
+    BOOST_TEST(play(ice::telnet(10), {std::string(10, 'x') + "\r", "\n"}).messages.size() == 1U);
+    BOOST_TEST(too_large(play(ice::telnet(10), std::string(12, 'x'))));
+    BOOST_TEST(!play(ice::telnet(10), nul + std::string(10, 'x')).error);
+    BOOST_TEST(!play(ice::telnet(10), nul + std::string(10, 'x') + "\r").error);
+    BOOST_TEST(too_large(play(ice::telnet(10), nul + std::string(11, 'x'))));
+    BOOST_TEST(too_large(play(ice::telnet(10), nul + std::string(10, 'x') + "\ry")));
+}
+
+BOOST_AUTO_TEST_CASE(a_doubled_255_counts_once) {
+    // It is one byte of text; two on the way.
+    BOOST_TEST(!play(ice::telnet(10), many(iac + iac, 10) + "\n").error);
+    BOOST_TEST(too_large(play(ice::telnet(10), many(iac + iac, 11) + "\n")));
+}
+
+BOOST_AUTO_TEST_CASE(unlimited_is_no_limit) {
+    // The largest of all numbers must not wrap around to a small one.
+    const auto seen = play(ice::telnet(ice::unlimited), {"x", std::string(100'000, 'x'), "\r\n"});
+    BOOST_TEST(!seen.error);
+    BOOST_TEST(seen.messages.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_may_have_64_commands) {
+    // Without a bound, a peer that sends nothing but options keeps us answering for ever.
+    for (const std::string& command :
+         {iac + nop, option(will, 1), option(wont, 1), iac + sb + "x" + iac + se}) {
+        BOOST_TEST(!play(ice::telnet(), many(command, 64) + "a\n").error, hex(command));
+        BOOST_TEST(broken(play(ice::telnet(), many(command, 65) + "a\n")), hex(command));
+        const auto pieces = many(many(command, 64) + "a\n", 3);
+        BOOST_TEST(play(ice::telnet(), pieces).messages.size() == 3U, "counted anew for each line");
+        BOOST_TEST(split_difference(ice::telnet(), many(command, 65)) == "");
+    }
+    BOOST_TEST(!play(ice::telnet(), many(iac + iac, 1000) + "\n").error, "a byte is no command");
+}
+
+BOOST_AUTO_TEST_CASE(an_option_beyond_the_64_is_not_answered) {
+    // The connection ends there; an answer would only be work.
+    const auto seen = play(ice::telnet(), many(option(do_, 1), 65));
+    BOOST_TEST(seen.answers == many(option(wont, 1), 64));
+}
+
+BOOST_AUTO_TEST_CASE(a_subnegotiation_may_have_512_bytes) {
+    // Without a bound it never ends, and no line comes; IAC IAC in it is one byte.
+    const auto of = [](const std::string& inside) {
+        return play(ice::telnet(), iac + sb + inside + iac + se + "a\n");
+    };
+    BOOST_TEST(of(std::string(511, 'x')).messages == lines{"a"}, boost::test_tools::per_element());
+    BOOST_TEST(of(std::string(512, 'x')).messages == lines{"a"}, boost::test_tools::per_element());
+    BOOST_TEST(broken(of(std::string(513, 'x'))));
+    BOOST_TEST(of(many(iac + iac, 512)).messages == lines{"a"}, boost::test_tools::per_element());
+    BOOST_TEST(broken(of(many(iac + iac, 513))));
+    BOOST_TEST(broken(play(ice::telnet(), iac + sb + std::string(513, 'x'))), "at once");
+    const auto full = iac + sb + std::string(512, 'x') + iac + se;
+    BOOST_TEST(!play(ice::telnet(), full + full + "\n").error, "each has its own 512");
+}
+
+BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
+    // A scan from the beginning at each read makes a long line cost O(n * n). Here what was looked
+    // at before is overwritten with all that a scan looks for: who looks again, finds it.
+    ice::telnet p(ice::unlimited);
+    std::string input;
+    std::string out;
+    const std::string found = "\n" + nul + iac;
+    for (std::size_t i = 0; i < 1000; ++i) {
+        input += 'x';
+        BOOST_TEST_REQUIRE(p.parse(input, out).size() == 0U, "after " << i << " bytes");
+        input.back() = found[i % found.size()];
+    }
+    BOOST_TEST(p.parse(input + "x\n", out).size() == 1002U);
+    BOOST_TEST(p.parse("x\n", out).size() == 2U, "the next line begins anew");
+}
+
+BOOST_AUTO_TEST_CASE(a_line_with_commands_is_taken_as_it_comes) {
+    // Kept in the input, its bytes would be gone through again at each read.
+    ice::telnet p;
+    std::string out;
+    for (const std::string& piece : {iac + nop, "a"s, iac, will, "\x01"s, "bc"s, nul, "\r"s}) {
+        auto taken = p.parse(piece, out);
+        BOOST_TEST(taken.size() == piece.size());
+        BOOST_TEST(!taken.has_message());
+        BOOST_TEST(p.parse("", out).size() == 0U);
+    }
+    BOOST_TEST(p.parse("\n", out).message() == "abc");
+}
+
+BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_come_byte_by_byte) {
+    // Without the tests before, this would only be slow.
+    constexpr std::size_t size = 256 * 1024;
+    ice::telnet plain(size);
+    ice::telnet mixed(size);
+    std::string input;
+    std::string out;
+    mixed.parse(nul, out);
+    for (std::size_t i = 0; i < size; ++i) {
+        input += 'x';
+        if (plain.parse(input, out).size() != 0) BOOST_FAIL("at byte " << i);
+        if (mixed.parse("x", out).size() != 1) BOOST_FAIL("at byte " << i);
+    }
+    BOOST_TEST(plain.parse(input + "\r\n", out).message().size() == size);
+    BOOST_TEST(mixed.parse("\n", out).message().size() == size);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_lives_until_the_next_parse) {
+    // A view of the input, or of the protocol when commands stood within it.
+    ice::telnet p;
+    std::string out;
+    const std::string input = "plain\r\n" + iac + nop + "mixed\r\nlast\r\n";
+    std::string_view rest = input;
+    auto first = p.parse(rest, out);
+    BOOST_TEST(first.message().data() == rest.data());
+    rest.remove_prefix(first.size());
+    auto second = p.parse(rest, out);
+    BOOST_TEST(second.message() == "mixed");
+    rest.remove_prefix(second.size());
+    BOOST_TEST(p.parse(rest, out).message() == "last");
+}
+
+BOOST_AUTO_TEST_CASE(each_connection_has_a_state_of_its_own) {
+    // Protocols are copied: half of a command on one must not be the beginning of another's line.
+    const ice::telnet original;
+    ice::telnet a = original;
+    ice::telnet b = original;
+    std::string out;
+    a.parse("half" + iac, out);
+    BOOST_TEST(b.parse("whole\n", out).message() == "whole");
+    a.parse(nop, out);
+    BOOST_TEST(a.parse("\n", out).message() == "half");
+}
+
+BOOST_AUTO_TEST_CASE(text_is_sent_with_255_doubled_and_cr_lf) {
+    // A single 255 is the beginning of a command on the other side.
+    std::string out = "before ";
+    BOOST_TEST((packed("text", out) == none));
+    BOOST_TEST((packed("", out) == none));
+    BOOST_TEST((packed(iac + "a" + iac + iac + "b" + iac, out) == none));
+    const auto two = iac + iac;
+    BOOST_TEST(hex(out) == hex("before text\r\n\r\n" + two + "a" + two + two + "b" + two + "\r\n"));
+}
+
+BOOST_AUTO_TEST_CASE(text_with_cr_lf_or_nul_is_refused) {
+    // It would be another line, or another text, on the other side. Nothing is left of it.
+    std::string out = "before";
+    for (const std::string& bad : {"\r"s, "\n"s, nul, "\r\n"s})
+        for (const std::string& text : {bad, "a" + bad, bad + "a", iac + bad + iac})
+            BOOST_TEST((packed(text, out) == errc::unpackable), hex(text));
+    BOOST_TEST(out == "before");
+}
+
+BOOST_AUTO_TEST_CASE(text_beyond_the_limit_is_refused) {
+    // The other side, with the same limit, would close the connection. A 255 counts once.
+    std::string out = "before";
+    BOOST_TEST((packed(std::string(11, 'x'), out, 10) == errc::message_too_large));
+    BOOST_TEST(out == "before");
+    BOOST_TEST((packed(std::string(9, 'x'), out, 10) == none));
+    BOOST_TEST((packed(std::string(10, 'x'), out, 10) == none));
+    BOOST_TEST((packed(many(iac, 10), out, 10) == none));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_sent_is_what_is_received) {
+    // All bytes that can be sent, and no answer to them.
+    std::string all;
+    for (int byte = 0; byte < 256; ++byte) {
+        const char c = static_cast<char>(byte);
+        if (c != '\r' && c != '\n' && c != '\0') all += c;
+    }
+    for (const auto& text : {all, all + all, iac, iac + se, ""s, "plain"s}) {
+        std::string out;
+        BOOST_TEST((packed(text, out) == none));
+        const auto seen = play(ice::telnet(), out);
+        BOOST_TEST(seen.messages == lines{text}, boost::test_tools::per_element());
+        BOOST_TEST(seen.answers == "");
+        BOOST_TEST(split_difference(ice::telnet(), out) == "");
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

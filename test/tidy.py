@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Style as a test: prints `path:line: what (why)` for each finding, exits 1 if there is any.
+A new rule is a new row of a table here, and a planted violation in tidy_test.py."""
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch  # its * also crosses /
+from pathlib import Path
+
+CPP, CORE = "*.hpp *.cpp", "include/* lib/*"
+CLOCK = "lib/transport/socket_transport.cpp"  # the one place with real time and chance
+TEXT = f"{CPP} *.py *.cmake *CMakeLists.txt"
+UNTESTED = "include/ice/ice.hpp include/ice/version.hpp include/ice/asio.hpp"
+
+SIZES = [  # which files, most lines, comment lines excused?, why
+    ("*.hpp", 200, False, "a header is one noun"),
+    ("lib/*.cpp", 400, False, "an implementation is read in one sitting"),
+    ("apps/*.cpp", 60, True, "an app is seen at a glance"),
+    ("apps/tutorial/1_*.cpp", 10, True, "the first server is ten lines")]
+
+ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
+    ("values", "version error result limits", "", ""),  # the words without Asio, for protocols
+    ("words", "task address uid buffer deadline event log", "",
+     "asio/awaitable.hpp asio/any_io_executor.hpp"),
+    ("protocols", "protocol protocols/raw protocols/line protocols/telnet protocols/length "
+     "protocols/resp protocols/memcached protocols/*", "words", ""),
+    ("transport", "channel transport environment", "protocols", "*"),
+    ("conversation", "session_base session logic serve", "", "*"),
+    ("actions", "action backoff listener_base listener pool_base pool", "", "*"),
+    ("server", "server", "", "*"),
+    ("top", "ice asio testing/*", "", "*"),
+    ("no room", "*", "", "*")]
+
+NEEDED = [  # pattern, where, what, why; a banner aims at 1-4 lines, a long contract takes more
+    (r"\A(?!// \[\w+\]\n)(//.*\n){1,12}(?!//)", CPP, "no banner of 1-12 lines", "what is it?"),
+    (r"(?m)^#pragma once\b", "*.hpp", "no #pragma once", "a header may be included twice")]
+
+BANNED_TEXT = [  # words, where, except in, why
+    (r"(?m)(?<=^.{100}).+", TEXT, "", "beyond 100 columns"),
+    (r'(?m)^[ \t]*#[ \t]*include[ \t]*"', "include/*", "", "a public header says <ice/...>"),
+    (r"(?m)\t|[ \t]+$", TEXT, "", "tabs and trailing blanks show in every later diff")]
+
+BANNED = [  # the same, with comments and strings left out
+    (r"\b(steady|high_resolution)_clock::now\b", "include/* lib/* apps/* test/*",
+     f"{CLOCK} test/world.hpp", "time comes from the transport: a test can own it"),
+    (r"\bsystem_clock::now\b", CORE, "include/ice/log.hpp lib/log.cpp lib/*/log.cpp",
+     "only the log tells the time of day"),
+    (r"\bstd::s?rand\b|\bs?rand\s*\(", CPP, "", "chance comes from the transport, with a seed"),
+    (r"\brandom_device\b", CPP, CLOCK, "the transport alone draws the seed"),
+    (r"\bgetaddrinfo\b", CORE, "", "it blocks the only thread"),
+    (r"\btime\s*\(\s*(nullptr|NULL|0)\s*\)", CORE, "", "a clock that no test can own"),
+    (r"\busing\s+namespace\b", "*.hpp", "test/*", "a header must not open names for its user"),
+    (r"\basio::detached\b", CPP, "bench/*", "it swallows exceptions: spawn supervised"),
+    (r"\b(\w*_)?(ioc?|ctx|context)_?(\(\))?(\.|->)poll(_one)?\(", CPP, "lib/server/server.cpp",
+     "run() it: poll spins")]
+
+CO_AWAIT = [  # what may not share an expression with co_await, as parts() writes it
+    (r"\bauto\s*&{0,2}\s*\[[^]]*\]\s*[=:(].*\bco_await", "structured binding on co_await"),
+    ("«", "braced list beside co_await"),
+    (r"(?<!auto )(?<!auto& )(?<![\w)\[\]&])\[(?=[^]\[])", "capturing lambda beside co_await"),
+    (r"\?", "?: beside co_await")]
+
+HIDDEN = re.compile(r'//[^\n]*|/\*.*?\*/|R"([^(\s"]*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"'
+                    r"|(?<![0-9a-fA-F])'(?:\\.|[^'\\\n])+'", re.S)  # 1'000 opens no character
+INCLUDE = re.compile(r'^[ \t]*(#)\s*include\s*[<"](?:boost/)?((ice/|asio\b)?[^>"\n]*)', re.M)
+NESTED = r"(?:[^()]|\(" * 5 + "[^()]*" + r"\))*" * 5
+CONTROL = re.compile(rf"\b(?:if|while|for|switch)(?:\s+constexpr)?\s*\(({NESTED})\)")
+LIST = re.compile(r"([\w>{]|[=(,]\s*|\b(co_)?return\s*)$")  # before a block's { there is a blank
+BODY = re.compile(r"\)\s*((const|noexcept|override|final|mutable|try)\b\s*|&+\s*)*"
+                  r"((->|:|requires)[^;{}]*)?$")
+
+
+def among(path, patterns):
+    return any(fnmatch(path, pattern) for pattern in patterns.split())
+
+
+def place(header):  # the rank of its room, and its own in there
+    noun = header.removeprefix("include/").removeprefix("ice/").removesuffix(".hpp")
+    return next((rank, order) for rank, (_, nouns, _, _) in enumerate(ROOMS)
+                for order, pattern in enumerate(nouns.split()) if fnmatch(noun, pattern))
+
+
+def parts(code):
+    """Yields (line, expression, 0) where a co_await is, (line, "", length) for a function."""
+    code = "{" + CONTROL.sub(r";\1;", re.sub(r"(?m)^[ \t]*#.*", "", code)) + "}"
+    while innermost := re.search(r"\{([^{}]*)\}", code):
+        before, inside, after = code[:innermost.start()], innermost[1], code[innermost.end():]
+        if LIST.search(before):
+            code = f"{before}«{inside}»{after}"
+            continue
+        line = before.count("\n") + 1
+        if BODY.search(before):
+            yield line, "", inside.count("\n") + 1
+        for part in inside.split(";"):
+            if "co_await" in part:
+                yield line + part[:part.index("co_await")].count("\n"), part, 0
+            line += part.count("\n")
+        goes_on = re.match(r"\s*[,;.()]", after)  # it was the body of a lambda
+        code = before + "\n" * inside.count("\n") + ("" if goes_on else ";") + after
+
+
+def findings(path, text, tracked):
+    code = HIDDEN.sub(lambda hit: re.sub(".", " ", hit[0]), text) if among(path, CPP) else ""
+    for where, most, excused, why in SIZES:
+        size = sum(not (excused and line.lstrip().startswith("//")) for line in text.splitlines())
+        if among(path, where) and size > most:
+            yield most + 1, f"{size} lines, at most {most}", why
+    for words, where, what, why in NEEDED:
+        if among(path, where) and not re.search(words, text):
+            yield 1, what, why
+    for seen, table in (text, BANNED_TEXT), (code, BANNED):
+        for words, where, exceptions, why in table:
+            if among(path, where) and not among(path, exceptions):
+                for hit in re.finditer(words, seen):
+                    yield text.count("\n", 0, hit.start()) + 1, repr(hit[0]), why
+    for line, expression, length in parts(code):
+        if length > 60 and among(path, CORE):
+            yield line, f"function of {length} lines", "at most 60"
+        for words, what in CO_AWAIT:
+            if re.search(words, expression, re.S):
+                yield line, what, "GCC 12 may destroy it twice: give it a name"
+    if not among(path, "include/ice/*.hpp"):
+        return
+    if not among(path, UNTESTED) and (test := f"test/{Path(path).stem}_test.cpp") not in tracked:
+        yield 1, f"no {test}", "every public header has a test"
+    room, _, unseen, asio = ROOMS[(here := place(path))[0]]
+    if room == "no room":
+        yield 1, room, "every public header has its place in ROOMS"
+    for hit in INCLUDE.finditer(text):
+        name, kind, there = hit[2], hit[3], place(hit[2])
+        wrong_room = kind == "ice/" and (there > here or ROOMS[there[0]][0] == unseen)
+        wrong_asio = kind == "asio" and not among(name, asio)
+        if code[hit.start(1)] == "#" and (wrong_room or wrong_asio):
+            yield text.count("\n", 0, hit.start(1)) + 1, name, f"{room} must not see it"
+
+
+def main(root):
+    git = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(git, cwd=root, check=True, capture_output=True, text=True).stdout
+    tracked = sorted(path for path in set(listed.split("\0")) if (root / path).is_file())
+    texts = {path: (root / path).read_text("utf-8") for path in tracked if among(path, TEXT)}
+    found = [f"{path}:{line}: {what} ({why})" for path, text in texts.items()
+             for line, what, why in sorted(findings(path, text, tracked))]
+    print("\n".join(found) or f"tidy: {len(tracked)} files, nothing found")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parents[1])))

@@ -1,0 +1,153 @@
+// Real sockets: what they are set to, and how connecting and listening fail.
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <asio/local/stream_protocol.hpp>
+#include <filesystem>
+#include <ice/asio.hpp>
+#include <ice/transport.hpp>
+
+#include "upstream.hpp"
+
+namespace {
+
+using namespace test;
+
+struct fixture : world {
+    std::shared_ptr<ice::transport> net = ice::make_socket_transport(io.get_executor());
+
+    ice::error_code connect_error(const ice::address& to, ice::duration timeout = 5s) {
+        auto r = run(net->connect(to, net->now() + timeout));
+        return r.error();
+    }
+};
+
+int option(int fd, int level, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    BOOST_TEST(::getsockopt(fd, level, name, &value, &size) == 0);
+    return value;
+}
+
+void check_options(int fd, bool is_tcp) {
+    BOOST_TEST((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0, "close-on-exec");
+    BOOST_TEST((::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0, "non-blocking");
+    if (!is_tcp) return;
+    BOOST_TEST(option(fd, IPPROTO_TCP, TCP_NODELAY) != 0, "TCP_NODELAY");
+    BOOST_TEST(option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0, "SO_KEEPALIVE");
+}
+
+struct temporary_path {
+    std::string path =
+        (std::filesystem::temp_directory_path() / fmt::format("ice-test-{}", ::getpid())).string();
+    ~temporary_path() { ::unlink(path.c_str()); }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(transport, fixture)
+
+BOOST_AUTO_TEST_CASE(accepted_sockets_are_set_as_servers_need_them) {
+    // Linux lets them inherit TCP options from the listening socket; close-on-exec it does not.
+    int fd = -1;
+    auto look = [&](std::string_view, ice::session<ice::raw>& s) {
+        fd = ice::socket(s).native_handle();
+    };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.logic(look));
+    auto p = connect(l.endpoint());
+    p.send("x");
+    until([&] { return fd >= 0; });
+    check_options(fd, true);
+}
+
+BOOST_AUTO_TEST_CASE(sockets_of_pools_are_set_likewise) {
+    upstream up(*this);
+    int fd = -1;
+    constexpr ice::pool_name<ice::line> name{"up"};
+    auto& p = srv.add(ice::tcp_client_action{up.where(), name, 1});
+    auto look = [&]() -> ice::task<bool> {
+        auto lease = co_await p.acquire();
+        fd = ice::socket(**lease).native_handle();
+        co_return true;
+    };
+    run(look());
+    check_options(fd, true);
+}
+
+BOOST_AUTO_TEST_CASE(ipv6_works_and_is_printed_with_brackets) {
+    auto& l = srv.add(ice::tcp_server_action{ice::address("[::1]:0")});
+    BOOST_TEST(l.endpoint().text().starts_with("[::1]:"));
+    auto p = connect(l.endpoint());
+    p.send("six");
+    BOOST_TEST(p.read(3) == "six");
+}
+
+BOOST_AUTO_TEST_CASE(a_name_is_resolved_for_listening_and_for_connecting) {
+    auto& l = srv.add(ice::tcp_server_action{ice::address{"localhost", 0}});
+    BOOST_TEST(!connect_error(ice::address{"localhost", l.endpoint().port()}));
+}
+
+BOOST_AUTO_TEST_CASE(a_name_that_does_not_exist_is_an_error_with_a_text) {
+    BOOST_TEST(connect_error(ice::address{"no.such.invalid", 1}) == ice::errc::host_not_found);
+}
+
+BOOST_AUTO_TEST_CASE(a_refused_connection_says_so_and_is_not_executed) {
+    const auto ec = connect_error(ice::address{"127.0.0.1", 1});
+    BOOST_TEST((ec == std::errc::connection_refused));
+    BOOST_TEST((ec == ice::condition::not_executed));
+    BOOST_TEST(ec.message() == "cannot connect: Connection refused");
+}
+
+BOOST_AUTO_TEST_CASE(unix_sockets_serve_and_leave_no_file) {
+    const temporary_path at;
+    const ice::address where("unix:" + at.path);
+    {
+        ice::server unix_srv(io);
+        unix_srv.log().to([](ice::log_level, std::string_view) {});
+        int fd = -1;
+        auto look = [&](std::string_view bytes, ice::session<ice::raw>& s) {
+            fd = ice::socket(s).native_handle();
+            return bytes;
+        };
+        auto& l = unix_srv.add(ice::tcp_server_action{where}.logic(look));
+        BOOST_TEST((l.endpoint() == where));
+        asio::local::stream_protocol::socket client(io);
+        client.connect(at.path);
+        asio::write(client, asio::buffer(std::string_view("unix")));
+        until([&] { return client.available() == 4; });
+        check_options(fd, false);
+        BOOST_TEST(!connect_error(where));
+    }
+    BOOST_TEST(!std::filesystem::exists(at.path));
+    BOOST_TEST((connect_error(where) == std::errc::no_such_file_or_directory));
+}
+
+BOOST_AUTO_TEST_CASE(a_unix_socket_left_by_a_killed_server_is_replaced_and_a_live_one_is_not) {
+    const temporary_path at;
+    const ice::address where("unix:" + at.path);
+    { asio::local::stream_protocol::acceptor dead(io, at.path); }
+    BOOST_TEST(std::filesystem::exists(at.path));
+    srv.add(ice::tcp_server_action{where});
+    BOOST_CHECK_EXCEPTION(
+        srv.add(ice::tcp_server_action{where}), std::runtime_error,
+        [&](const std::runtime_error& e) {
+            return e.what() == fmt::format("cannot listen on {}: Address already in use", where);
+        });
+    BOOST_TEST(!connect_error(where));
+}
+
+BOOST_AUTO_TEST_CASE(a_large_answer_to_a_slow_reader_arrives_whole) {
+    // The danger: a short write starts again from the beginning, or its rest is forgotten.
+    std::string large(8 * 1024 * 1024, '\0');
+    for (std::size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 31 >> 3);
+    auto answer = [&](std::string_view) -> std::string_view { return large; };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.logic(answer));
+    auto p = connect(l.endpoint());
+    p.send("go");
+    p.end();
+    BOOST_TEST((p.read_to_end() == large));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
