@@ -8,10 +8,11 @@ set(ICE_WARNINGS
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     list(APPEND ICE_WARNINGS -Wduplicated-cond -Wduplicated-branches)
     if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-        # Wrong in GCC 12: the first two about std::string's operator+ (GCC bugs 105329 and 105651),
+        # Wrong in GCC 12: the first three about std::string's operator+ (GCC bugs 105329, 105651),
         # the others about frames of coroutines.
         list(APPEND ICE_WARNINGS
-            -Wno-restrict -Wno-array-bounds -Wno-maybe-uninitialized -Wno-mismatched-new-delete)
+            -Wno-restrict -Wno-array-bounds -Wno-stringop-overflow
+            -Wno-maybe-uninitialized -Wno-mismatched-new-delete)
     endif()
 endif()
 
