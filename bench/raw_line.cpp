@@ -12,8 +12,10 @@ std::string_view answer(std::string_view line) { return line; }
 char* append(char* out, std::string_view line) {
     auto text = answer(line);
     std::memcpy(out, text.data(), text.size());
-    std::memcpy(out + text.size(), "\r\n", 2);
-    return out + text.size() + 2;
+    out += text.size();
+    *out++ = '\r';
+    *out++ = '\n';
+    return out;
 }
 
 // One beyond the LF of the first CR LF, or nullptr. `before` is the byte that came before `begin`.

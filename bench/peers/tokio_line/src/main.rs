@@ -62,7 +62,10 @@ async fn serve(mut socket: TcpStream) -> Result<(), Error> {
     let (input, output) = socket.split();
     let lines = FramedRead::new(input, CrLf::default());
     // forward() feeds while there are lines, and flushes when there are none.
-    lines.map_ok(answer).forward(FramedWrite::new(output, CrLf::default())).await
+    lines
+        .map_ok(answer)
+        .forward(FramedWrite::new(output, CrLf::default()))
+        .await
 }
 
 #[tokio::main(flavor = "current_thread")]
