@@ -45,6 +45,8 @@ int main(int argc, char** argv) try {
     signals.async_wait([&](auto, auto) { io.stop(); });
     tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), port});
     asio::co_spawn(io, listen(acceptor), asio::detached);
+    std::printf("listening on 127.0.0.1:%d\n", acceptor.local_endpoint().port());
+    std::fflush(stdout);
     io.run();
 } catch (const std::exception& error) {
     std::fprintf(stderr, "asio_echo: %s\n", error.what());

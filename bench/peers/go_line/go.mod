@@ -1,0 +1,3 @@
+module ice.example/bench/go_line
+
+go 1.21
