@@ -1,0 +1,191 @@
+// Finds the server, runs the workers on their threads, and adds up what they counted.
+#include "measure.hpp"
+
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <system_error>
+#include <thread>
+
+namespace ice::bench {
+namespace {
+
+using namespace std::chrono_literals;
+
+double seconds(nanoseconds ns) { return static_cast<double>(ns.count()) / 1e9; }
+
+bool is_loopback(const endpoint& e) {
+    if (e.storage.ss_family == AF_UNIX) return true;
+    if (e.storage.ss_family == AF_INET) {
+        const auto* v4 = reinterpret_cast<const sockaddr_in*>(&e.storage);
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    }
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&e.storage);
+    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+[[noreturn]] void refuse(const options& o, std::string_view why) {
+    throw cannot_connect(fmt::format("cannot connect to {}: {}", o.target, why));
+}
+
+sample sample_of(const tally& t, double span) {
+    const auto us = [&](double percent) {
+        return static_cast<double>(t.latency.percentile(percent)) / 1e3;
+    };
+    return {static_cast<double>(t.completed) / span, us(50), us(99),
+            static_cast<double>(t.latency.max()) / 1e3, t.failed()};
+}
+
+void print_progress(double at, const sample& s, const tally& so_far) {
+    fmt::print(stderr, "{:>5.0f} s  {:>7}/s  p50 {:>8}  p99 {:>8}  max {:>8}  errors {}\n", at,
+               shown_count(s.rate), shown_time(s.p50_us * 1e3), shown_time(s.p99_us * 1e3),
+               shown_time(s.max_us * 1e3), so_far.failed());
+}
+
+std::uint64_t part_of(std::uint64_t whole, std::size_t parts, std::size_t i) {
+    return whole / parts + (i < whole % parts ? 1 : 0);
+}
+
+}  // namespace
+
+endpoint find_server(const options& o) {
+    endpoint e;
+    if (o.target.is_unix()) {
+        auto* at = reinterpret_cast<sockaddr_un*>(&e.storage);
+        at->sun_family = AF_UNIX;
+        o.target.path().copy(at->sun_path, sizeof at->sun_path - 1);
+        e.size = sizeof *at;
+        return e;
+    }
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const int error = ::getaddrinfo(o.target.host().c_str(),
+                                    std::to_string(o.target.port()).c_str(), &hints, &found);
+    if (error != 0) refuse(o, ::gai_strerror(error));
+    const addrinfo* chosen = found;
+    for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
+        if (a->ai_family != AF_INET) continue;
+        chosen = a;  // IPv4 first, as ice's servers listen
+        break;
+    }
+    std::memcpy(&e.storage, chosen->ai_addr, chosen->ai_addrlen);
+    e.size = chosen->ai_addrlen;
+    ::freeaddrinfo(found);
+    if (!o.allow_remote && !is_loopback(e))
+        throw std::invalid_argument(fmt::format(
+            "{} is not on this machine: load on somebody else's server needs --allow-remote",
+            o.target));
+    return e;
+}
+
+void try_server(const options& o, const endpoint& at) {
+    const int fd = ::socket(at.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) refuse(o, std::generic_category().message(errno));
+    int error = 0;
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&at.storage), at.size) != 0) {
+        error = errno;
+        if (error == EINPROGRESS) {
+            pollfd p{fd, POLLOUT, 0};
+            const int ms = static_cast<int>(o.timeout / 1ms);
+            error = ETIMEDOUT;
+            socklen_t size = sizeof error;
+            if (::poll(&p, 1, ms) == 1) ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        }
+    }
+    ::close(fd);
+    if (error != 0) refuse(o, std::generic_category().message(error));
+}
+
+report measure(const options& o, const mode& m, const endpoint& at) {
+    report r;
+    r.asked = o;
+    const auto start = clock::now() + 20ms;  // until then all threads are there
+    const auto begin = start + o.warm_up;
+    const auto end = o.length == 0ns ? begin + 24h * 365 : begin + o.length;
+
+    std::vector<std::unique_ptr<worker>> workers;
+    for (std::size_t i = 0; i < o.threads; ++i) {
+        const share part{i,
+                         static_cast<std::size_t>(part_of(o.connections, o.threads, i)),
+                         part_of(o.count, o.threads, i),
+                         start,
+                         begin,
+                         end};
+        workers.push_back(std::make_unique<worker>(o, m, at, part));
+    }
+    std::atomic<std::size_t> running{o.threads};
+    std::vector<std::exception_ptr> thrown(o.threads);
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < o.threads; ++i)
+        threads.emplace_back([&, i] {
+            try {
+                workers[i]->run();
+            } catch (...) {
+                thrown[i] = std::current_exception();
+                worker::interrupted = true;
+            }
+            --running;
+        });
+
+    const auto usage = [&] {
+        return o.server_pid != 0 ? std::optional(usage_of(o.server_pid)) : std::nullopt;
+    };
+    std::exception_ptr lost_server;
+    std::optional<server_usage> before;
+    tally so_far;
+    auto from = begin;
+    const auto one_second = [&] {
+        tally second;
+        for (const auto& w : workers) second.add(w->recent());
+        so_far.add(second);
+        from += 1s;
+        r.series.push_back(sample_of(second, 1));
+        if (o.progress) print_progress(seconds(from - begin), r.series.back(), so_far);
+    };
+    try {
+        while (running != 0 && clock::now() < begin) std::this_thread::sleep_for(5ms);
+        before = usage();
+        // The workers hand over what they have counted at each full second; a little later it is
+        // all there.
+        while (running != 0) {
+            const auto handed_over = from + 1s + 50ms;
+            while (running != 0 && clock::now() < handed_over) std::this_thread::sleep_for(5ms);
+            if (running != 0 && from + 1s <= end) one_second();
+        }
+    } catch (...) {
+        lost_server = std::current_exception();
+        worker::interrupted = true;
+    }
+    for (auto& t : threads) t.join();
+    for (const auto& e : thrown)
+        if (e) std::rethrow_exception(e);
+    if (lost_server) std::rethrow_exception(lost_server);
+
+    if (from + 1s <= end && clock::now() >= from + 1s) one_second();
+
+    auto over = begin + 1ms;
+    for (const auto& w : workers) {
+        r.counts.add(w->total());
+        over = std::max(over, w->finished());
+    }
+    r.interrupted = worker::interrupted;
+    if (r.interrupted || o.length == 0ns) over = std::min(std::max(over, begin + 1ms), end);
+    else over = end;
+    r.seconds = seconds(over - begin);
+    r.cpu_share = r.counts.cpu_seconds / static_cast<double>(o.threads) / r.seconds;
+    if (before) {
+        r.server = usage();
+        r.server->cpu_seconds -= before->cpu_seconds;
+    }
+    return r;
+}
+
+}  // namespace ice::bench

@@ -1,0 +1,78 @@
+// ice-bench: load for servers that echo, tell the time, or speak telnet. `ice-bench --help`.
+#include <array>
+#include <ice/bench.hpp>
+#include <ice/protocols/line.hpp>
+#include <ice/protocols/telnet.hpp>
+
+namespace {
+
+// A message of so many bytes, and no two alike: its number, then letters. Has no line end.
+struct numbered {
+    explicit numbered(std::size_t size) : text(size, '.') {
+        for (std::size_t i = digits; i < size; ++i) text[i] = static_cast<char>('a' + i % 26);
+    }
+    std::string_view operator()(std::uint64_t n) {
+        for (std::size_t i = digits; i-- > 0; n >>= 6) text[i] = alphabet[n & 63];
+        return text;
+    }
+
+    static constexpr std::size_t digits = 11;  // 66 bits
+    static constexpr std::string_view alphabet =
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+-";
+    std::string text;
+};
+
+// A stream cut into messages of one size.
+struct pieces {
+    ice::parsed<std::string_view> parse(std::string_view input) {
+        if (input.size() < size) return ice::need_more;
+        return {input.substr(0, size), size};
+    }
+    void packet(std::string_view message, std::string& out) { out.append(message); }
+
+    std::size_t size;
+};
+
+// Telnet as a user's client begins it (RFC 854, 858, 1091): it asks the server to suppress
+// go-aheads and offers its terminal type. The server must answer both.
+struct asking_telnet : ice::telnet {
+    void open(std::string& out) { out += "\xff\xfd\x03\xff\xfb\x18"; }  // DO SGA, WILL TTYPE
+    bool is_open() const { return answered >= 6; }
+    ice::parsed<std::string_view> parse(std::string_view input, std::string& out) {
+        auto found = ice::telnet::parse(input, out);
+        if (!found.has_message()) answered += found.size();
+        return found;
+    }
+
+    std::size_t answered = 0;  // bytes
+};
+
+std::string_view gettime(std::uint64_t) { return "gettime"; }
+
+bool is_time(std::string_view reply, std::uint64_t) {
+    constexpr std::string_view shape = "dddd-dd-dd dd:dd:dd";
+    if (reply.size() != shape.size()) return false;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        const bool digit = reply[i] >= '0' && reply[i] <= '9';
+        if (shape[i] == 'd' ? !digit : reply[i] != shape[i]) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    using ice::bench::talk;
+    return ice::bench::run(
+        argc, argv,
+        {{"echo", "bytes, answered with the same bytes",
+          [](std::size_t n) { return talk(pieces{n}, numbered(n)); }},
+         {"line", "lines ended by CR LF, answered with the same line",
+          [](std::size_t n) { return talk(ice::line{}, numbered(n - 2)); }},
+         {"time", "the line gettime, answered with a date and a time",
+          [](std::size_t) { return talk(ice::line{}, gettime, is_time); }},
+         {"telnet", "negotiates options, then as time",
+          [](std::size_t) { return talk(asking_telnet{}, gettime, is_time); }},
+         {"connect", "a connection for each request, a line answered with itself",
+          [](std::size_t n) { return talk(ice::line{}, numbered(n - 2)); }, true}});
+}

@@ -1,0 +1,364 @@
+"""ice-bench must not lie: about latencies, about wrong replies, about what it could not do."""
+import json
+import os
+import random
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from yardsticks_test import BUILT, ROOT, Server
+
+GENERATOR = BUILT / "ice-bench"
+APPS = BUILT.parent / "apps"
+
+
+def bench(*arguments, program=GENERATOR, timeout=60):
+    return subprocess.run([str(program), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=timeout)
+
+
+def measured(*arguments):
+    """The JSON of a run that must succeed."""
+    done = bench(*arguments, "--json", "-", "-q")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class Fake:
+    """An echo server of one thread that may misbehave: `answer(data)` is what it sends,
+    `stall` is called before each read."""
+
+    def __init__(self, answer=lambda data: data, stall=lambda: None):
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.listening.getsockname()[1]
+        self.answer, self.stall, self.over = answer, stall, False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        poll = select.epoll()
+        poll.register(self.listening, select.EPOLLIN)
+        peers = {}
+        while not self.over:
+            for fd, _ in poll.poll(0.05):
+                self.stall()
+                if fd == self.listening.fileno():
+                    peer, _ = self.listening.accept()
+                    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    peers[peer.fileno()] = peer
+                    poll.register(peer, select.EPOLLIN)
+                    continue
+                try:
+                    data = peers[fd].recv(65536)
+                    if data:
+                        peers[fd].sendall(self.answer(data))
+                        continue
+                except ConnectionError:
+                    pass
+                poll.unregister(fd)
+                peers.pop(fd).close()
+        for peer in peers.values():
+            peer.close()
+        self.listening.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.thread.join(30)
+
+
+@pytest.fixture
+def raw_line():
+    server = Server([BUILT / "raw_line"])
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def raw_echo():
+    server = Server([BUILT / "raw_echo"])
+    yield server
+    server.close()
+
+
+def at(server):
+    return f"127.0.0.1:{server.port}"
+
+
+# --- What it measures
+
+
+@pytest.mark.parametrize("depth", [1, 16])
+@pytest.mark.parametrize("mode", ["echo", "line"])
+def test_counts_each_request_once(raw_echo, raw_line, mode, depth):
+    server = raw_echo if mode == "echo" else raw_line
+    run = measured(mode, at(server), "-n", 20_001, "-c", 7, "-P", depth, "-t", 2)["runs"][0]
+    assert run["requests"] == {"sent": 20_001, "completed": 20_001, "unfinished": 0}
+    assert run["bytes_out"] == run["bytes_in"] == 20_001 * 32
+    assert sum(times for _, times in run["latency_us"]["counts"]) == 20_001
+
+
+def test_large_messages(raw_echo):
+    run = measured("echo", at(raw_echo), "-n", 200, "-s", "1m", "-c", 3, "-P", 2)["runs"][0]
+    assert run["bytes_in"] == 200_000_000 and run["requests"]["completed"] == 200
+
+
+def test_a_connection_for_each_request(raw_line):
+    run = measured("connect", at(raw_line), "-n", 500, "-c", 10)["runs"][0]
+    assert run["requests"]["completed"] == 500
+
+
+def test_time_and_telnet():
+    with_time = subprocess.Popen([APPS / "time", "--listen", "127.0.0.1:0"],
+                                 stdout=subprocess.PIPE, text=True)
+    try:
+        time_at = with_time.stdout.readline().split()[-1]
+        with_telnet = subprocess.Popen(
+            [APPS / "telnet", "--listen", "127.0.0.1:0", "--upstream", time_at],
+            stdout=subprocess.PIPE, text=True)
+        try:
+            telnet_at = with_telnet.stdout.readline().split()[-1]
+            assert measured("time", time_at, "-n", 1000)["runs"][0]["requests"]["completed"] == 1000
+            run = measured("telnet", telnet_at, "-n", 1000, "-c", 10)["runs"][0]
+            assert run["requests"]["completed"] == 1000
+            # DO SGA and WILL TTYPE went out on each connection, and were both refused.
+            assert run["bytes_out"] == 1000 * len("gettime\r\n") + 10 * 6
+        finally:
+            with_telnet.terminate()
+            assert with_telnet.wait(30) == 0
+    finally:
+        with_time.terminate()
+        assert with_time.wait(30) == 0
+
+
+@pytest.mark.parametrize("arrival", ["uniform", "poisson"])
+def test_an_open_loop_sends_what_is_due(raw_line, arrival):
+    done = measured("line", at(raw_line), "-R", "2k", "-d", "2s", "-w", 0, "--arrival", arrival)
+    run = done["runs"][0]
+    assert done["loop"] == "open"
+    requests = run["requests"]
+    assert requests["due"] == requests["sent"] + requests["dropped"]
+    assert abs(requests["due"] - 4000) <= (1 if arrival == "uniform" else 400)  # 6 sigma
+    assert requests["completed"] == requests["sent"]
+
+
+def test_the_same_seed_makes_the_same_schedule(raw_line):
+    arguments = ["line", at(raw_line), "-R", 500, "-d", "1s", "-w", 0, "--arrival", "poisson"]
+    due = [measured(*arguments, "--seed", seed)["runs"][0]["requests"]["due"]
+           for seed in (1, 1, 2, 3, 4)]
+    assert due[0] == due[1]
+    assert len(set(due)) > 1
+
+
+def test_a_stall_is_seen_from_the_time_that_requests_were_due():
+    """The server sleeps 100 ms once a second. A generator that waits for replies sends nothing
+    meanwhile, and sees four slow requests a second of a thousand; a tenth of them were due."""
+    next_stall = [time.monotonic() + 0.5]
+
+    def stall():
+        if time.monotonic() >= next_stall[0]:
+            time.sleep(0.1)
+            next_stall[0] = time.monotonic() + 0.9
+
+    with Fake(stall=stall) as server:
+        run = measured("line", at(server), "-R", 1000, "-c", 4, "-d", "4s")["runs"][0]
+    assert run["latency_us"]["percentiles"]["99"] > 50_000
+    assert run["uncorrected_us"]["percentiles"]["99"] < 50_000
+
+
+def test_says_what_of_the_rate_was_achieved():
+    with Fake(stall=lambda: time.sleep(0.01)) as server:
+        done = bench("line", at(server), "-R", 1000, "-c", 1, "-d", "1s", "-w", 0)
+    assert done.returncode == 0, done.stderr
+    achieved = float(re.search(r"achieved +([0-9.]+) % of the 1.00k/s asked", done.stdout)[1])
+    assert achieved < 20
+    assert "warning: less than 99 %" in done.stdout
+    assert int(re.search(r"dropped (\d+)", done.stdout)[1]) > 500
+
+
+# --- Errors
+
+
+def test_a_wrong_byte_is_an_error_and_no_throughput():
+    with Fake(answer=lambda data: data.replace(b"z", b"Z")) as server:
+        done = bench("line", at(server), "-n", 10, "-c", 2, "--json", "-")
+    run = json.loads(done.stdout)["runs"][0]
+    assert done.returncode == 1
+    assert run["errors"] == {"mismatch": 10} and run["requests"]["completed"] == 0
+    assert "Zab" in run["first_error"] and "zab" in run["first_error"]
+
+
+def test_replies_in_another_order_are_errors():
+    def swapped(data):
+        lines = data.splitlines(keepends=True)
+        return b"".join(reversed(lines))
+
+    with Fake(answer=swapped) as server:
+        done = bench("line", at(server), "-n", 40, "-c", 1, "-P", 4)
+    assert done.returncode == 1 and "mismatch" in done.stdout
+
+
+def test_two_replies_to_one_request_are_an_error():
+    with Fake(answer=lambda data: data + data) as server:
+        done = bench("line", at(server), "-n", 3, "-c", 1, "--json", "-", "-q")
+    assert done.returncode == 1
+    assert set(json.loads(done.stdout)["runs"][0]["errors"]) <= {"unexpected", "mismatch"}
+
+
+def test_no_reply_is_a_timeout():
+    with Fake(answer=lambda data: b"") as server:
+        done = bench("line", at(server), "-n", 4, "-c", 2, "--timeout", "200ms", "--json", "-",
+                     "-q")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["runs"][0]["errors"] == {"timeout": 4}
+
+
+def test_a_server_that_goes_away(raw_line):
+    load = subprocess.Popen([GENERATOR, "line", at(raw_line), "-d", "2s", "-w", "0", "--json", "-",
+                             "-q"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.7)
+    raw_line.process.terminate()
+    out, _ = load.communicate(timeout=60)
+    errors = json.loads(out)["runs"][0]["errors"]
+    assert load.returncode == 1
+    assert errors["connect"] > 0 and (errors.get("closed", 0) or errors.get("read", 0))
+
+
+def test_nobody_listens():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        done = bench("echo", f"127.0.0.1:{s.getsockname()[1]}")
+    assert done.returncode == 3
+    assert "Connection refused" in done.stderr and done.stderr.startswith("cannot connect to 127.")
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["echo"], "address is required"),
+    (["echo", "nonsense"], "port"),
+    (["echo", "192.0.2.1:7"], "--allow-remote"),
+    (["echo", "127.0.0.1:7", "-c", "0"], "not in range"),
+    (["echo", "127.0.0.1:7", "-d", "5x"], "x"),
+    (["echo", "127.0.0.1:7", "--fail-if", "p99>5"], "time with a unit"),
+    (["echo", "127.0.0.1:7", "--fail-if", "p101>5ms"], "there is no metric p101"),
+    (["echo", "127.0.0.1:7", "--fail-if", "nothing"], "looks like"),
+    (["echo", "127.0.0.1:7", "--arrival", "poisson"], "needs a rate"),
+    (["echo", "127.0.0.1:7", "-t", "9", "-c", "3"], "must not exceed"),
+    (["echo", "127.0.0.1:7", "--server-pid", "999999999"], "no such process"),
+    ([], "subcommand")])
+def test_wrong_usage(arguments, said):
+    done = bench(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr + done.stdout
+
+
+def test_fail_if(raw_line):
+    arguments = ["line", at(raw_line), "-n", 100, "-q"]
+    assert bench(*arguments, "--fail-if", "p99>100s", "--fail-if", "rate<1").returncode == 0
+    done = bench(*arguments, "--fail-if", "p99>100s", "--fail-if", "p50 > 0us")
+    assert done.returncode == 99
+    assert done.stderr.startswith("failed: p50 > 0us: p50 is ")
+
+
+def test_an_interrupt_prints_what_there_is(raw_line):
+    load = subprocess.Popen([GENERATOR, "line", at(raw_line), "-d", "60s", "-w", "0", "--progress"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "/s" in load.stderr.readline()
+    load.send_signal(signal.SIGINT)
+    out, _ = load.communicate(timeout=60)
+    assert load.returncode == 130
+    assert "interrupted" in out and re.search(r"rate +[0-9.]+k?/s", out)
+
+
+# --- Results
+
+
+def test_json_is_as_its_schema_says(raw_line):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "bench/schema.json").read_text())
+    pid = raw_line.process.pid
+    closed = measured("line", at(raw_line), "-d", "1s", "-w", 0, "--server-pid", pid, "--runs", 2)
+    jsonschema.validate(closed, schema)
+    jsonschema.validate(measured("line", at(raw_line), "-R", 100, "-d", "1s", "-w", 0), schema)
+    assert len(closed["runs"]) == 2
+    assert closed["runs"][0]["server"]["cpu_seconds"] > 0
+    assert closed["runs"][0]["server"]["resident_bytes"] > 100_000
+
+
+def test_hdr_and_csv(raw_line, tmp_path):
+    done = bench("line", at(raw_line), "-n", 5000, "--hdr", tmp_path / "h", "--csv", tmp_path / "c",
+                 "-q")
+    assert done.returncode == 0 and done.stdout == ""
+    lines = (tmp_path / "h").read_text().splitlines()
+    assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    rows = [line.split() for line in lines[2:] if not line.startswith("#")]
+    assert float(rows[0][1]) == 0 and float(rows[-1][1]) == 1 and int(rows[-1][2]) == 5000
+    assert [float(r[0]) for r in rows] == sorted(float(r[0]) for r in rows)
+    assert "Total count    =         5000" in lines[-2]
+    names, values = [line.split(",") for line in (tmp_path / "c").read_text().splitlines()]
+    row = dict(zip(names, values, strict=True))
+    assert row["completed"] == "5000" and row["errors"] == "0" and row["mode"] == "line"
+
+
+def test_compare(tmp_path):
+    def result(name, rates):
+        run = lambda rate: {"rate": rate, "latency_us": {"percentiles": {"50": 1e6 / rate, "99": 5},
+                                                         "max": 9}}
+        content = {"schema": "ice-bench/1", "mode": "line", "loop": "closed", "options": {},
+                   "runs": [run(r) for r in rates]}
+        (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path / name
+
+    base = result("a", [100e3, 101e3, 99e3, 100.5e3, 99.5e3])
+    faster = result("b", [110e3, 111e3, 109e3, 110.5e3, 109.5e3])
+    noisy = result("c", [100.2e3, 95e3, 105e3, 99.7e3, 100.1e3])
+    few = result("d", [200e3, 210e3])
+
+    def verdicts(a, b):
+        done = bench("compare", a, b)
+        assert done.returncode == 0, done.stderr
+        return {line.split()[0]: line for line in done.stdout.splitlines()}
+
+    better = verdicts(base, faster)
+    assert "B is better (p = 0.008)" in better["rate"] and " 1.100 " in better["rate"]
+    assert "B is better" in better["p50"] and "no difference" in better["p99"]
+    assert "B is worse" in verdicts(faster, base)["rate"]
+    assert "no difference beyond the noise" in verdicts(base, noisy)["rate"]
+    assert "too few samples" in verdicts(base, few)["rate"]
+    (tmp_path / "e").write_text("{}")
+    assert bench("compare", base, tmp_path / "e").returncode == 1
+
+
+def test_the_histogram_agrees_with_hdrhistogram():
+    for found in (ROOT / "build/venv/lib").glob("python3*/site-packages"):
+        sys.path.append(str(found))
+    hdrh = pytest.importorskip("hdrh.histogram", reason="needs ./run venv")
+    chance = random.Random(7)
+    samples = [int(chance.lognormvariate(11, 2)) for _ in range(50_000)] + list(range(3000))
+    theirs = hdrh.HdrHistogram(1, 2**42 - 1, 3)
+    for s in samples:
+        theirs.record_value(s)
+    done = subprocess.run([BUILT / "percentiles"], input="\n".join(map(str, samples)), text=True,
+                          capture_output=True, check=True)
+    rows = dict(line.split() for line in done.stdout.splitlines())
+    for percent in ("0", "1", "50", "75", "90", "99", "99.9", "99.99"):
+        assert int(rows[percent]) == theirs.get_value_at_percentile(float(percent)), percent
+    assert int(rows["100"]) == max(samples)  # the largest is kept exactly
+    assert float(rows["mean"]) == pytest.approx(sum(samples) / len(samples), rel=1e-3)
+
+
+def test_a_generator_for_a_protocol_of_ones_own(raw_echo):
+    source = (ROOT / "bench/examples/netstring.cpp").read_text()
+    assert len(source.splitlines()) <= 21
+    run = bench(at(raw_echo), "-n", 5000, "-P", 8, "--json", "-", "-q",
+                program=BUILT / "examples/netstring")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["runs"][0]["requests"]["completed"] == 5000
