@@ -90,6 +90,19 @@ BOOST_AUTO_TEST_CASE(after_a_push_was_refused_the_connection_goes_on) {
     BOOST_TEST(c.settings.outbox_full == 1u);
 }
 
+// The proof of a complete exchange counts what was asked: nobody replies to what was not sent.
+BOOST_AUTO_TEST_CASE(a_push_that_was_refused_has_asked_for_nothing) {
+    memory_world w;
+    ice::limits l;
+    l.outbox = 3;
+    conversation<ice::line> c(w, ice::line{}, l);
+    c.wire.stalled = true;
+    BOOST_TEST(c.peer.push("too long") == ice::errc::outbox_full);
+    BOOST_TEST(c.peer.is_untouched());
+    BOOST_TEST(!c.peer.push("1"));
+    BOOST_TEST(!c.peer.is_untouched());
+}
+
 // A line with a line end in it would be two messages on the other side.
 BOOST_AUTO_TEST_CASE(what_cannot_be_packed_is_not_sent_and_the_connection_goes_on) {
     memory_world w;

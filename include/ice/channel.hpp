@@ -22,6 +22,9 @@ struct outcome : error_code {
     outcome(errc e) : error_code(make_error_code(e)) {}
 };
 
+// What a wait returns that is over before it began.
+task<outcome> ready(outcome);
+
 class channel {
 public:
     explicit channel(transport& net);

@@ -81,7 +81,8 @@ protected:
     // each that follows for the one before it.
     bool turn_is_over() const noexcept { return turn_ == 0 || failed_ || channel_->cancelled(); }
     void fail(error_code why) noexcept { failed_ = why; }
-    error_code queued(std::size_t before, error_code packed);
+    // After a push, whose bytes begin at `before`: they are to be sent soon, or taken back.
+    error_code queued(std::size_t before);
     task<error_code> sent();
     // The peer was waited for, which had a deadline of its own: the logic has its time again.
     void answering_again() {

@@ -6,8 +6,6 @@
 namespace ice {
 namespace {
 
-task<outcome> ready(outcome value) { co_return value; }
-
 // The end of a turn: the other connections have theirs first.
 task<outcome> next_turn(transport& net) {
     co_await net.yield();
@@ -63,11 +61,11 @@ void session_base::answering() {
     channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);
 }
 
-error_code session_base::queued(std::size_t before, error_code packed) {
-    if (packed) return packed;
+error_code session_base::queued(std::size_t before) {
     if (const error_code gone = channel_->cancelled()) return gone;
     if (channel_->unsent() > settings_.limits.outbox) {
         channel_->out().resize(before);
+        --asked_;
         ++settings_.outbox_full;
         return errc::outbox_full;
     }

@@ -21,8 +21,6 @@ constexpr std::size_t linger_bytes =
     1024 * 1024;                               // a peer that goes on sending is not read for ever
 constexpr std::size_t kept_bytes = 64 * 1024;  // of the writer's buffer, after a stall
 
-task<outcome> ready(outcome value) { co_return value; }
-
 // As Asio makes them, so that they equal asio::error::connection_reset and so on.
 error_code system_error(int error) noexcept { return {error, asio::error::get_system_category()}; }
 
