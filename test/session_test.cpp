@@ -90,6 +90,19 @@ BOOST_AUTO_TEST_CASE(after_a_push_was_refused_the_connection_goes_on) {
     BOOST_TEST(c.settings.outbox_full == 1u);
 }
 
+// The proof of a complete exchange counts what was asked: nobody replies to what was not sent.
+BOOST_AUTO_TEST_CASE(a_push_that_was_refused_has_asked_for_nothing) {
+    memory_world w;
+    ice::limits l;
+    l.outbox = 3;
+    conversation<ice::line> c(w, ice::line{}, l);
+    c.wire.stalled = true;
+    BOOST_TEST(c.peer.push("too long") == ice::errc::outbox_full);
+    BOOST_TEST(c.peer.is_untouched());
+    BOOST_TEST(!c.peer.push("1"));
+    BOOST_TEST(!c.peer.is_untouched());
+}
+
 // A line with a line end in it would be two messages on the other side.
 BOOST_AUTO_TEST_CASE(what_cannot_be_packed_is_not_sent_and_the_connection_goes_on) {
     memory_world w;
@@ -230,6 +243,71 @@ BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_whoever_waits) {
     BOOST_TEST(c.heard() == "bye\r\n");
     BOOST_TEST_REQUIRE(c.ended.has_value());
     BOOST_TEST(*c.ended == ice::errc::stopped);
+}
+
+// The goodbye itself is what is said after close(), in a plain logic as in one that waits.
+BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
+    const auto heard = [](auto logic) {
+        memory_world w;
+        conversation<ice::line> c(w);
+        c.serve(std::move(logic));
+        c.arrive("quit\r\nnever\r\n");
+        w.advance(5s);
+        BOOST_TEST(c.settings.messages == 1u);
+        BOOST_TEST_REQUIRE(c.ended.has_value());
+        BOOST_TEST(*c.ended == ice::errc::stopped);
+        return c.heard();
+    };
+    BOOST_TEST(heard([](std::string_view, line_session& peer) {
+                   peer.push("1");
+                   peer.close();
+                   peer.push("2");
+                   return "bye";
+               }) == "1\r\n2\r\nbye\r\n");
+    BOOST_TEST(heard([](std::string_view, line_session& peer) -> answer {
+                   peer.push("1");
+                   peer.close();
+                   co_await peer.send("2");
+                   co_await peer.sleep(5s);
+                   const auto more = co_await peer.receive();
+                   co_return more.error() == ice::errc::stopped ? "bye" : "more?";
+               }) == "1\r\n2\r\nbye\r\n");
+}
+
+// A peer that reads slowly gets the tail too; one that does not read holds nothing for ever.
+BOOST_AUTO_TEST_CASE(a_goodbye_is_waited_for_until_the_write_timeout) {
+    for (const bool reads : {true, false}) {
+        memory_world w;
+        conversation<ice::line> c(w);
+        c.wire.stalled = true;
+        c.serve([](std::string_view line, line_session& peer) {
+            peer.close();
+            return line;
+        });
+        c.arrive("bye\r\n");
+        w.advance(ice::timeouts().write - 1ms);
+        BOOST_TEST(!c.ended.has_value());
+        if (reads) c.wire.resume();
+        w.settle();
+        w.advance(1ms);
+        BOOST_TEST(c.heard() == (reads ? "bye\r\n" : ""));
+        BOOST_TEST_REQUIRE(c.ended.has_value());
+        BOOST_TEST(*c.ended == (reads ? ice::errc::stopped : ice::errc::write_timeout));
+    }
+}
+
+// What cannot be said is a defect that must show, also in the last answer.
+BOOST_AUTO_TEST_CASE(a_goodbye_that_cannot_be_packed_is_why_it_ended) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve([](std::string_view, line_session& peer) {
+        peer.close();
+        peer.close();
+        return "good\r\nbye";
+    });
+    c.arrive("quit\r\n");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::unpackable);
 }
 
 // The clock is the transport's: a test of a user's logic must not have to wait.

@@ -76,7 +76,8 @@ protected:
     // The whole life of one connection; ends it with finish().
     virtual task<> converse(std::unique_ptr<channel>, uid) = 0;
 
-    // While it lives, a session can be found.
+    // While it lives, the listener knows the session: drain() and stop() reach it. It can be
+    // found only while it is talking.
     class entry {
     public:
         entry(listener_base& l, session_base& s);

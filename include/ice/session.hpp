@@ -51,8 +51,7 @@ public:
     // the connection is lost, or with errc::unpackable that nothing was sent.
     template <class A>
     task<error_code> send(A m) {
-        if (const error_code ec = packet(protocol_, m, bytes().out())) co_return ec;
-        ++asked_;
+        if (const error_code ec = append(m)) co_return ec;
         const error_code ec = co_await sent();
         co_return ec;
     }
@@ -63,9 +62,8 @@ public:
     template <class A>
     error_code push(const A& m) {
         const std::size_t before = bytes().out().size();
-        const error_code ec = queued(before, packet(protocol_, m, bytes().out()));
-        if (!ec) ++asked_;
-        return ec;
+        const error_code ec = append(m);
+        return ec ? ec : queued(before);
     }
 
     // Waits for the next message; for handshakes and logics that ask back. It lives until the next
@@ -122,8 +120,7 @@ public:
     // Appends an answer to those of this burst.
     template <class A>
     void answer(const A& m) {
-        if (const error_code ec = packet(protocol_, m, bytes().out())) fail(ec);
-        else ++asked_;
+        if (const error_code ec = append(m)) fail(ec);
     }
 
     // The handshake of the protocol, if it has one, within `limit`.
@@ -139,16 +136,23 @@ public:
             asked_ = received_ = 0;
             if constexpr (std::same_as<decltype(said), const bool>) {
                 if (!said) co_return errc::handshake_failed;
-            } else {
+            } else if (said) {
                 co_return said;
             }
         }
-        co_return error_code();
+        co_return failed();
     }
 
     P& protocol() noexcept { return protocol_; }
 
 private:
+    template <class A>
+    error_code append(const A& m) {
+        const error_code ec = packet(protocol_, m, bytes().out());
+        if (!ec) ++asked_;
+        return ec;
+    }
+
     parsed<message> parse() {
         if constexpr (detail::parses<P>) return protocol_.parse(bytes().data());
         else return protocol_.parse(bytes().data(), bytes().out());

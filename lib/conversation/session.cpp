@@ -6,8 +6,6 @@
 namespace ice {
 namespace {
 
-task<outcome> ready(outcome value) { co_return value; }
-
 // The end of a turn: the other connections have theirs first.
 task<outcome> next_turn(transport& net) {
     co_await net.yield();
@@ -25,9 +23,12 @@ session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_
 
 session_base::~session_base() = default;
 
+// Reading ends, writing does not. A session of a pool has nobody who would flush it later.
 void session_base::close() {
+    if (!failed_) failed_ = errc::stopped;
+    talking_ = false;
     channel_->try_flush();
-    channel_->cancel(errc::stopped);
+    channel_->drain(errc::stopped);
 }
 
 task<outcome> session_base::flush() {
@@ -63,11 +64,11 @@ void session_base::answering() {
     channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);
 }
 
-error_code session_base::queued(std::size_t before, error_code packed) {
-    if (packed) return packed;
+error_code session_base::queued(std::size_t before) {
     if (const error_code gone = channel_->cancelled()) return gone;
     if (channel_->unsent() > settings_.limits.outbox) {
         channel_->out().resize(before);
+        --asked_;
         ++settings_.outbox_full;
         return errc::outbox_full;
     }

@@ -12,6 +12,8 @@ constexpr auto rest_after = std::chrono::seconds(5);
 
 }  // namespace
 
+task<outcome> ready(outcome value) { co_return value; }
+
 channel::channel(transport& net)
     : net_(net), alarm_(net.deadlines(), ring, this), chunk_(chunk_at_rest),
       chunk_most_(chunk_most) {}
