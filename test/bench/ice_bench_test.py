@@ -340,7 +340,7 @@ def test_compare(tmp_path):
 def test_the_histogram_agrees_with_hdrhistogram():
     for found in (ROOT / "build/venv/lib").glob("python3*/site-packages"):
         sys.path.append(str(found))
-    hdrh = pytest.importorskip("hdrh.histogram", reason="needs ./run venv")
+    hdrh = pytest.importorskip("hdrh.histogram", reason="test/requirements.txt is not installed")
     chance = random.Random(7)
     samples = [int(chance.lognormvariate(11, 2)) for _ in range(50_000)] + list(range(3000))
     theirs = hdrh.HdrHistogram(1, 2**42 - 1, 3)
