@@ -72,13 +72,14 @@ public:
     ice::task<ice::outcome> fill() override {
         ++fills;
         filling_ = true;
-        while (arrived_.empty() && !ended_ && !cancelled_) {
+        while (arrived_.empty() && !ended_ && !draining_ && !cancelled_) {
             more_.clear();
             co_await more_.wait();
         }
         filling_ = false;
         if (cancelled_) co_return cancelled_;
         if (arrived_.empty()) {
+            if (!ended_) co_return ice::outcome(draining_);
             if (data().empty()) co_return ice::errc::closed;
             co_return ice::errc::cut_short;
         }
@@ -109,7 +110,10 @@ public:
         }
         co_return ice::outcome(cancelled_);
     }
-    void drain() override { arrive_end(); }
+    void drain(ice::error_code why) override {
+        if (!draining_) draining_ = why;
+        more_.set();
+    }
     void cancel(ice::error_code why) override {
         if (!cancelled_) cancelled_ = why;
         more_.set();
@@ -126,6 +130,7 @@ public:
 private:
     std::string arrived_;
     bool ended_ = false;
+    ice::error_code draining_;
     ice::event more_;
 };
 

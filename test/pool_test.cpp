@@ -320,6 +320,39 @@ BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean
     conn.read_to_end();
 }
 
+BOOST_AUTO_TEST_CASE(a_lease_that_says_goodbye_does_not_return_its_connection) {
+    // The upstream closes it as well: the next caller would find it dead, or in mid-goodbye.
+    auto& p = add(1);
+    auto& first = up.accept();
+    auto talk = [](ice::pool<ice::line>& from) -> ice::task<ice::error_code> {
+        auto lease = co_await from.acquire();
+        if (!lease) co_return lease.error();
+        (*lease)->push("QUIT");
+        (*lease)->close();
+        const auto bye = co_await (*lease)->receive();
+        co_return bye.error();
+    };
+    BOOST_TEST(run(talk(p)) == ice::errc::stopped);
+    BOOST_TEST(first.read_to_end() == "QUIT\r\n");
+    BOOST_TEST(p.counters().discarded == 1U);
+    BOOST_TEST(p.idle() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_handshake_that_closes_has_failed) {
+    // Whatever it returns: a connection that takes no message must not be lent.
+    struct leaving : ice::line {
+        ice::task<bool> handshake(ice::session<leaving>& peer) {
+            peer.close();
+            co_return true;
+        }
+    };
+    constexpr ice::pool_name<leaving> leavers{"leaving"};
+    auto& p = srv.add(ice::tcp_client_action{up.where(), leavers, 1});
+    up.accept();
+    until([&] { return p.counters().connect_failures == 1; });
+    BOOST_TEST(p.idle() == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(what_was_pushed_on_a_lease_wants_its_reply_too) {
     // The danger: the reply to the pushed message reaches the next caller.
     auto& p = add(1);

@@ -129,4 +129,46 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_pushed_no_more_than_the_outbox
     BOOST_TEST(p.read(6) == "and on");
 }
 
+// Closed at once, with requests unread, the kernel would send a reset and destroy the tail.
+BOOST_AUTO_TEST_CASE(a_large_goodbye_arrives_whole) {
+    world w;
+    const std::string bye(8'000'000, 'x');
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}
+                            .protocol(ice::line("\r\n", bye.size()))
+                            .logic([&](std::string_view, ice::session<ice::line>& peer) {
+                                peer.push("soon");
+                                peer.close();
+                                return bye;
+                            }));
+    auto p = w.connect(l.endpoint());
+    p.send("quit\r\nnever\r\n");
+    BOOST_TEST(p.read_line() == "soon");
+    p.send("nor this\r\n");
+    BOOST_TEST((p.read_to_end() == bye + "\r\n"));
+    BOOST_TEST(p.ended);
+    p.close();
+    w.until([&] { return l.size() == 0; }, "the end of the connection");
+    BOOST_TEST(l.counters().messages == 1u);
+    BOOST_TEST(l.counters().ended_by_us == 1u);
+}
+
+// Who is closed by another, while it waits for its peer, ends too, and is found by nobody.
+BOOST_AUTO_TEST_CASE(a_session_that_another_closes_ends_after_what_was_pushed) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
+    auto p = w.connect(l.endpoint());
+    p.send("half a li");
+    w.until([&] { return l.size() == 1; }, "a connection");
+    w.settle();
+    auto& s = *l.sessions().begin();
+    s.push("kicked");
+    s.close();
+    BOOST_TEST(l.find(s.uid()) == nullptr);
+    BOOST_TEST(l.broadcast("too late") == 0u);
+    BOOST_TEST(p.read_to_end() == "kicked\r\n");
+    BOOST_TEST(p.ended);
+    p.close();
+    w.until([&] { return l.size() == 0; }, "the end of the connection");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -245,6 +245,71 @@ BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_whoever_waits) {
     BOOST_TEST(*c.ended == ice::errc::stopped);
 }
 
+// The goodbye itself is what is said after close(), in a plain logic as in one that waits.
+BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
+    const auto heard = [](auto logic) {
+        memory_world w;
+        conversation<ice::line> c(w);
+        c.serve(std::move(logic));
+        c.arrive("quit\r\nnever\r\n");
+        w.advance(5s);
+        BOOST_TEST(c.settings.messages == 1u);
+        BOOST_TEST_REQUIRE(c.ended.has_value());
+        BOOST_TEST(*c.ended == ice::errc::stopped);
+        return c.heard();
+    };
+    BOOST_TEST(heard([](std::string_view, line_session& peer) {
+                   peer.push("1");
+                   peer.close();
+                   peer.push("2");
+                   return "bye";
+               }) == "1\r\n2\r\nbye\r\n");
+    BOOST_TEST(heard([](std::string_view, line_session& peer) -> answer {
+                   peer.push("1");
+                   peer.close();
+                   co_await peer.send("2");
+                   co_await peer.sleep(5s);
+                   const auto more = co_await peer.receive();
+                   co_return more.error() == ice::errc::stopped ? "bye" : "more?";
+               }) == "1\r\n2\r\nbye\r\n");
+}
+
+// A peer that reads slowly gets the tail too; one that does not read holds nothing for ever.
+BOOST_AUTO_TEST_CASE(a_goodbye_is_waited_for_until_the_write_timeout) {
+    for (const bool reads : {true, false}) {
+        memory_world w;
+        conversation<ice::line> c(w);
+        c.wire.stalled = true;
+        c.serve([](std::string_view line, line_session& peer) {
+            peer.close();
+            return line;
+        });
+        c.arrive("bye\r\n");
+        w.advance(ice::timeouts().write - 1ms);
+        BOOST_TEST(!c.ended.has_value());
+        if (reads) c.wire.resume();
+        w.settle();
+        w.advance(1ms);
+        BOOST_TEST(c.heard() == (reads ? "bye\r\n" : ""));
+        BOOST_TEST_REQUIRE(c.ended.has_value());
+        BOOST_TEST(*c.ended == (reads ? ice::errc::stopped : ice::errc::write_timeout));
+    }
+}
+
+// What cannot be said is a defect that must show, also in the last answer.
+BOOST_AUTO_TEST_CASE(a_goodbye_that_cannot_be_packed_is_why_it_ended) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve([](std::string_view, line_session& peer) {
+        peer.close();
+        peer.close();
+        return "good\r\nbye";
+    });
+    c.arrive("quit\r\n");
+    BOOST_TEST_REQUIRE(c.ended.has_value());
+    BOOST_TEST(*c.ended == ice::errc::unpackable);
+}
+
 // The clock is the transport's: a test of a user's logic must not have to wait.
 BOOST_AUTO_TEST_CASE(sleep_and_now_are_of_the_transports_clock) {
     memory_world w;

@@ -45,8 +45,7 @@ public:
     void read_at_most(std::size_t n) noexcept;
 
     // Waits until more bytes have come. errc::closed at the end between messages, errc::cut_short
-    // with bytes left in data(), errc::draining after drain(); else what cancel() or the socket
-    // says. One at a time.
+    // with bytes left in data(); else what drain(), cancel() or the socket says. One at a time.
     virtual task<outcome> fill() = 0;
 
     // Nothing unread has arrived and the peer has not closed. Never waits.
@@ -83,9 +82,9 @@ public:
 
     // -- the end
 
-    // What is received already, here or in the kernel, can still be read; then fill() says
-    // errc::draining.
-    virtual void drain() = 0;
+    // What is received already, here or in the kernel, can still be read; then fill() says `why`.
+    // Sending goes on. The first why counts.
+    virtual void drain(error_code why) = 0;
 
     // Everything that waits on this channel, now or later, ends with `why`; the first why counts.
     virtual void cancel(error_code why) = 0;

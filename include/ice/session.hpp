@@ -136,11 +136,11 @@ public:
             asked_ = received_ = 0;
             if constexpr (std::same_as<decltype(said), const bool>) {
                 if (!said) co_return errc::handshake_failed;
-            } else {
+            } else if (said) {
                 co_return said;
             }
         }
-        co_return error_code();
+        co_return failed();
     }
 
     P& protocol() noexcept { return protocol_; }

@@ -38,8 +38,11 @@ public:
     // For what Asio offers: timers, other sockets, co_spawn.
     const asio::any_io_executor& executor() const noexcept { return channel_->net().executor(); }
 
-    // Ends the conversation: whatever waits for it ends with errc::stopped, and it is closed as
-    // soon as its logic returns. What was pushed before is still tried to be sent.
+    // Ends the conversation with a goodbye: no further message is taken, and who waits for one gets
+    // errc::stopped. What was pushed, and what the running logic still pushes and answers, is sent
+    // (within timeouts::write) when it returns; then the connection ends. The listener finds this
+    // session no more. In a pool the lease's end closes the connection, and what the kernel has
+    // not taken by then is lost: send() there, which waits for it.
     void close();
 
     // -- for those who write a loop of their own, as serve() does
@@ -81,6 +84,7 @@ protected:
     // each that follows for the one before it.
     bool turn_is_over() const noexcept { return turn_ == 0 || failed_ || channel_->cancelled(); }
     void fail(error_code why) noexcept { failed_ = why; }
+    error_code failed() const noexcept { return failed_; }
     // After a push, whose bytes begin at `before`: they are to be sent soon, or taken back.
     error_code queued(std::size_t before);
     task<error_code> sent();
@@ -108,7 +112,7 @@ private:
     bool midway_ = false;   // an unfinished message has been consumed in part
     bool talking_ = false;  // of a listener: between its handshake and its end
     bool proven_ = false;   // of a pool: it has given a reply
-    error_code failed_;     // the protocol's; ends the conversation
+    error_code failed_;     // the protocol's, or of close(); ends the conversation
 };
 
 }  // namespace ice

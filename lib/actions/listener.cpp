@@ -109,7 +109,7 @@ void listener_base::one_ended() {
 listener_base::entry::entry(listener_base& l, session_base& s)
     : listener_(l), number_(s.uid().number()) {
     listener_.sessions_.emplace(number_, &s);
-    if (listener_.ending_) s.bytes().drain();
+    if (listener_.ending_) s.bytes().drain(errc::draining);
 }
 
 listener_base::entry::~entry() { listener_.sessions_.erase(number_); }
@@ -192,7 +192,7 @@ void listener_base::drain() {
     }
     acceptor_->cancel();
     room_.set();
-    for (const auto& [number, peer] : sessions_) peer->bytes().drain();
+    for (const auto& [number, peer] : sessions_) peer->bytes().drain(errc::draining);
 }
 
 void listener_base::stop() {

@@ -23,9 +23,12 @@ session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_
 
 session_base::~session_base() = default;
 
+// Reading ends, writing does not. A session of a pool has nobody who would flush it later.
 void session_base::close() {
+    if (!failed_) failed_ = errc::stopped;
+    talking_ = false;
     channel_->try_flush();
-    channel_->cancel(errc::stopped);
+    channel_->drain(errc::stopped);
 }
 
 task<outcome> session_base::flush() {

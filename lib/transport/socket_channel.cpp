@@ -140,7 +140,7 @@ outcome socket_channel::read_now() noexcept {
             return {};
         }
         if (n == 0) return ended();
-        if (is_would_block(errno)) return errc::draining;
+        if (is_would_block(errno)) return draining_;
         if (errno != EINTR) return system_error(errno);
     }
 }
@@ -233,9 +233,9 @@ std::size_t socket_channel::unsent() const noexcept {
 
 // -- the end
 
-void socket_channel::drain() {
+void socket_channel::drain(error_code why) {
     if (draining_) return;
-    draining_ = true;
+    draining_ = why;
     error_code ignored;
     if (filling_) socket_.cancel(ignored);
 }
@@ -252,7 +252,7 @@ task<> socket_channel::linger(duration patience) {
     if (cancelled_ || ended_) co_return;
     error_code ignored;
     socket_.shutdown(socket::shutdown_send, ignored);
-    draining_ = false;
+    draining_.clear();
     const time_point now = net_.now();
     deadline(now, now + patience, errc::closed);
     for (std::size_t discarded = 0; discarded < linger_bytes;) {

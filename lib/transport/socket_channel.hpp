@@ -22,7 +22,7 @@ public:
     bool try_flush() override;
     task<outcome> flush(duration stall, time_point latest, errc why) override;
     std::size_t unsent() const noexcept override;
-    void drain() override;
+    void drain(error_code why) override;
     void cancel(error_code why) override;
     task<> linger(duration patience) override;
     address peer() const override;
@@ -49,8 +49,8 @@ private:
     asio::ip::tcp::endpoint peer_;
     std::shared_ptr<writer> writer_;  // made when the kernel first refuses bytes
     bool resting_ = false;            // the pending read was cancelled to give its buffer back
-    bool draining_ = false;
-    bool ended_ = false;  // the peer has closed its side
+    error_code draining_;             // what fill() says when all that has arrived is read
+    bool ended_ = false;              // the peer has closed its side
 };
 
 }  // namespace ice
