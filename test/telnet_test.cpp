@@ -57,7 +57,7 @@ transcript model(std::string_view in) {
             end_line();
             i += at(i) == "\n" ? 1 : 2;
         } else {
-            if (at(i) != nul) line += in[i];
+            if (at(i) != nul && at(i) != "\r") line += in[i];
             i += 1;
         }
     }
@@ -118,12 +118,32 @@ BOOST_AUTO_TEST_CASE(a_line_split_between_cr_and_lf_is_one_line) {
     BOOST_TEST(mixed.messages == (lines{"one", "two"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_bare_cr_is_text_and_a_nul_is_nothing) {
+BOOST_AUTO_TEST_CASE(a_lone_cr_and_a_nul_are_nothing) {
     // Neither may end a line: the other side would count other lines than we do.
     const auto seen = play(ice::telnet(), "a\rb\n" + nul + "c" + nul + nul + "d\r\r\n");
-    BOOST_TEST(seen.messages == (lines{"a\rb", "cd\r"}), boost::test_tools::per_element());
-    const auto mixed = play(ice::telnet(), nul + "a\rb\n" + nul + "\r\r" + nul);
-    BOOST_TEST(mixed.messages == (lines{"a\rb", "\r"}), boost::test_tools::per_element());
+    BOOST_TEST(seen.messages == (lines{"ab", "cd"}), boost::test_tools::per_element());
+    const auto mixed = play(ice::telnet(), nul + "a\rb\n" + nul + "\r\r" + nul + "\r\ra\n");
+    BOOST_TEST(mixed.messages == (lines{"ab", "", "a"}), boost::test_tools::per_element());
+    const auto pieces = play(ice::telnet(), {"50%\r", "100%\r", "\r", "\nx\r", "y\r", "\n"});
+    BOOST_TEST(pieces.messages == (lines{"50%100%", "xy"}), boost::test_tools::per_element());
+    for (const std::string& text : {"a\rb\n"s, "\r\r\n"s, "\ra\r\r" + nul + "\r\n", "a\r" + iac})
+        BOOST_TEST(fault(text) == "", hex(text));
+}
+
+BOOST_AUTO_TEST_CASE(every_line_that_is_received_can_be_sent_back) {
+    // An echo, or a line handed on to others, must not end the connection: whatever a peer sends.
+    std::mt19937 random(1123);
+    const std::string letters = "ab\r\r\n" + nul + iac + nop + "\x80";
+    for (int i = 0; i < 1000; ++i) {
+        std::string input;
+        while (input.size() < 20) input += letters[random() % letters.size()];
+        for (const auto& line : play(ice::telnet(), input + "\n").messages) {
+            std::string out;
+            BOOST_TEST((packed(line, out) == none), hex(input));
+            BOOST_TEST(play(ice::telnet(), out).messages == lines{line},
+                       boost::test_tools::per_element());
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(every_option_is_refused_and_every_refusal_is_left_alone) {

@@ -20,14 +20,16 @@ parsed<std::string_view> telnet::parse(std::string_view input, std::string& out)
     const auto rest = input.substr(scanned_);
     const std::size_t end = rest.find('\n');
     const auto fresh = rest.substr(0, end);
-    if (fresh.find(iac) != fresh.npos || fresh.find('\0') != fresh.npos) {
+    const std::size_t cr = fresh.find('\r');
+    const bool lone_cr = cr != fresh.npos && cr + 1 != fresh.size();
+    if (lone_cr || fresh.find(iac) != fresh.npos || fresh.find('\0') != fresh.npos) {
         line_.clear();
         gathering_ = true;
         scanned_ = 0;
         return gather(input, out);
     }
     if (end == rest.npos) {
-        scanned_ = input.size();
+        scanned_ = input.size() - (cr == fresh.npos ? 0 : 1);               // its LF may still come
         const bool too_long = !input.empty() && input.size() - 1 > limit_;  // 1: its CR
         if (too_long) return errc::message_too_large;
         return need_more;
@@ -40,8 +42,7 @@ parsed<std::string_view> telnet::parse(std::string_view input, std::string& out)
     return {input.substr(0, size), used};
 }
 
-// A line with a command or a NUL in it: its text gathers in line_, whose bytes are consumed as
-// skipped.
+// A line with more than text in it: the text gathers in line_, its bytes are consumed as skipped.
 parsed<std::string_view> telnet::gather(std::string_view input, std::string& out) {
     for (std::size_t i = 0; i < input.size(); ++i) {
         const step taken = take(input[i], out);
@@ -64,7 +65,6 @@ telnet::step telnet::take(char byte, std::string& out) {
         case state::cr:
             state_ = state::text;
             if (byte == '\n' || byte == '\0') return step::line;
-            line_ += '\r';
             [[fallthrough]];
         case state::text:
             if (byte == '\n') return step::line;

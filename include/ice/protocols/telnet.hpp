@@ -14,8 +14,10 @@ public:
     // A line of at most `limit` bytes.
     explicit telnet(std::size_t limit) : limit_(limit) {}
 
-    // A line without its end: CR LF, CR NUL (what clients send for the Enter key in character
-    // mode) or a bare LF (what nc sends). IAC IAC is the byte 255.
+    // A line without its end: CR LF, CR NUL (what clients send for the Enter key in character mode;
+    // RFC 1123, 3.3.1: the same as CR LF) or a bare LF (what nc sends). IAC IAC is the byte 255.
+    // Any other CR moves a printer's head (RFC 854), and a NUL does nothing: neither is text, so a
+    // line has none of them, and can be sent back as it is.
     // `out` gets IAC DONT x for each WILL x and IAC WONT x for each DO x; WONT and DONT say what is
     // already so, and are not answered (RFC 1143). A subnegotiation is skipped.
     // errc::message_too_large: a longer line; errc::bad_message: a subnegotiation of more than 512
@@ -24,7 +26,8 @@ public:
     // until the next parse().
     parsed<std::string_view> parse(std::string_view input, std::string& out);
 
-    // Text, with 255 doubled, and CR LF. errc::unpackable if there is a CR, LF or NUL in it.
+    // Text, with 255 doubled, and CR LF. errc::unpackable if there is a CR, LF or NUL in it: a CR
+    // would have to go out as CR NUL, which ends a line on a server.
     error_code packet(std::string_view text, std::string& out);
 
 private:
@@ -37,7 +40,7 @@ private:
 
     std::size_t limit_ = 8 * 1024;
     std::string line_;         // the text of a line with commands in it
-    std::size_t scanned_ = 0;  // no end of line, command or NUL stands before it
+    std::size_t scanned_ = 0;  // no end of line, command, NUL or lone CR stands before it
     std::size_t sub_size_ = 0;
     std::uint16_t commands_ = 0;
     char verb_ = 0;
