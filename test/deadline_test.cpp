@@ -14,8 +14,8 @@ namespace {
 ice::time_point at(int n) { return ice::time_point(ice::duration(n)); }
 
 struct fixture {
-    int nearer = 0;  // how often the clock was told to look earlier
-    ice::deadlines queue{[this] { ++nearer; }};
+    int told = 0;  // how often the clock was told to look earlier, or no more
+    ice::deadlines queue{[this] { ++told; }};
     std::vector<int> rung;  // the numbers of the bells
 };
 
@@ -119,24 +119,38 @@ BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_next_has_come_nearer_and_only_th
     bell a(*this, 1);
     bell b(*this, 2);
     a.when.set(at(50));
-    BOOST_TEST(nearer == 1);
+    BOOST_TEST(told == 1);
     b.when.set(at(60));
-    BOOST_TEST(nearer == 1, "behind the first");
+    BOOST_TEST(told == 1, "behind the first");
     b.when.set(at(50));
-    BOOST_TEST(nearer == 1, "beside the first");
+    BOOST_TEST(told == 1, "beside the first");
     b.when.set(at(40));
-    BOOST_TEST(nearer == 2, "before the first");
+    BOOST_TEST(told == 2, "before the first");
     b.when.set(at(30));
-    BOOST_TEST(nearer == 3, "the first itself, moved earlier");
+    BOOST_TEST(told == 3, "the first itself, moved earlier");
     b.when.set(at(70));
     b.when.clear();
     b.when.set(ice::never);
     b.when.set(at(35));
-    BOOST_TEST(nearer == 3, "the clock looks at 30 already");
+    BOOST_TEST(told == 3, "the clock looks at 30 already");
     BOOST_TEST((queue.next() <= at(35)));
     queue.expire(at(100));
+    BOOST_TEST(told == 4, "nobody waits any more");
     a.when.set(at(200));
-    BOOST_TEST(nearer == 4, "the queue was empty");
+    BOOST_TEST(told == 5, "the queue was empty");
+}
+
+BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_last_is_gone) {
+    // Not told, it would hold a loop for something that nobody waits for.
+    auto a = std::make_unique<bell>(*this, 1);
+    auto b = std::make_unique<bell>(*this, 2);
+    a->when.set(at(50));
+    b->when.set(at(60));
+    a.reset();
+    BOOST_TEST(told == 1, "another waits");
+    b.reset();
+    BOOST_TEST(told == 2);
+    BOOST_TEST((queue.next() == ice::never));
 }
 
 BOOST_AUTO_TEST_CASE(one_that_is_cleared_does_not_ring) {
@@ -161,7 +175,7 @@ BOOST_AUTO_TEST_CASE(never_is_not_an_instant) {
     bell b(*this, 1);
     b.when.set(ice::never);
     BOOST_TEST(queue.size() == 0U);
-    BOOST_TEST(nearer == 0);
+    BOOST_TEST(told == 0);
     queue.expire(ice::never);
     BOOST_TEST(rung.empty());
 }

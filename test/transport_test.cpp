@@ -49,6 +49,22 @@ struct temporary_path {
 
 BOOST_FIXTURE_TEST_SUITE(transport, fixture)
 
+BOOST_AUTO_TEST_CASE(after_release_the_loop_ends_with_the_last_deadline) {
+    // A user's io.run() would go on for as long as something that is gone had meant to wait.
+    asio::io_context loop;
+    const auto own = ice::make_socket_transport(loop.get_executor());
+    std::optional<ice::deadline> late;
+    late.emplace(
+        own->deadlines(), [](void*) {}, nullptr);
+    late->set(own->now() + 1h);
+    own->release();
+    loop.poll();
+    BOOST_TEST(!loop.stopped(), "somebody waits still");
+    late.reset();
+    loop.poll();
+    BOOST_TEST(loop.stopped());
+}
+
 BOOST_AUTO_TEST_CASE(accepted_sockets_are_set_as_servers_need_them) {
     // Linux lets them inherit TCP options from the listening socket; close-on-exec it does not.
     int fd = -1;

@@ -45,8 +45,9 @@ private:
 // the front too early. O(log n) for that and for a deadline set earlier than before.
 class deadlines {
 public:
-    // `nearer` is called when next() has come nearer: whoever drives the clock must look earlier.
-    explicit deadlines(std::function<void()> nearer = [] {}) : nearer_(std::move(nearer)) {}
+    // `moved` is called when next() has come nearer, as whoever drives the clock must look earlier,
+    // and when it has become `never`, as nobody need look any more. Must not throw for the latter.
+    explicit deadlines(std::function<void()> moved = [] {}) : moved_(std::move(moved)) {}
     deadlines(const deadlines&) = delete;
     deadlines& operator=(const deadlines&) = delete;
 
@@ -71,7 +72,7 @@ private:
     void sift_down(std::size_t at) noexcept;
 
     std::vector<deadline*> heap_;
-    std::function<void()> nearer_;
+    std::function<void()> moved_;
 };
 
 }  // namespace ice

@@ -68,7 +68,8 @@ public:
     ice::deadlines& deadlines() noexcept { return deadlines_; }
 
 protected:
-    // deadlines().next() has come nearer: call deadlines().expire(now()) then.
+    // deadlines().next() has come nearer: call deadlines().expire(now()) then. `never`: there is
+    // nothing to wake for any more.
     virtual void wake_at(time_point) = 0;
 
 private:

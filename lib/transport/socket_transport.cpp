@@ -202,13 +202,18 @@ public:
     void release() override {
         deadlines().forget_cleared();
         if (!timer_) return;
-        timer_->cancel();
-        if (deadlines().next() != never) wake_at(deadlines().next());
+        released_ = true;
+        if (deadlines().next() == never) timer_->cancel();
+        else wake_at(deadlines().next());
     }
 
 private:
     void wake_at(time_point at) override {
         if (!timer_) return;
+        if (at == never) {  // a timer that rings in vain costs less than its cancelling each time
+            if (released_) timer_->cancel();
+            return;
+        }
         timer_->expires_at(std::max(at, now() + coarseness));
         timer_->async_wait([weak = weak_from_this()](error_code ec) {
             const auto self = weak.lock();
@@ -311,6 +316,7 @@ private:
     }
 
     std::optional<asio::steady_timer> timer_;  // none after stop()
+    bool released_ = false;                    // the timer must not hold the loop for nothing
     std::mt19937_64 chance_;
 };
 

@@ -19,7 +19,7 @@ void deadlines::file(deadline& d) {
         d.place_ = heap_.size() - 1;
     }
     sift_up(d.place_);
-    if (next() < before) nearer_();
+    if (next() < before) moved_();
 }
 
 void deadlines::expire(time_point now) {
@@ -51,6 +51,7 @@ void deadlines::remove(deadline& d) noexcept {
     d.place_ = deadline::outside;
     deadline* last = heap_.back();
     heap_.pop_back();
+    if (heap_.empty()) moved_();
     if (last == &d) return;
     place(hole, last);
     sift_up(hole);
