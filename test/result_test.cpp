@@ -32,6 +32,7 @@ BOOST_AUTO_TEST_CASE(a_value_is_a_value_and_no_error) {
     BOOST_TEST(!r.error());
     const text& same = r;
     BOOST_TEST(*same == "4");
+    BOOST_TEST(same.value() == "4");
     BOOST_TEST(same->size() == 1U);
 }
 
@@ -50,6 +51,8 @@ BOOST_AUTO_TEST_CASE(value_throws_the_error_that_there_is) {
         return e.code() == make_error_code(errc::closed);
     };
     text r = errc::closed;
+    const text same = errc::closed;
+    BOOST_CHECK_EXCEPTION(same.value(), std::system_error, is_ours);
     BOOST_CHECK_EXCEPTION(r.value(), std::system_error, is_ours);
     BOOST_CHECK_EXCEPTION(text(errc::closed).value(), std::system_error, is_ours);
 }

@@ -28,8 +28,18 @@ public:
     const T* operator->() const { return &*value_; }
 
     // Throws std::system_error with error() if there is no value.
-    T& value() & { return checked(); }
-    T&& value() && { return std::move(checked()); }
+    T& value() & {
+        check();
+        return *value_;
+    }
+    const T& value() const& {
+        check();
+        return *value_;
+    }
+    T&& value() && {
+        check();
+        return *std::move(value_);
+    }
 
     template <class U>
     T value_or(U&& other) const& {
@@ -40,9 +50,8 @@ public:
     error_code error() const noexcept { return error_; }
 
 private:
-    T& checked() {
+    void check() const {
         if (!value_) throw std::system_error(error_);
-        return *value_;
     }
 
     std::optional<T> value_;
