@@ -100,6 +100,21 @@ BOOST_AUTO_TEST_CASE(a_first_wait_beyond_the_cap_is_the_cap) {
     BOOST_TEST((equal.bound() == 1s));
 }
 
+BOOST_AUTO_TEST_CASE(a_first_wait_of_zero_grows_too) {
+    // Twice nothing is nothing: an upstream that is down would be tried as fast as the loop runs.
+    for (const auto cap : {1ms, 2ms, 64ms, 30'000ms}) {
+        ice::backoff b(from_to(0ms, cap));
+        BOOST_TEST((b.next(~std::uint64_t{0}) == ice::duration::zero()));
+        for (auto bound = 1ms; bound < cap; bound *= 2) {
+            BOOST_TEST((b.bound() == bound));
+            b.next(0);
+        }
+        BOOST_TEST((b.bound() == cap));
+        b.next(0);
+        BOOST_TEST((b.bound() == cap));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_cap_of_zero_is_no_wait) {
     // For tests and local tools: it must not divide by zero.
     ice::backoff b(from_to(50ms, 0ms));

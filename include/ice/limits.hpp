@@ -89,6 +89,8 @@ struct pool_timeouts {
 };
 
 // How long to wait before the next attempt to connect: see backoff.hpp.
+// With a first of 0 the first attempt comes at once, and then it grows from 1 ms. A cap of 0 means
+// never to wait.
 struct backoff_limits {
     std::chrono::milliseconds first = std::chrono::milliseconds(50);
     std::chrono::milliseconds cap = std::chrono::seconds(30);
