@@ -11,19 +11,22 @@
 namespace {
 
 std::size_t allocations = 0;  // since the program began
+bool scarce = false;          // there is no memory left
 
 }  // namespace
 
 // The replaced functions of the whole program: the library's coroutine frames come here too.
 void* operator new(std::size_t n) {
     ++allocations;
-    if (void* p = std::malloc(n == 0 ? 1 : n)) return p;
+    void* p = scarce ? nullptr : std::malloc(n == 0 ? 1 : n);
+    if (p) return p;
     throw std::bad_alloc();
 }
 void* operator new(std::size_t n, std::align_val_t align) {
     ++allocations;
     const auto a = static_cast<std::size_t>(align);
-    if (void* p = std::aligned_alloc(a, (n + a - 1) / a * a)) return p;
+    void* p = scarce ? nullptr : std::aligned_alloc(a, (n + a - 1) / a * a);
+    if (p) return p;
     throw std::bad_alloc();
 }
 void operator delete(void* p) noexcept { std::free(p); }
@@ -157,6 +160,38 @@ BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_over_tcp) {
         BOOST_TEST(over_tcp(ice::line{}, coroutine, n) == 0u);
         BOOST_TEST(over_tcp(ice::line{}, yielding, n) == 0u);
     }
+}
+
+// A destructor gives the connection back: what is thrown there would end the process.
+BOOST_AUTO_TEST_CASE(a_connection_that_comes_back_without_memory_is_closed) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
+    constexpr ice::pool_name<ice::line> name{"up"};
+    auto& p = w.srv.add(ice::tcp_client_action{l.endpoint(), name, 1});
+    auto talk = [](ice::pool<ice::line>& from, bool clean) -> ice::task<> {
+        auto taken = co_await from.acquire();
+        if (!taken) co_return;
+        co_await (*taken)->send("hello");
+        if (clean) co_await (*taken)->receive();
+        scarce = true;
+        { const auto ended = *std::move(taken); }
+        scarce = false;
+    };
+    bool ended = false;
+    auto both = [&]() -> ice::task<> {
+        co_await talk(p, false);
+        co_await talk(p, true);
+        ended = true;
+    };
+    ice::spawn(std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor())),
+               both(), "borrower");
+    w.until([&] { return ended; }, "the borrower");
+    BOOST_TEST(!scarce);
+    const auto ask = [](ice::pool<ice::line>& from) -> ice::task<bool> {
+        const auto reply = co_await from.request("still there?");
+        co_return reply.has_value();
+    };
+    BOOST_TEST(w.run(ask(p)));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

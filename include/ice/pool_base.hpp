@@ -123,6 +123,7 @@ private:
     void opened(std::unique_ptr<session_base>);
     void open_failed(error_code);
     void take_back(std::unique_ptr<session_base>, bool settled) noexcept;
+    void returned(std::unique_ptr<session_base>);
     void hand_out(std::unique_ptr<session_base>);
     std::unique_ptr<session_base> lend_idle();
     task<result<loan>> wait_for_one(time_point until, bool first);

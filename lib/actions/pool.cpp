@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <ice/pool.hpp>
+#include <new>
 #include <stdexcept>
 
 namespace ice {
@@ -102,8 +103,8 @@ void pool_base::hand_out(std::unique_ptr<session_base> s) {
         return;
     }
     waiter& first = *waiters_.front();
-    waiters_.pop_front();
     busy_.push_back(s.get());
+    waiters_.pop_front();
     first.given.emplace(shared_from_this(), std::move(s));
     first.woken.set();
 }
@@ -119,21 +120,28 @@ void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcep
         .settled = settled,
     };
     if (stopped_) return;
-    if (may_return(state)) {
-        ++counters_.returned;
-        if (s->received_ != 0) {
-            s->proven_ = true;
-            backoff_.reset();
+    try {
+        if (may_return(state)) {
+            returned(std::move(s));
+        } else {
+            ++counters_.discarded;
+            s.reset();
+            if (!failing_ || !waiters_.empty()) open_more(1);
         }
-        s->asked_ = s->received_ = 0;
-        s->within(never, errc{});
-        s->bytes().deadline(now(), never, errc{});
-        hand_out(std::move(s));
-    } else {
-        ++counters_.discarded;
-        s.reset();
-        if (!failing_ || !waiters_.empty()) open_more(1);
+    } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
+}
+
+void pool_base::returned(std::unique_ptr<session_base> s) {
+    ++counters_.returned;
+    if (s->received_ != 0) {
+        s->proven_ = true;
+        backoff_.reset();
+    }
+    s->asked_ = s->received_ = 0;
+    s->within(never, errc{});
+    s->bytes().deadline(now(), never, errc{});
+    hand_out(std::move(s));
 }
 
 // -- connecting
@@ -144,8 +152,8 @@ void pool_base::open_more(std::size_t wanted) {
     if (stopped_) return;
     if (failing_) wanted = std::min<std::size_t>(wanted, 1);
     while (connecting_ < wanted && idle_.size() + busy_.size() + connecting_ < size_) {
-        ++connecting_;
         spawn(env_, open_one(shared_from_this()), fmt::format("pool '{}'", name_));
+        ++connecting_;
     }
 }
 
