@@ -3,6 +3,7 @@
 #pragma once
 
 #include <asio/io_context.hpp>
+#include <functional>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
@@ -21,7 +22,7 @@ public:
     }
     ice::task<ice::result<std::unique_ptr<ice::channel>>> connect(ice::address,
                                                                   ice::time_point) override {
-        co_return ice::errc::host_not_found;
+        co_return dial();
     }
     ice::time_point now() const override { return now_; }
     ice::task<> sleep(ice::duration span) override {
@@ -31,10 +32,16 @@ public:
         alarm.set(now_ + span);
         co_await over.wait();
     }
-    std::uint64_t random() override { return 0; }
+    std::uint64_t random() override { return chance; }
     std::size_t descriptors() const override { return 1024; }
     void stop() override {}
     void release() override {}
+
+    // What connect() gives, and random().
+    std::function<ice::result<std::unique_ptr<ice::channel>>()> dial = [] {
+        return ice::errc::host_not_found;
+    };
+    std::uint64_t chance = 0;
 
     // Moves the clock, and rings what is due.
     void advance(ice::duration span) {

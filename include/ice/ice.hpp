@@ -29,4 +29,5 @@
 #include <ice/task.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>
+#include <ice/upstream_health.hpp>
 #include <ice/version.hpp>

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <ice/action.hpp>
-#include <ice/backoff.hpp>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/session.hpp>
+#include <ice/upstream_health.hpp>
 #include <list>
 #include <memory>
 #include <string>
@@ -129,7 +129,7 @@ private:
     task<result<loan>> wait_for_one(time_point until, bool first);
     void fail_waiters(error_code);
     void expire_idle();
-    bool is_down() const noexcept { return failing_ && idle_.empty() && busy_.empty(); }
+    bool is_down() const noexcept { return health_.is_failing() && idle_.empty() && busy_.empty(); }
 
     std::shared_ptr<environment> env_;
     std::string name_;
@@ -137,7 +137,7 @@ private:
     std::size_t size_;
     pool_limits limits_;
     pool_timeouts timeouts_;
-    ice::backoff backoff_;
+    upstream_health health_;
 
     std::vector<idle_session> idle_;  // the last returned is lent first
     std::vector<session_base*> busy_;
@@ -146,12 +146,9 @@ private:
     std::size_t connecting_ = 0;
     pool_counters counters_;
 
-    bool failing_ = false;  // the last attempt to connect failed
     bool stopped_ = false;
-    error_code last_failure_;
-    time_point probe_at_{};  // while failing, callers start no attempt before
-    deadline retry_;         // the attempt that needs no caller
-    deadline expiry_;        // of the longest idle connection
+    deadline retry_;   // the attempt that needs no caller
+    deadline expiry_;  // of the longest idle connection
 };
 
 }  // namespace ice

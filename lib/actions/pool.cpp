@@ -27,7 +27,7 @@ struct pool_base::waiter {
 
 pool_base::pool_base(std::shared_ptr<environment> env, options o)
     : env_(std::move(env)), name_(std::move(o.name)), upstream_(std::move(o.upstream)),
-      size_(o.size), limits_(o.limits), timeouts_(o.timeouts), backoff_(o.backoff),
+      size_(o.size), limits_(o.limits), timeouts_(o.timeouts), health_(o.backoff, o.timeouts.probe),
       retry_(
           env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->open_more(1); }, this),
       expiry_(
@@ -49,8 +49,7 @@ task<result<pool_base::loan>> pool_base::take(time_point until) {
         if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
     }
     if (is_down()) {
-        if (connecting_ != 0 || now() < probe_at_) co_return last_failure_;
-        probe_at_ = now() + timeouts_.probe;
+        if (connecting_ != 0 || !health_.may_probe(now())) co_return health_.why();
     }
     if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
     ++counters_.waited;
@@ -64,7 +63,7 @@ task<result<pool_base::loan>> pool_base::take(time_point until) {
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
             open_failed(errc::upstream_closes);
-            co_return last_failure_;
+            co_return health_.why();
         }
         first = true;
         if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
@@ -126,7 +125,7 @@ void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcep
         } else {
             ++counters_.discarded;
             s.reset();
-            if (!failing_ || !waiters_.empty()) open_more(1);
+            if (!health_.is_failing() || !waiters_.empty()) open_more(1);
         }
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
@@ -136,7 +135,7 @@ void pool_base::returned(std::unique_ptr<session_base> s) {
     ++counters_.returned;
     if (s->received_ != 0) {
         s->proven_ = true;
-        backoff_.reset();
+        health_.replied();
     }
     s->asked_ = s->received_ = 0;
     s->within(never, errc{});
@@ -150,7 +149,7 @@ void pool_base::returned(std::unique_ptr<session_base> s) {
 // one attempt at a time is enough.
 void pool_base::open_more(std::size_t wanted) {
     if (stopped_) return;
-    if (failing_) wanted = std::min<std::size_t>(wanted, 1);
+    if (health_.is_failing()) wanted = std::min<std::size_t>(wanted, 1);
     while (connecting_ < wanted && idle_.size() + busy_.size() + connecting_ < size_) {
         spawn(env_, open_one(shared_from_this()), fmt::format("pool '{}'", name_));
         ++connecting_;
@@ -192,7 +191,7 @@ task<error_code> pool_base::connect_and_shake_hands(std::unique_ptr<session_base
 
 void pool_base::opened(std::unique_ptr<session_base> s) {
     retry_.clear();
-    const bool recovered = std::exchange(failing_, false);
+    const bool recovered = health_.connected();
     s->bytes().deadline(now(), never, errc{});
     hand_out(std::move(s));
     if (!recovered) return;
@@ -203,14 +202,11 @@ void pool_base::opened(std::unique_ptr<session_base> s) {
 
 void pool_base::open_failed(error_code ec) {
     ++counters_.connect_failures;
-    const duration wait = backoff_.next(env_->net->random());
-    if (!std::exchange(failing_, true))
+    if (!health_.is_failing())
         env_->write(log_level::warning, "upstream is down",
                     fmt::format("pool '{}': {}: {}", name_, upstream_, ec.message()));
-    last_failure_ = ec;
-    probe_at_ = now() + timeouts_.probe;
-    retry_.set(now() + wait);
-    if (is_down() && connecting_ == 0) fail_waiters(last_failure_);
+    retry_.set(health_.failed(ec, now(), env_->net->random()));
+    if (is_down() && connecting_ == 0) fail_waiters(ec);
 }
 
 void pool_base::fail_waiters(error_code ec) {
