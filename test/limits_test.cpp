@@ -68,9 +68,10 @@ BOOST_AUTO_TEST_CASE(the_defaults_fit_together) {
     BOOST_TEST((t.linger < t.idle));
     BOOST_TEST((b.first < b.cap));
     BOOST_TEST(l.inbox <= l.message);
+    BOOST_TEST(l.connections_per_peer < l.connections);
     BOOST_TEST(pl.message == l.message);
-    for (const std::size_t n :
-         {l.connections, l.message, l.inbox, l.outbox, l.turn, l.accepts, pl.waiters, pl.message})
+    for (const std::size_t n : {l.connections, l.connections_per_peer, l.message, l.inbox, l.outbox,
+                                l.turn, l.accepts, pl.waiters, pl.message})
         BOOST_TEST((0 < n && n < ice::unlimited), "everything has a limit");
     for (const auto span : {t.handshake, t.message, t.idle, t.write, t.logic, t.linger, pt.connect,
                             pt.handshake, pt.wait, pt.request, pt.idle, pt.probe, b.first, b.cap})

@@ -30,4 +30,28 @@ BOOST_AUTO_TEST_CASE(an_empty_backlog_is_waited_on_and_a_closed_listener_given_u
         BOOST_TEST((judge(error) == ice::accept_verdict::give_up), "errno " << error);
 }
 
+BOOST_AUTO_TEST_CASE(a_peer_is_a_host_and_not_its_address_of_the_moment) {
+    // IPv6 gives each host 2^64 addresses: counted one by one, the limit would be none.
+    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
+    BOOST_TEST(of("192.0.2.1") == "192.0.2.1");
+    BOOST_TEST(of("192.0.2.1") != of("192.0.2.2"));
+    BOOST_TEST(of("2001:db8::1") == "2001:db8::/64");
+    BOOST_TEST(of("2001:db8::ffff:1:2:3") == "2001:db8::/64");
+    BOOST_TEST(of("2001:db8:0:1::1") == "2001:db8:0:1::/64");
+}
+
+BOOST_AUTO_TEST_CASE(an_ipv4_peer_of_an_ipv6_socket_is_still_itself) {
+    // All of them share 64 bits: the first 256 would lock out the others.
+    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
+    BOOST_TEST(of("::ffff:192.0.2.1") == "192.0.2.1");
+    BOOST_TEST(of("::ffff:127.0.0.1") == "");
+}
+
+BOOST_AUTO_TEST_CASE(who_is_on_this_host_is_not_counted) {
+    // A proxy beside the server brings all connections from one address.
+    for (const char* host : {"127.0.0.1", "127.255.0.9", "::1"})
+        BOOST_TEST(ice::one_peer(ice::address(host, 1)) == "", host);
+    BOOST_TEST(ice::one_peer(ice::address("unix:/run/peer")) == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -13,7 +13,7 @@
 
 namespace test {
 
-class memory_transport final : public ice::transport {
+class memory_transport : public ice::transport {
 public:
     explicit memory_transport(asio::io_context& io) : transport(io.get_executor()) {}
 
@@ -58,7 +58,8 @@ private:
 // One conversation whose other end is the test.
 class memory_channel final : public ice::channel {
 public:
-    explicit memory_channel(memory_transport& net) : channel(net), more_(net.executor()) {}
+    explicit memory_channel(memory_transport& net, ice::address peer = {"memory", 1})
+        : channel(net), peer_(std::move(peer)), more_(net.executor()) {}
 
     // What the peer has sent, in one piece that one read takes as far as it has room.
     void arrive(std::string_view bytes) {
@@ -126,7 +127,7 @@ public:
         more_.set();
     }
     ice::task<> linger(ice::duration) override { co_return; }
-    ice::address peer() const override { return {"memory", 1}; }
+    ice::address peer() const override { return peer_; }
 
     std::size_t capacity() const { return in_.capacity(); }
 
@@ -135,6 +136,7 @@ public:
     bool stalled = false;  // the peer reads nothing
 
 private:
+    ice::address peer_;
     std::string arrived_;
     bool ended_ = false;
     ice::error_code draining_;

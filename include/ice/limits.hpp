@@ -16,6 +16,11 @@ struct limits {
     // kernel's backlog. It is lowered to what RLIMIT_NOFILE leaves (see connections_allowed).
     std::size_t connections = 10'000;
 
+    // Open at once from one peer: one more is closed, so that one peer alone cannot take all of
+    // `connections`. Peers on this host are not counted. Behind a proxy on another host, where all
+    // connections are its own, this is `unlimited`.
+    std::size_t connections_per_peer = 256;
+
     // An unfinished message; the protocol's own maximum may be lower (a line: 8 KiB).
     std::size_t message = 1024 * 1024;
 

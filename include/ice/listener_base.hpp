@@ -9,12 +9,13 @@
 #include <ice/session.hpp>
 #include <map>
 #include <memory>
+#include <string>
 
 namespace ice {
 
 // How often something happened since the listener began.
 struct listener_counters {
-    std::uint64_t accepted = 0;
+    std::uint64_t accepted = 0;  // those that were then refused included
     std::uint64_t messages = 0;
     std::uint64_t closed = 0;        // by the peer, between messages
     std::uint64_t cut_short = 0;     // by the peer, within a message
@@ -27,6 +28,7 @@ struct listener_counters {
     std::uint64_t ended_by_us = 0;    // close(), drain, stop
     std::uint64_t accept_errors = 0;  // such as no descriptor being left
     std::uint64_t paused = 0;         // limits::connections was reached
+    std::uint64_t refused = 0;        // limits::connections_per_peer was reached
 };
 
 // What to do about an error of accept(2).
@@ -37,6 +39,10 @@ enum class accept_verdict {
     give_up,   // the listener is closed
 };
 accept_verdict judge_accept(error_code) noexcept;
+
+// What limits::connections_per_peer takes for one peer: an IPv4 address, or the 64 bits of an IPv6
+// network, as one host can have all addresses of it. Empty for who is not counted: this host.
+std::string one_peer(const address&);
 
 class listener_base : public std::enable_shared_from_this<listener_base> {
 public:
@@ -102,16 +108,19 @@ private:
 
     void start();
     static task<> accept_all(std::shared_ptr<listener_base>);
-    static task<> run_one(std::shared_ptr<listener_base>, std::unique_ptr<channel>, uid);
+    static task<> run_one(std::shared_ptr<listener_base>, std::unique_ptr<channel>, uid,
+                          std::string from);
     bool accept_some();  // false: back off
+    bool admit(const std::string& from);
     void count(error_code why);
-    void one_ended();
+    void one_ended(const std::string& from);
 
     std::shared_ptr<environment> env_;
     std::unique_ptr<acceptor> acceptor_;
     address endpoint_;
     std::size_t allowed_;
     std::size_t open_ = 0;
+    std::map<std::string, std::size_t> open_from_;  // of one_peer(), while it has any
     std::uint64_t last_uid_ = 0;
     session_map sessions_;
     listener_counters counters_;

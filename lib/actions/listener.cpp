@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <asio/error.hpp>
+#include <asio/ip/address.hpp>
 #include <cerrno>
 #include <ice/listener.hpp>
 
@@ -34,6 +35,19 @@ accept_verdict judge_accept(error_code ec) noexcept {
         case ENOSPC: return accept_verdict::back_off;  // ENOSPC: of epoll's watches
         default: return accept_verdict::next;  // accept(2): aborted, or an error of the network
     }
+}
+
+std::string one_peer(const address& peer) {
+    error_code ec;
+    auto ip = asio::ip::make_address(peer.host(), ec);
+    if (ec) return {};  // a Unix socket
+    if (ip.is_v6() && ip.to_v6().is_v4_mapped())
+        ip = asio::ip::make_address_v4(asio::ip::v4_mapped, ip.to_v6());
+    if (ip.is_loopback()) return {};
+    if (ip.is_v4()) return ip.to_string();
+    auto bytes = ip.to_v6().to_bytes();
+    std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
+    return asio::ip::address_v6(bytes).to_string() + "/64";
 }
 
 listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
@@ -75,9 +89,14 @@ bool listener_base::accept_some() {
         auto accepted = acceptor_->accept();
         if (accepted) {
             ++counters_.accepted;
+            std::string from = settings_.limits.connections_per_peer == unlimited
+                                   ? std::string()
+                                   : one_peer((*accepted)->peer());
+            if (!admit(from)) continue;
             ++open_;
             const uid id(++last_uid_);
-            spawn(env_, run_one(shared_from_this(), *std::move(accepted), id), "session");
+            spawn(env_, run_one(shared_from_this(), *std::move(accepted), id, std::move(from)),
+                  "session");
             continue;
         }
         const accept_verdict verdict = judge_accept(accepted.error());
@@ -90,18 +109,35 @@ bool listener_base::accept_some() {
     return true;
 }
 
+bool listener_base::admit(const std::string& from) {
+    if (from.empty()) return true;
+    const auto known = open_from_.find(from);
+    const std::size_t open = known == open_from_.end() ? 0 : known->second;
+    if (open < settings_.limits.connections_per_peer) {
+        ++open_from_[from];
+        return true;
+    }
+    ++counters_.refused;
+    env_->write(log_level::warning, "refused",
+                fmt::format("listener {}: {} connections of {} are open, one more is refused",
+                            endpoint_, open, from));
+    return false;
+}
+
 task<> listener_base::run_one(std::shared_ptr<listener_base> self, std::unique_ptr<channel> bytes,
-                              uid id) {
+                              uid id, std::string from) {
     std::exception_ptr thrown;  // by the construction of a session: what a logic throws ends there
     try {
         co_await self->converse(std::move(bytes), id);
     } catch (...) { thrown = std::current_exception(); }
-    self->one_ended();
+    self->one_ended(from);
     if (thrown) std::rethrow_exception(thrown);
 }
 
-void listener_base::one_ended() {
+void listener_base::one_ended(const std::string& from) {
     --open_;
+    const auto known = open_from_.find(from);
+    if (known != open_from_.end() && --known->second == 0) open_from_.erase(known);
     room_.set();
     if (open_ == 0 && ending_ && when_empty_) when_empty_();
 }

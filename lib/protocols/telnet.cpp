@@ -42,7 +42,7 @@ parsed<std::string_view> telnet::parse(std::string_view input, std::string& out)
     return {input.substr(0, size), used};
 }
 
-// A line with more than text in it: the text gathers in line_, and the bytes are consumed as skipped.
+// A line with more than text in it: the text gathers in line_, its bytes are consumed as skipped.
 parsed<std::string_view> telnet::gather(std::string_view input, std::string& out) {
     for (std::size_t i = 0; i < input.size(); ++i) {
         const step taken = take(input[i], out);

@@ -50,7 +50,7 @@ private:
     std::shared_ptr<writer> writer_;  // made when the kernel first refuses bytes
     bool resting_ = false;            // the pending read was cancelled to give its buffer back
     error_code draining_;             // what fill() says when all that has arrived is read
-    bool ended_ = false;  // the peer has closed its side
+    bool ended_ = false;              // the peer has closed its side
 };
 
 }  // namespace ice
