@@ -34,8 +34,6 @@ public:
         most_ = std::max(most_, other.most_);
     }
 
-    void clear() noexcept { *this = histogram(); }
-
     std::uint64_t total() const noexcept { return total_; }
     std::int64_t min() const noexcept { return total_ == 0 ? 0 : least_; }
     std::int64_t max() const noexcept { return most_; }

@@ -43,10 +43,10 @@ sample sample_of(const tally& t, double span) {
             static_cast<double>(t.latency.max()) / 1e3, t.failed()};
 }
 
-void print_progress(double at, const sample& s, const tally& so_far) {
+void print_progress(double at, const sample& s, std::uint64_t failed) {
     fmt::print(stderr, "{:>5.0f} s  {:>7}/s  p50 {:>8}  p99 {:>8}  max {:>8}  errors {}\n", at,
                shown_count(s.rate), shown_time(s.p50_us * 1e3), shown_time(s.p99_us * 1e3),
-               shown_time(s.max_us * 1e3), so_far.failed());
+               shown_time(s.max_us * 1e3), failed);
 }
 
 std::uint64_t part_of(std::uint64_t whole, std::size_t parts, std::size_t i) {
@@ -140,15 +140,15 @@ report measure(const options& o, const mode& m, const endpoint& at) {
     };
     std::exception_ptr lost_server;
     std::optional<server_usage> before;
-    tally so_far;
+    std::uint64_t failed = 0;
     auto from = begin;
     const auto one_second = [&] {
         tally second;
         for (const auto& w : workers) second.add(w->recent());
-        so_far.add(second);
+        failed += second.failed();
         from += 1s;
         r.series.push_back(sample_of(second, 1));
-        if (o.progress) print_progress(seconds(from - begin), r.series.back(), so_far);
+        if (o.progress) print_progress(seconds(from - begin), r.series.back(), failed);
     };
     try {
         while (running != 0 && clock::now() < begin) std::this_thread::sleep_for(5ms);
@@ -177,8 +177,7 @@ report measure(const options& o, const mode& m, const endpoint& at) {
         over = std::max(over, w->finished());
     }
     r.interrupted = worker::interrupted;
-    if (r.interrupted || o.length == 0ns) over = std::min(std::max(over, begin + 1ms), end);
-    else over = end;
+    over = r.interrupted || o.length == 0ns ? std::min(over, end) : end;
     r.seconds = seconds(over - begin);
     r.cpu_share = r.counts.cpu_seconds / static_cast<double>(o.threads) / r.seconds;
     if (before) {

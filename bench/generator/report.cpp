@@ -124,20 +124,20 @@ condition::condition(std::string_view text) : text_(text) {
     std::string_view limit = text.substr(at + 1);
     while (limit.starts_with(' ')) limit.remove_prefix(1);
 
-    bool is_time = metric_ == "mean" || metric_ == "max" || metric_ == "min";
+    is_time_ = metric_ == "mean" || metric_ == "max" || metric_ == "min";
     if (metric_.starts_with('p')) {
         double percent = 0;
         const char* end = metric_.data() + metric_.size();
         const auto parsed = std::from_chars(metric_.data() + 1, end, percent);
-        is_time = parsed.ec == std::errc() && parsed.ptr == end && percent > 0 && percent <= 100;
+        is_time_ = parsed.ec == std::errc() && parsed.ptr == end && percent > 0 && percent <= 100;
     }
     constexpr std::string_view counts[] = {"rate", "achieved", "errors", "late", "dropped", "cpu"};
-    if (!is_time && std::ranges::find(counts, metric_) == std::end(counts))
+    if (!is_time_ && std::ranges::find(counts, metric_) == std::end(counts))
         throw std::invalid_argument(fmt::format(
             "{}: there is no metric {}; there are rate, achieved, errors, late, dropped, cpu, "
             "mean, min, max and percentiles such as p99.9",
             text, metric_));
-    limit_ = number(limit, text, is_time);
+    limit_ = number(limit, text, is_time_);
 }
 
 double condition::value(const report& r) const {
@@ -159,10 +159,8 @@ bool condition::holds(const report& r) const {
 }
 
 std::string condition::explain(const report& r) const {
-    const bool is_time =
-        metric_ == "mean" || metric_ == "max" || metric_ == "min" || metric_.starts_with('p');
     const double v = value(r);
-    return fmt::format("{}: {} is {}", text_, metric_, is_time ? shown_time(v) : shown_count(v));
+    return fmt::format("{}: {} is {}", text_, metric_, is_time_ ? shown_time(v) : shown_count(v));
 }
 
 }  // namespace ice::bench

@@ -64,6 +64,7 @@ private:
 
     std::string text_, metric_;
     char relation_;
+    bool is_time_;
     double limit_;
 };
 

@@ -61,7 +61,6 @@ struct worker::connection {
     std::deque<burst> bursts;
     std::size_t under_way = 0;
     clock::time_point since;  // connecting or opening; closed: when to try again
-    clock::time_point due;    // one_each: of the request that this connection is opened for
 };
 
 worker::worker(const options& o, const mode& m, const endpoint& to, const share& part)
@@ -159,15 +158,14 @@ void worker::open(connection& c, clock::time_point now) {
         if (mode_.one_each) ::setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
     epoll_event e{};
-    e.events = EPOLLIN;
+    e.events = EPOLLIN | EPOLLOUT;
     e.data.ptr = &c;
-    c.waits_to_write = false;
+    c.waits_to_write = true;  // that is how a connect ends
     ::epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &e);
     c.is = connection::state::connecting;
     const auto* at = reinterpret_cast<const sockaddr*>(&to_.storage);
     if (::connect(c.fd, at, to_.size) == 0) return connected(c, now);
     if (errno != EINPROGRESS) return lose(c, failure::connect, text_of(errno), now);
-    watch(c, true);
 }
 
 void worker::connected(connection& c, clock::time_point now) {
