@@ -1,5 +1,4 @@
-// channel: what all channels share: how much is read at once, when buffers are given back, and
-// deadlines. In virtual time.
+// channel: what all channels share: how much is read at once, and deadlines. In virtual time.
 #include <ice/channel.hpp>
 
 #include "conversation.hpp"
@@ -8,8 +7,7 @@ using namespace test;
 
 namespace {
 
-constexpr std::size_t at_rest = 512;
-constexpr auto rest_after = 5s;
+constexpr std::size_t first = 512;
 
 // One channel, and a coroutine that reads from it whatever comes and consumes it.
 struct reader {
@@ -31,7 +29,7 @@ struct reader {
     }
     void deadline(ice::duration span, ice::errc why) {
         const auto now = w.net->now();
-        wire.deadline(now, now + span, why);
+        wire.deadline(now + span, why);
     }
 
     static ice::task<> read_all(reader& r) {
@@ -59,7 +57,7 @@ BOOST_AUTO_TEST_CASE(a_connection_of_short_messages_keeps_a_small_buffer) {
     reader r;
     for (int i = 0; i < 100; ++i) r.arrive(100);
     BOOST_TEST(r.reads.size() == 100u);
-    BOOST_TEST(r.wire.capacity() == at_rest);
+    BOOST_TEST(r.wire.capacity() == first);
 }
 
 // A fast peer that is read by 512 bytes costs a system call for each of them.
@@ -67,7 +65,7 @@ BOOST_AUTO_TEST_CASE(reads_grow_while_they_are_full) {
     reader r;
     r.arrive(1'000'000);
     BOOST_TEST_REQUIRE(r.reads.size() > 8u);
-    for (std::size_t i = 0; i < 7; ++i) BOOST_TEST(r.reads[i] == at_rest << i);
+    for (std::size_t i = 0; i < 7; ++i) BOOST_TEST(r.reads[i] == first << i);
     BOOST_TEST(*std::max_element(r.reads.begin(), r.reads.end()) == 64 * 1024u);
     BOOST_TEST(r.wire.capacity() <= 128 * 1024u);
 }
@@ -75,8 +73,8 @@ BOOST_AUTO_TEST_CASE(reads_grow_while_they_are_full) {
 // A read that was just not full says that there was no more.
 BOOST_AUTO_TEST_CASE(a_read_that_is_not_full_makes_the_next_no_larger) {
     reader r;
-    for (int i = 0; i < 100; ++i) r.arrive(at_rest - 1);
-    BOOST_TEST(r.wire.capacity() == at_rest);
+    for (int i = 0; i < 100; ++i) r.arrive(first - 1);
+    BOOST_TEST(r.wire.capacity() == first);
 }
 
 // The bound of a listener goes before what would be fast.
@@ -87,51 +85,9 @@ BOOST_AUTO_TEST_CASE(reads_grow_no_further_than_the_inbox) {
         r.wire.read_at_most(inbox);
         r.arrive(100'000);
         BOOST_TEST(*std::max_element(r.reads.begin() + 1, r.reads.end()) <=
-                   std::max<std::size_t>(inbox, at_rest));
+                   std::max<std::size_t>(inbox, first));
         BOOST_TEST(r.reads.back() <= inbox);
     }
-}
-
-// A burst must not cost its memory for the rest of a connection's life.
-BOOST_AUTO_TEST_CASE(a_large_buffer_is_given_back_after_five_seconds_of_rest) {
-    reader r;
-    r.arrive(1'000'000);
-    r.deadline(75s, ice::errc::idle_timeout);
-    const std::size_t large = r.wire.capacity();
-    BOOST_TEST(large >= 64 * 1024u);
-    r.w.advance(rest_after - 1ms);
-    BOOST_TEST(r.wire.capacity() == large);
-    r.w.advance(1ms);
-    BOOST_TEST(r.wire.capacity() == at_rest);
-    r.arrive(10'000);
-    BOOST_TEST(*(r.reads.end() - 5) == at_rest);
-}
-
-// Bytes that wait to be parsed are not rest: they must survive it.
-BOOST_AUTO_TEST_CASE(giving_back_keeps_the_bytes_that_are_not_consumed) {
-    reader r;
-    r.kept = 2000;
-    r.arrive(100'000);
-    r.deadline(75s, ice::errc::message_timeout);
-    r.w.advance(rest_after);
-    BOOST_TEST(r.wire.data() == std::string(2000, 'x'));
-    BOOST_TEST(r.wire.capacity() == 2000u);
-}
-
-// The answers of a burst leave room behind as well; what is unsent must stay.
-BOOST_AUTO_TEST_CASE(the_room_of_answers_is_given_back_too) {
-    reader r;
-    r.wire.out().assign(500'000, 'x');
-    r.wire.try_flush();
-    r.deadline(75s, ice::errc::idle_timeout);
-    r.w.advance(rest_after);
-    BOOST_TEST(r.wire.out().capacity() < at_rest);
-
-    r.wire.stalled = true;
-    r.wire.out() += "unsent";
-    r.deadline(75s, ice::errc::idle_timeout);
-    r.w.advance(rest_after);
-    BOOST_TEST(r.wire.out() == "unsent");
 }
 
 // -- deadlines
@@ -154,22 +110,9 @@ BOOST_AUTO_TEST_CASE(a_deadline_replaces_the_one_before) {
 BOOST_AUTO_TEST_CASE(a_deadline_of_never_does_not_come) {
     reader r;
     r.deadline(10s, ice::errc::idle_timeout);
-    r.wire.deadline(r.w.net->now(), ice::never, ice::errc{});
+    r.wire.deadline(ice::never, ice::errc{});
     r.w.advance(24h * 365);
     BOOST_TEST(!r.ended.has_value());
-}
-
-// Giving buffers back uses the same alarm: it must not eat the deadline.
-BOOST_AUTO_TEST_CASE(a_deadline_comes_after_the_rest_as_before_it) {
-    for (const ice::duration span :
-         {ice::duration(1s), ice::duration(rest_after), ice::duration(75s)}) {
-        reader r;
-        r.deadline(span, ice::errc::idle_timeout);
-        for (ice::duration gone = 0s; gone + 500ms < span; gone += 500ms) r.w.advance(500ms);
-        BOOST_TEST(!r.ended.has_value());
-        r.w.advance(500ms);
-        BOOST_TEST(r.ended.has_value());
-    }
 }
 
 // A burst of many answers is not one answer that takes too long.

@@ -79,12 +79,10 @@ public:
 
     ice::task<ice::outcome> fill() override {
         ++fills;
-        filling_ = true;
         while (arrived_.empty() && !ended_ && !draining_ && !cancelled_) {
             more_.clear();
             co_await more_.wait();
         }
-        filling_ = false;
         if (cancelled_) co_return cancelled_;
         if (arrived_.empty()) {
             if (!ended_) co_return ice::outcome(draining_);
@@ -110,8 +108,8 @@ public:
     ice::task<ice::outcome> flush(ice::duration stall, ice::time_point latest,
                                   ice::errc why) override {
         const ice::time_point now = net_.now();
-        if (latest < now + stall) deadline(now, latest, why);
-        else deadline(now, now + stall, ice::errc::write_timeout);
+        if (latest < now + stall) deadline(latest, why);
+        else deadline(now + stall, ice::errc::write_timeout);
         while (!try_flush() && !cancelled_) {
             more_.clear();
             co_await more_.wait();

@@ -6,11 +6,26 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 namespace ice {
 
 class buffer {
 public:
+    buffer() = default;
+    buffer(buffer&& other) noexcept { swap(*this, other); }
+    buffer& operator=(buffer&& other) noexcept {
+        buffer taken(std::move(other));
+        swap(*this, taken);
+        return *this;
+    }
+    friend void swap(buffer& a, buffer& b) noexcept {
+        std::swap(a.storage_, b.storage_);
+        std::swap(a.begin_, b.begin_);
+        std::swap(a.end_, b.end_);
+        std::swap(a.capacity_, b.capacity_);
+    }
+
     // What has been committed and not consumed. Valid until the next prepare() or shrink().
     std::string_view data() const noexcept { return {storage_.get() + begin_, end_ - begin_}; }
     std::size_t size() const noexcept { return end_ - begin_; }
@@ -30,6 +45,12 @@ public:
 
     // `n` bytes of the room have been written. Requires: n <= its size.
     void commit(std::size_t n) noexcept { end_ += n; }
+
+    void append(std::string_view bytes) {
+        if (bytes.empty()) return;
+        std::memcpy(prepare(bytes.size()).data, bytes.data(), bytes.size());
+        commit(bytes.size());
+    }
 
     // The first `n` bytes are done with. The bytes stay where they are until the next prepare().
     // Requires: n <= size().

@@ -73,14 +73,16 @@ public:
 
     // -- time
 
-    // At `at` the channel is cancelled with `why`. Replaces the one before. `now` is the time of
-    // the call: buffers are given back when nothing has happened for 5 s from it.
-    void deadline(time_point now, time_point at, errc why);
+    // At `at` the channel is cancelled with `why`. Replaces the one before.
+    void deadline(time_point at, errc why);
 
     // The same, `span` from `now`, and again from each time that something was consumed meanwhile.
     void deadline_between_messages(time_point now, duration span, errc why);
 
     // -- the end
+
+    // Nothing is going on and nothing is waited for, for a while: what was allocated is given back.
+    virtual void rest() {}
 
     // What is received already, here or in the kernel, can still be read; then fill() says `why`.
     // Sending goes on. The first why counts.
@@ -105,25 +107,17 @@ protected:
     // `n` bytes have been read into it.
     void received(std::size_t n) noexcept;
 
-    // Gives the receiving buffer back but for a small rest. Called only while a fill() is waiting:
-    // at any other time a message may be a view into it.
-    virtual void rest_input();
-    bool oversized() const noexcept;
-
     transport& net_;
     buffer in_;
     std::string out_;
     std::uint64_t sent_ = 0;
     error_code cancelled_;
-    bool filling_ = false;  // a fill() is waiting
 
 private:
     friend class transport;
     static void ring(void* self);
-    void rest();
 
-    ice::deadline alarm_;  // the earlier of resting and due_
-    time_point due_ = never;
+    ice::deadline alarm_;
     duration span_{};  // of deadline_between_messages
     std::uint32_t consumed_ = 0;
     std::uint32_t seen_ = 0;  // consumed_ when the span began

@@ -80,27 +80,32 @@ public:
           logic_(std::move(l)) {}
 
 private:
-    task<> converse(std::unique_ptr<channel> bytes, uid id) override {
-        session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
-        const listener_base::entry known(*this, peer);
-        error_code why;
-        bool opened = false;
+    task<> converse(std::unique_ptr<channel> bytes, uid id,
+                    listener_base::peer_count* of_peer) override {
+        const auto alive = this->shared_from_this();
         try {
-            why = co_await peer.shake_hands(this->settings_.timeouts.handshake);
-            if (!why) {
-                opened = true;
-                this->set_talking(peer, true);
-                if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
-                why = co_await serve(peer, logic_);
-            }
-        } catch (...) { why = this->threw(peer, std::current_exception()); }
-        this->set_talking(peer, false);
-        if constexpr (has_closed<L, P>) {
+            session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
+            const listener_base::entry known(*this, peer);
+            error_code why;
+            bool opened = false;
             try {
-                if (opened) co_await tell_closed(logic_, peer);
+                why = co_await peer.shake_hands(this->settings_.timeouts.handshake);
+                if (!why) {
+                    opened = true;
+                    this->set_talking(peer, true);
+                    if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
+                    why = co_await serve(peer, logic_);
+                }
             } catch (...) { why = this->threw(peer, std::current_exception()); }
-        }
-        co_await this->finish(peer, why);
+            this->set_talking(peer, false);
+            if constexpr (has_closed<L, P>) {
+                try {
+                    if (opened) co_await tell_closed(logic_, peer);
+                } catch (...) { why = this->threw(peer, std::current_exception()); }
+            }
+            co_await this->finish(peer, why);
+        } catch (...) { this->broke(id, std::current_exception()); }
+        this->one_ended(of_peer);
     }
 
     P protocol_;

@@ -71,6 +71,8 @@ protected:
     // Listens at once. Throws as transport::listen() does.
     listener_base(std::shared_ptr<environment>, const address&, const limits&, const timeouts&);
 
+    using peer_count =
+        std::pair<const std::string, std::size_t>;  // of one_peer(), while it has any
     using session_map = std::map<std::uint64_t, session_base*>;
     const session_map& open_sessions() const noexcept { return sessions_; }
     session_base* find_base(uid) const noexcept;
@@ -79,8 +81,10 @@ protected:
     static void set_talking(session_base& s, bool talks) noexcept { s.talking_ = talks; }
     static bool is_talking(const session_base* s) noexcept { return s->talking_; }
 
-    // The whole life of one connection; ends it with finish().
-    virtual task<> converse(std::unique_ptr<channel>, uid) = 0;
+    // The whole life of one connection; ends it with finish() and one_ended(). Throws nothing.
+    virtual task<> converse(std::unique_ptr<channel>, uid, peer_count* of_peer) = 0;
+    // `of_peer` counts the connections of its peer; null if they are not counted.
+    void one_ended(peer_count* of_peer);
 
     // While it lives, the listener knows the session: drain() and stop() reach it. It can be
     // found only while it is talking.
@@ -100,6 +104,8 @@ protected:
     task<> finish(session_base&, error_code why);
     // Counts and logs an exception of the user's code; what the conversation then ends with.
     error_code threw(const session_base&, std::exception_ptr);
+    // The same where there is no session (any more).
+    void broke(uid, std::exception_ptr);
 
     session_settings settings_;
 
@@ -108,19 +114,16 @@ private:
 
     void start();
     static task<> accept_all(std::shared_ptr<listener_base>);
-    static task<> run_one(std::shared_ptr<listener_base>, std::unique_ptr<channel>, uid,
-                          std::string from);
     bool accept_some();  // false: back off
-    bool admit(const std::string& from);
+    bool admit(const channel&, peer_count*& of_peer);
     void count(error_code why);
-    void one_ended(const std::string& from);
 
     std::shared_ptr<environment> env_;
     std::unique_ptr<acceptor> acceptor_;
     address endpoint_;
     std::size_t allowed_;
     std::size_t open_ = 0;
-    std::map<std::string, std::size_t> open_from_;  // of one_peer(), while it has any
+    std::map<std::string, std::size_t> open_from_;
     std::uint64_t last_uid_ = 0;
     session_map sessions_;
     listener_counters counters_;

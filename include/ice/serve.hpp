@@ -15,6 +15,15 @@ void send_answer(session<P>& peer, const std::optional<A>& a) {
     if (a) peer.answer(*a);
 }
 
+// Answers what has arrived by a logic that never waits. Not a coroutine: so all is in registers.
+template <protocol P, class L>
+void answer_arrived(session<P>& peer, L& logic) {
+    while (auto request = peer.next()) {
+        if constexpr (std::is_void_v<called_t<L, P>>) call<P>(logic, *request, peer);
+        else send_answer(peer, call<P>(logic, *request, peer));
+    }
+}
+
 }  // namespace detail
 
 // GCC warns of the frame of a coroutine whose logic is in an anonymous namespace, where it belongs.
@@ -31,26 +40,31 @@ template <protocol P, logic_for<P> L>
 task<error_code> serve(session<P>& peer, L& logic) {
     using answer_type = detail::called_t<L, P>;
     for (;;) {
-        for (bool first = true;; first = false) {
-            std::optional<message_t<P>> request;
-            if constexpr (detail::handles<P>) request = co_await peer.handled();
-            else request = peer.next();
-            if (!request) break;
+        if constexpr (!detail::handles<P> && !detail::is_task<answer_type>) {
+            detail::answer_arrived(peer, logic);
+        } else {
+            for (bool first = true;; first = false) {
+                std::optional<message_t<P>> request;
+                if constexpr (detail::handles<P>) request = co_await peer.handled();
+                else request = peer.next();
+                if (!request) break;
 
-            if constexpr (detail::is_task<answer_type>) {
-                if (first) peer.answering();
-                // Should this logic wait, the answers before it go out meanwhile.
-                if (!peer.bytes().out().empty()) peer.bytes().flush_soon();
-                if constexpr (std::same_as<answer_type, task<void>>) {
-                    co_await detail::call<P>(logic, *request, peer);
+                if constexpr (!detail::is_task<answer_type>) {
+                    if constexpr (std::is_void_v<answer_type>)
+                        detail::call<P>(logic, *request, peer);
+                    else detail::send_answer(peer, detail::call<P>(logic, *request, peer));
+                    continue;
                 } else {
-                    const auto answer = co_await detail::call<P>(logic, *request, peer);
-                    detail::send_answer(peer, answer);
+                    if (first) peer.answering();
+                    // Should this logic wait, the answers before it go out meanwhile.
+                    if (!peer.bytes().out().empty()) peer.bytes().flush_soon();
+                    if constexpr (std::same_as<answer_type, task<void>>) {
+                        co_await detail::call<P>(logic, *request, peer);
+                    } else {
+                        const auto answer = co_await detail::call<P>(logic, *request, peer);
+                        detail::send_answer(peer, answer);
+                    }
                 }
-            } else if constexpr (std::is_void_v<answer_type>) {
-                detail::call<P>(logic, *request, peer);
-            } else {
-                detail::send_answer(peer, detail::call<P>(logic, *request, peer));
             }
         }
         if (!peer.try_flush()) {

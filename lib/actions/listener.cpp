@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
 #include <asio/ip/address.hpp>
 #include <cerrno>
@@ -18,6 +19,19 @@ bool is_of_a_socket(error_code ec) noexcept {
     const auto& c = ec.category();
     return c == asio::error::get_system_category() || c == asio::error::get_misc_category() ||
            c == std::system_category() || c == std::generic_category();
+}
+
+// How converse() ends. Each byte of it is in the frame of each connection, more than once.
+struct throws_nothing {
+    void operator()(const std::exception_ptr&) const noexcept {}
+};
+
+std::string what_of(std::exception_ptr thrown) {
+    try {
+        std::rethrow_exception(std::move(thrown));
+    } catch (const std::exception& e) { return escaped(e.what()); } catch (...) {
+        return "something that is not a std::exception";
+    }
 }
 
 }  // namespace
@@ -89,14 +103,12 @@ bool listener_base::accept_some() {
         auto accepted = acceptor_->accept();
         if (accepted) {
             ++counters_.accepted;
-            std::string from = settings_.limits.connections_per_peer == unlimited
-                                   ? std::string()
-                                   : one_peer((*accepted)->peer());
-            if (!admit(from)) continue;
+            peer_count* of_peer = nullptr;
+            if (!admit(**accepted, of_peer)) continue;
             ++open_;
-            const uid id(++last_uid_);
-            spawn(env_, run_one(shared_from_this(), *std::move(accepted), id, std::move(from)),
-                  "session");
+            asio::co_spawn(env_->net->executor(),
+                           converse(*std::move(accepted), uid(++last_uid_), of_peer),
+                           throws_nothing());
             continue;
         }
         const accept_verdict verdict = judge_accept(accepted.error());
@@ -109,35 +121,28 @@ bool listener_base::accept_some() {
     return true;
 }
 
-bool listener_base::admit(const std::string& from) {
+bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
+    const std::size_t limit = settings_.limits.connections_per_peer;
+    if (limit == unlimited) return true;
+    const std::string from = one_peer(bytes.peer());
     if (from.empty()) return true;
-    const auto known = open_from_.find(from);
-    const std::size_t open = known == open_from_.end() ? 0 : known->second;
-    if (open < settings_.limits.connections_per_peer) {
-        ++open_from_[from];
+    peer_count& of = *open_from_.try_emplace(from).first;
+    if (of.second < limit) {
+        ++of.second;
+        of_peer = &of;
         return true;
     }
     ++counters_.refused;
     env_->write(log_level::warning, "refused",
                 fmt::format("listener {}: {} connections of {} are open, one more is refused",
-                            endpoint_, open, from));
+                            endpoint_, of.second, from));
+    if (of.second == 0) open_from_.erase(from);
     return false;
 }
 
-task<> listener_base::run_one(std::shared_ptr<listener_base> self, std::unique_ptr<channel> bytes,
-                              uid id, std::string from) {
-    std::exception_ptr thrown;  // by the construction of a session: what a logic throws ends there
-    try {
-        co_await self->converse(std::move(bytes), id);
-    } catch (...) { thrown = std::current_exception(); }
-    self->one_ended(from);
-    if (thrown) std::rethrow_exception(thrown);
-}
-
-void listener_base::one_ended(const std::string& from) {
+void listener_base::one_ended(peer_count* of_peer) {
     --open_;
-    const auto known = open_from_.find(from);
-    if (known != open_from_.end() && --known->second == 0) open_from_.erase(known);
+    if (of_peer && --of_peer->second == 0) open_from_.erase(of_peer->first);
     room_.set();
     if (open_ == 0 && ending_ && when_empty_) when_empty_();
 }
@@ -176,15 +181,15 @@ task<> listener_base::finish(session_base& peer, error_code why) {
 
 error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) {
     ++counters_.logic_threw;
-    std::string what = "something that is not a std::exception";
-    try {
-        std::rethrow_exception(std::move(thrown));
-    } catch (const std::exception& e) { what = escaped(e.what()); } catch (...) {
-    }
-    env_->write(
-        log_level::error, "logic threw",
-        fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(), what));
+    env_->write(log_level::error, "logic threw",
+                fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(),
+                            what_of(std::move(thrown))));
     return errc::stopped;
+}
+
+void listener_base::broke(uid id, std::exception_ptr thrown) {
+    env_->write(log_level::error, "session threw",
+                fmt::format("session {}: {}", id, what_of(std::move(thrown))));
 }
 
 void listener_base::count(error_code why) {

@@ -139,7 +139,7 @@ void pool_base::returned(std::unique_ptr<session_base> s) {
     }
     s->asked_ = s->received_ = 0;
     s->within(never, errc{});
-    s->bytes().deadline(now(), never, errc{});
+    s->bytes().deadline(never, errc{});
     hand_out(std::move(s));
 }
 
@@ -192,7 +192,7 @@ task<error_code> pool_base::connect_and_shake_hands(std::unique_ptr<session_base
 void pool_base::opened(std::unique_ptr<session_base> s) {
     retry_.clear();
     const bool recovered = health_.connected();
-    s->bytes().deadline(now(), never, errc{});
+    s->bytes().deadline(never, errc{});
     hand_out(std::move(s));
     if (!recovered) return;
     env_->write(log_level::info, "upstream is back",

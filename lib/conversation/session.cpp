@@ -45,12 +45,12 @@ task<outcome> session_base::fill() {
 
     const time_point now = this->now();
     if (until_ != never) {
-        channel_->deadline(now, until_, until_why_);
+        channel_->deadline(until_, until_why_);
     } else if (unfinished == 0 && !midway_) {
-        channel_->deadline(now, after(now, settings_.timeouts.idle), errc::idle_timeout);
+        channel_->deadline(after(now, settings_.timeouts.idle), errc::idle_timeout);
     } else {
         if (begun_ == never) begun_ = now;
-        channel_->deadline(now, after(begun_, settings_.timeouts.message), errc::message_timeout);
+        channel_->deadline(after(begun_, settings_.timeouts.message), errc::message_timeout);
     }
     return channel_->fill();
 }

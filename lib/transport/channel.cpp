@@ -1,4 +1,4 @@
-// What all channels share: how much to read at once, deadlines, giving buffers back.
+// What all channels share: how much to read at once, and deadlines.
 #include <algorithm>
 #include <ice/channel.hpp>
 #include <ice/transport.hpp>
@@ -6,17 +6,16 @@
 namespace ice {
 namespace {
 
-constexpr std::uint32_t chunk_at_rest = 512;     // a few lines: 10,000 idle connections hold 5 MB
+constexpr std::uint32_t chunk_first = 512;       // a few lines
 constexpr std::uint32_t chunk_most = 64 * 1024;  // larger reads gain nothing (caches)
-constexpr auto rest_after = std::chrono::seconds(5);
 
 }  // namespace
 
 task<outcome> ready(outcome value) { co_return value; }
 
 channel::channel(transport& net)
-    : net_(net), alarm_(net.deadlines(), ring, this), chunk_(chunk_at_rest),
-      chunk_most_(chunk_most) {}
+    : net_(net), alarm_(net.deadlines(), ring, this), chunk_(chunk_first), chunk_most_(chunk_most) {
+}
 
 channel::~channel() {
     if (flushing_soon_) std::erase(net_.soon_, this);
@@ -45,45 +44,23 @@ void channel::flush_soon() {
     net_.flush_soon(*this);
 }
 
-void channel::deadline(time_point now, time_point at, errc why) {
-    due_ = at;
+void channel::deadline(time_point at, errc why) {
     why_ = why;
     span_ = duration::zero();
-    alarm_.set(std::min(at, now + rest_after));
+    alarm_.set(at);
 }
 
 void channel::deadline_between_messages(time_point now, duration span, errc why) {
-    deadline(now, now + span, why);
+    deadline(now + span, why);
     span_ = span;
     seen_ = consumed_;
 }
 
 void channel::ring(void* self) {
     auto& c = *static_cast<channel*>(self);
-    const time_point now = c.net_.now();
-    if (c.due_ <= now && c.span_ != duration::zero() && c.seen_ != c.consumed_) {
-        c.due_ = now + c.span_;
-        c.seen_ = c.consumed_;
-    }
-    if (c.due_ <= now) {
-        c.cancel(c.why_);
-    } else {
-        c.alarm_.set(c.due_);
-        c.rest();
-    }
-}
-
-bool channel::oversized() const noexcept { return in_.capacity() > chunk_at_rest; }
-
-// Nothing has happened for a while.
-void channel::rest() {
-    if (out_.empty()) std::string().swap(out_);
-    if (filling_ && oversized()) rest_input();
-}
-
-void channel::rest_input() {
-    chunk_ = chunk_at_rest;
-    in_.shrink(chunk_at_rest);
+    if (c.span_ == duration::zero() || c.seen_ == c.consumed_) return c.cancel(c.why_);
+    c.seen_ = c.consumed_;
+    c.alarm_.set(c.net_.now() + c.span_);
 }
 
 }  // namespace ice

@@ -1,14 +1,13 @@
 // Reading, writing and ending on a socket. A write is tried before anything waits for it; a read
-// is one operation of Asio, without a coroutine frame of its own while a connection is idle.
+// waits without an operation, a buffer or a system call of its own.
 #include "socket_channel.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
-#include <asio/associated_executor.hpp>
-#include <asio/buffer.hpp>
 #include <asio/error.hpp>
+#include <asio/post.hpp>
 #include <ice/transport.hpp>
 #include <utility>
 
@@ -18,8 +17,8 @@ namespace ice {
 namespace {
 
 constexpr std::size_t linger_bytes =
-    1024 * 1024;                               // a peer that goes on sending is not read for ever
-constexpr std::size_t kept_bytes = 64 * 1024;  // of the writer's buffer, after a stall
+    1024 * 1024;                                // a peer that goes on sending is not read for ever
+constexpr std::size_t moved_bytes = 64 * 1024;  // sent bytes are cut off when there are so many
 
 // As Asio makes them, so that they equal asio::error::connection_reset and so on.
 error_code system_error(int error) noexcept { return {error, asio::error::get_system_category()}; }
@@ -28,102 +27,81 @@ bool is_would_block(int error) noexcept { return error == EAGAIN; }  // EWOULDBL
 
 }  // namespace
 
-// The rest of a flush that the kernel did not take at once. It owns its bytes: out() can be
-// appended to meanwhile.
-struct socket_channel::writer {
-    writer(socket_channel* c, const asio::any_io_executor& executor)
-        : owner(c), progress(executor) {}
-
-    socket_channel* owner;  // null once the channel is gone
-    event progress;         // set whenever the kernel took bytes, and at the end
-    std::string bytes;
-    std::size_t done = 0;
-    bool busy = false;
-};
-
-// What Asio calls when the read has ended: wraps the coroutine that waits, and shares its
-// executor, allocator and cancellation.
-template <class Handler>
-struct socket_channel::fill_op {
-    using executor_type = asio::associated_executor_t<Handler>;
-    using allocator_type = asio::associated_allocator_t<Handler>;
-    using cancellation_slot_type = asio::associated_cancellation_slot_t<Handler>;
-
-    executor_type get_executor() const noexcept { return asio::get_associated_executor(handler); }
-    allocator_type get_allocator() const noexcept {
-        return asio::get_associated_allocator(handler);
-    }
-    cancellation_slot_type get_cancellation_slot() const noexcept {
-        return asio::get_associated_cancellation_slot(handler);
-    }
-
-    void operator()(error_code ec, std::size_t n) {
-        outcome result;
-        if (self->read_ended(ec, n, result)) std::move(handler)(result);
-        else self->read(std::move(*this));
-    }
-
-    socket_channel* self;
-    Handler handler;
-};
-
 struct socket_channel::start_fill {
-    template <class Handler>
-    void operator()(Handler&& handler) const {
-        self->read(fill_op<std::decay_t<Handler>>{self, std::forward<Handler>(handler)});
-    }
-
+    void operator()(reader r) const { self->wait_for_bytes(std::move(r)); }
     socket_channel* self;
 };
 
-socket_channel::socket_channel(transport& net, socket s, asio::ip::tcp::endpoint peer)
-    : channel(net), socket_(std::move(s)), peer_(std::move(peer)) {}
+socket_channel::socket_channel(transport& net, poller& p, int fd,
+                               asio::ip::tcp::endpoint peer) noexcept
+    : channel(net), poller_(p), fd_(fd), peer_(std::move(peer)) {}
 
 socket_channel::~socket_channel() {
-    if (writer_) writer_->owner = nullptr;
+    poller_.forget(fd_, *this);
+    out_.clear();
+    in_.consume(in_.size());
+    poller_.take_back(in_, out_);
+    if (!native_) ::close(fd_);
 }
 
 // -- receiving
 
 task<outcome> socket_channel::fill() {
-    if (cancelled_) return ready(cancelled_);
+    if (cancelled_) return ice::ready(cancelled_);
     if (draining_) return fill_draining();
     asio::use_awaitable_t<> token;
     return asio::async_initiate<asio::use_awaitable_t<>, void(outcome)>(start_fill{this}, token);
 }
 
-template <class Handler>
-void socket_channel::read(fill_op<Handler> op) {
-    const auto r = room();
-    filling_ = true;
-    socket_.async_read_some(asio::buffer(r.data, r.size), std::move(op));
+void socket_channel::wait_for_bytes(reader r) {
+    reader_.emplace(std::move(r));
+    rest();
+    auto slot = asio::get_associated_cancellation_slot(*reader_);
+    if (slot.is_connected())
+        slot.assign([this](asio::cancellation_type) {
+            if (reader_) tell_reader_later(make_error_code(asio::error::operation_aborted));
+        });
+    poller_.hold(*this);
+    if (cancelled_) tell_reader_later(cancelled_);
+    else if (const error_code ec = watch_wanted()) tell_reader_later(ec);
 }
 
-// False if the read is to be started again.
-bool socket_channel::read_ended(error_code ec, std::size_t n, outcome& result) {
-    filling_ = false;
-    const bool was_resting = std::exchange(resting_, false);
-    received(n);
-    if (cancelled_) {
-        result = cancelled_;
-    } else if (ec == asio::error::eof) {
-        result = ended();
-    } else if (ec == asio::error::operation_aborted && draining_) {
-        result = read_now();
-    } else if (ec == asio::error::operation_aborted && was_resting) {
-        channel::rest_input();
-        return false;
-    } else {
-        result = ec;
+socket_channel::reader socket_channel::take_reader() noexcept {
+    reader r = std::move(*reader_);
+    reader_.reset();
+    if (!stalled_) poller_.let_go(*this);
+    asio::get_associated_cancellation_slot(r).clear();
+    return r;
+}
+
+void socket_channel::tell_reader_later(outcome o) {
+    asio::post(net_.executor(), [this, r = take_reader(), o]() mutable {
+        std::move(r)(cancelled_ ? outcome(cancelled_) : o);
+    });
+}
+
+// Nothing if nothing has come.
+std::optional<outcome> socket_channel::read_some() {
+    poller_.lend(in_, out_);
+    const auto r = room();
+    for (;;) {
+        const ssize_t n = ::recv(fd_, r.data, r.size, MSG_DONTWAIT);
+        if (n > 0) {
+            received(static_cast<std::size_t>(n));
+            return outcome();
+        }
+        if (n == 0) return ended();
+        if (is_would_block(errno)) return std::nullopt;
+        if (errno != EINTR) return outcome(system_error(errno));
     }
-    return true;
 }
 
 // Gives way first: a peer that never stops sending must not keep the loop from all else.
 task<outcome> socket_channel::fill_draining() {
     co_await net_.yield();
     if (cancelled_) co_return cancelled_;
-    co_return read_now();
+    const std::optional<outcome> read = read_some();
+    co_return read.value_or(outcome(draining_));
 }
 
 outcome socket_channel::ended() noexcept {
@@ -131,104 +109,80 @@ outcome socket_channel::ended() noexcept {
     return in_.size() == 0 ? errc::closed : errc::cut_short;
 }
 
-outcome socket_channel::read_now() noexcept {
-    const auto r = room();
-    for (;;) {
-        const ssize_t n = ::recv(socket_.native_handle(), r.data, r.size, MSG_DONTWAIT);
-        if (n > 0) {
-            received(static_cast<std::size_t>(n));
-            return {};
-        }
-        if (n == 0) return ended();
-        if (is_would_block(errno)) return draining_;
-        if (errno != EINTR) return system_error(errno);
-    }
-}
-
 bool socket_channel::quiet() noexcept {
     if (cancelled_ || in_.size() != 0) return false;
     char byte = 0;
-    const ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+    const ssize_t n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n < 0 && is_would_block(errno);
 }
+
+void socket_channel::rest() { poller_.take_back(in_, out_); }
 
 // -- sending
 
 bool socket_channel::try_flush() {
-    if (cancelled_) return false;
-    if (writer_ && writer_->busy) return false;
-    std::size_t done = 0;
-    while (done < out_.size()) {
-        const ssize_t n = ::send(socket_.native_handle(), out_.data() + done, out_.size() - done,
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (cancelled_ || stalled_) return false;
+    while (done_ < out_.size()) {
+        const ssize_t n =
+            ::send(fd_, out_.data() + done_, out_.size() - done_, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n > 0) {
-            done += static_cast<std::size_t>(n);
+            done_ += static_cast<std::size_t>(n);
+            sent_ += static_cast<std::size_t>(n);
         } else if (is_would_block(errno)) {
-            break;
+            if (done_ > moved_bytes) out_.erase(0, std::exchange(done_, 0));
+            stalled_ = true;
+            poller_.hold(*this);
+            if (const error_code ec = watch_wanted()) cancel(ec);
+            return false;
         } else if (errno != EINTR) {
             cancel(system_error(errno));
             return false;
         }
     }
-    sent_ += done;
-    if (done == out_.size()) {
-        out_.clear();
-        return true;
-    }
-    if (!writer_) writer_ = std::make_shared<writer>(this, net_.executor());
-    writer_->bytes.swap(out_);
-    writer_->done = done;
-    writer_->busy = true;
-    write_rest();
-    return false;
-}
-
-void socket_channel::write_rest() {
-    writer& w = *writer_;
-    auto wrote = [held = writer_](error_code ec, std::size_t n) {
-        if (held->owner) held->owner->wrote(ec, n);
-    };
-    socket_.async_write_some(asio::buffer(w.bytes.data() + w.done, w.bytes.size() - w.done),
-                             std::move(wrote));
-}
-
-void socket_channel::wrote(error_code ec, std::size_t n) {
-    writer& w = *writer_;
-    sent_ += n;
-    w.done += n;
-    const bool only_disturbed =
-        ec == asio::error::operation_aborted && !cancelled_;  // drain() or rest()
-    if (ec && !only_disturbed) {
-        cancel(ec);
-        w.busy = false;
-    } else if (w.done < w.bytes.size()) {
-        write_rest();
-    } else {
-        w.busy = false;
-        w.bytes.clear();
-        w.done = 0;  // or unsent() would count less than nothing
-        if (w.bytes.capacity() > kept_bytes) w.bytes.shrink_to_fit();
-        try_flush();  // what was pushed meanwhile
-    }
-    w.progress.set();
+    out_.clear();
+    done_ = 0;
+    return true;
 }
 
 task<outcome> socket_channel::flush(duration stall, time_point latest, errc why) {
     while (!try_flush()) {
         if (cancelled_) co_return cancelled_;
-        const time_point now = net_.now();
-        if (latest < now + stall) deadline(now, latest, why);
-        else deadline(now, now + stall, errc::write_timeout);
-        event& progress = writer_->progress;
-        progress.clear();
-        const error_code cancelled = co_await progress.wait();
+        const time_point end = after(net_.now(), stall);
+        if (latest < end) deadline(latest, why);
+        else deadline(end, errc::write_timeout);
+        if (!progress_) progress_ = std::make_unique<event>(net_.executor());
+        progress_->clear();
+        const error_code cancelled = co_await progress_->wait();
         if (cancelled) co_return cancelled;
     }
     co_return outcome();
 }
 
-std::size_t socket_channel::unsent() const noexcept {
-    return out_.size() + (writer_ ? writer_->bytes.size() - writer_->done : 0);
+// -- what the poller says
+
+void socket_channel::ready(std::uint32_t events) {
+    constexpr std::uint32_t broken = EPOLLERR | EPOLLHUP;
+    if (stalled_ && (events & (EPOLLOUT | broken)) != 0) {
+        stalled_ = false;
+        if (!reader_) poller_.let_go(*this);
+        try_flush();  // what was pushed meanwhile, too
+        if (progress_) progress_->set();
+    }
+    if (reader_ && (events & (EPOLLIN | broken)) != 0) {
+        const std::optional<outcome> read = cancelled_ ? outcome(cancelled_) : read_some();
+        if (read) return take_reader()(*read);  // may be the end of this channel
+    }
+    watch_wanted();
+}
+
+// Of what nobody waits for, the poller would tell again and again.
+error_code socket_channel::watch_wanted() noexcept {
+    const std::uint32_t in = EPOLLIN, out = EPOLLOUT;
+    return poller_.watch(fd_, *this, (reader_ ? in : 0) | (stalled_ ? out : 0));
+}
+
+void socket_channel::abandon() noexcept {
+    if (reader_) take_reader();
 }
 
 // -- the end
@@ -236,42 +190,45 @@ std::size_t socket_channel::unsent() const noexcept {
 void socket_channel::drain(error_code why) {
     if (draining_) return;
     draining_ = why;
-    error_code ignored;
-    if (filling_) socket_.cancel(ignored);
+    if (reader_ && !cancelled_) tell_reader_later(read_some().value_or(outcome(draining_)));
 }
 
 void socket_channel::cancel(error_code why) {
     if (cancelled_) return;
     cancelled_ = why;
-    error_code ignored;
-    socket_.cancel(ignored);
-    if (writer_) writer_->progress.set();
+    stalled_ = false;
+    if (reader_) tell_reader_later(why);
+    poller_.let_go(*this);
+    if (progress_) progress_->set();
 }
 
 task<> socket_channel::linger(duration patience) {
     if (cancelled_ || ended_) co_return;
-    error_code ignored;
-    socket_.shutdown(socket::shutdown_send, ignored);
+    ::shutdown(fd_, SHUT_WR);
     draining_.clear();
-    const time_point now = net_.now();
-    deadline(now, now + patience, errc::closed);
+    deadline(after(net_.now(), patience), errc::closed);
     for (std::size_t discarded = 0; discarded < linger_bytes;) {
         discarded += in_.size();
         in_.consume(in_.size());
-        if (co_await fill()) break;
+        const error_code ec = co_await fill();
+        if (ec) break;
     }
-}
-
-// The read that is pending points into the buffer: it is ended first, and begun again after.
-void socket_channel::rest_input() {
-    resting_ = true;
-    error_code ignored;
-    socket_.cancel(ignored);
 }
 
 address socket_channel::peer() const {
     if (peer_.port() == 0) return address("unix:(peer)");
     return address(peer_.address().to_string(), peer_.port());
+}
+
+socket_channel::socket& socket_channel::native() {
+    if (!native_) {
+        int family = 0;
+        socklen_t size = sizeof family;
+        ::getsockopt(fd_, SOL_SOCKET, SO_DOMAIN, &family, &size);
+        native_ = std::make_unique<socket>(net_.executor(),
+                                           asio::generic::stream_protocol(family, 0), fd_);
+    }
+    return *native_;
 }
 
 }  // namespace ice

@@ -1,56 +1,67 @@
-// socket_channel: a channel over a TCP or Unix socket of Asio, on epoll.
+// socket_channel: a channel over a TCP or Unix socket.
 #pragma once
 
+#include <asio/any_io_executor.hpp>
 #include <asio/generic/stream_protocol.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/use_awaitable.hpp>
 #include <ice/channel.hpp>
 #include <ice/event.hpp>
 #include <memory>
+#include <optional>
+
+#include "poller.hpp"
 
 namespace ice {
 
-class socket_channel final : public channel {
+class socket_channel final : public channel, private poller::client {
 public:
     using socket = asio::generic::stream_protocol::socket;
 
-    // Takes an open, connected socket. `peer` is unspecified for a Unix socket.
-    socket_channel(transport& net, socket s, asio::ip::tcp::endpoint peer);
+    // Takes a connected, non-blocking descriptor. `peer` is unspecified for a Unix socket.
+    socket_channel(transport& net, poller& p, int fd, asio::ip::tcp::endpoint peer) noexcept;
     ~socket_channel() override;
 
     task<outcome> fill() override;
     bool quiet() noexcept override;
     bool try_flush() override;
     task<outcome> flush(duration stall, time_point latest, errc why) override;
-    std::size_t unsent() const noexcept override;
+    std::size_t unsent() const noexcept override { return out_.size() - done_; }
+    void rest() override;
     void drain(error_code why) override;
     void cancel(error_code why) override;
     task<> linger(duration patience) override;
     address peer() const override;
 
-    socket& native() noexcept { return socket_; }
+    // For Asio's own calls; made when it is first asked for.
+    socket& native();
 
 private:
-    template <class Handler>
-    struct fill_op;
+    // What Asio makes of a coroutine that waits in fill().
+    using reader = asio::async_result<asio::use_awaitable_t<>, void(outcome)>::handler_type;
+
     struct start_fill;
-    struct writer;
-
-    template <class Handler>
-    void read(fill_op<Handler> op);
-    bool read_ended(error_code ec, std::size_t n, outcome& result);
+    void wait_for_bytes(reader);
+    reader take_reader() noexcept;
+    void tell_reader_later(outcome);
+    std::optional<outcome> read_some();
     task<outcome> fill_draining();
-    outcome read_now() noexcept;
     outcome ended() noexcept;
-    void write_rest();
-    void wrote(error_code ec, std::size_t n);
-    void rest_input() override;
 
-    socket socket_;
+    void ready(std::uint32_t events) override;
+    void abandon() noexcept override;
+    error_code watch_wanted() noexcept;
+
+    poller& poller_;
+    int fd_;
     asio::ip::tcp::endpoint peer_;
-    std::shared_ptr<writer> writer_;  // made when the kernel first refuses bytes
-    bool resting_ = false;            // the pending read was cancelled to give its buffer back
-    error_code draining_;             // what fill() says when all that has arrived is read
-    bool ended_ = false;              // the peer has closed its side
+    std::optional<reader> reader_;
+    std::size_t done_ = 0;             // of out_, when the kernel took a part
+    bool stalled_ = false;             // the kernel takes no more bytes; it will say when it does
+    bool ended_ = false;               // the peer has closed its side
+    error_code draining_;              // what fill() says when all that has arrived is read
+    std::unique_ptr<event> progress_;  // of a flush() that waits
+    std::unique_ptr<socket> native_;   // then it owns fd_
 };
 
 }  // namespace ice

@@ -83,19 +83,11 @@ tcp::endpoint to_tcp(const sockaddr_storage& from, socklen_t size) {
 
 address to_address(const tcp::endpoint& e) { return {e.address().to_string(), e.port()}; }
 
-std::unique_ptr<channel> make_channel(transport& net, unique_fd fd, int family, tcp::endpoint peer,
-                                      error_code& ec) {
-    socket_channel::socket s(net.executor());
-    s.assign(asio::generic::stream_protocol(family, 0), fd.get(), ec);
-    if (ec) return nullptr;
-    fd.release();
-    return std::make_unique<socket_channel>(net, std::move(s), peer);
-}
-
 class socket_acceptor final : public acceptor {
 public:
-    socket_acceptor(transport& net, unique_fd fd, address local)
-        : net_(net), listening_(net.executor(), fd.release()), local_(std::move(local)) {}
+    socket_acceptor(transport& net, poller& p, unique_fd fd, address local)
+        : net_(net), poller_(p), listening_(net.executor(), fd.release()),
+          local_(std::move(local)) {}
     ~socket_acceptor() override { close(); }
 
     task<outcome> ready() override {
@@ -110,9 +102,9 @@ public:
         unique_fd fd(::accept4(listening_.native_handle(), reinterpret_cast<sockaddr*>(&from),
                                &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (fd.get() < 0) return last_error();
-        error_code ec;
-        auto made = make_channel(net_, std::move(fd), from.ss_family, to_tcp(from, size), ec);
-        if (ec) return ec;
+        std::unique_ptr<channel> made =
+            std::make_unique<socket_channel>(net_, poller_, fd.get(), to_tcp(from, size));
+        fd.release();
         return made;
     }
 
@@ -128,6 +120,7 @@ private:
     }
 
     transport& net_;
+    poller& poller_;
     asio::posix::stream_descriptor listening_;
     address local_;
 };
@@ -135,7 +128,8 @@ private:
 class socket_transport final : public transport {
 public:
     explicit socket_transport(const asio::any_io_executor& executor)
-        : transport(executor), timer_(executor), chance_(std::random_device()()) {}
+        : transport(executor), poller_(poller::of(executor)), timer_(executor),
+          chance_(std::random_device()()) {}
 
     std::unique_ptr<acceptor> listen(const address& where) override {
         const auto fail = [&](std::string_view why) {
@@ -162,7 +156,7 @@ public:
             ::listen(fd.get(), SOMAXCONN) != 0)
             fail(last_error().message());
         address local = where.is_unix() ? where : bound_to(fd.get());
-        return std::make_unique<socket_acceptor>(*this, std::move(fd), std::move(local));
+        return std::make_unique<socket_acceptor>(*this, poller_, std::move(fd), std::move(local));
     }
 
     task<result<std::unique_ptr<channel>>> connect(address to, time_point until) override {
@@ -312,9 +306,14 @@ private:
         if (family != AF_UNIX)
             std::copy_n(reinterpret_cast<const char*>(to.data()), to.size(),
                         reinterpret_cast<char*>(peer.data()));
-        co_return std::make_unique<socket_channel>(*this, std::move(s), peer);
+        unique_fd connected_fd(s.release(ec));
+        if (ec) co_return connect_error(ec);
+        auto made = std::make_unique<socket_channel>(*this, poller_, connected_fd.get(), peer);
+        connected_fd.release();
+        co_return made;
     }
 
+    poller& poller_;
     std::optional<asio::steady_timer> timer_;  // none after stop()
     bool released_ = false;                    // the timer must not hold the loop for nothing
     std::mt19937_64 chance_;

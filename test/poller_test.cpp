@@ -1,0 +1,244 @@
+// poller: storage that sockets lend each other, and whom it tells of what.
+#include "../lib/transport/poller.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <asio/io_context.hpp>
+#include <boost/test/unit_test.hpp>
+#include <functional>
+#include <vector>
+
+#include "printing.hpp"
+
+namespace {
+
+constexpr std::size_t spare_size = 64 * 1024;
+
+struct looped {
+    asio::io_context io;
+    ice::poller& p = ice::poller::of(io.get_executor());
+
+    // Runs whatever is ready now.
+    void settle() {
+        io.restart();
+        io.run_for(std::chrono::milliseconds(1));
+    }
+};
+
+// One end of a pair of sockets; the test has the other.
+struct watched final : ice::poller::client {
+    explicit watched(ice::poller& poller) : p(poller) {
+        BOOST_TEST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    }
+    ~watched() override {
+        p.forget(ends[0], *this);
+        ::close(ends[0]);
+        ::close(ends[1]);
+    }
+    void ready(std::uint32_t events) override {
+        told.push_back(events);
+        if (then) then();
+    }
+    void abandon() noexcept override { abandoned = true; }
+
+    void watch(std::uint32_t events) { BOOST_TEST(!p.watch(ends[0], *this, events)); }
+    void peer_writes() { BOOST_TEST(::write(ends[1], "x", 1) == 1); }
+
+    ice::poller& p;
+    int ends[2]{};
+    std::vector<std::uint32_t> told;
+    std::function<void()> then;
+    bool abandoned = false;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(poller)
+
+// -- storage
+
+// 10,000 connections at rest with a buffer each are what made them large.
+BOOST_AUTO_TEST_CASE(one_piece_of_storage_goes_from_socket_to_socket) {
+    looped l;
+    ice::buffer in, other;
+    std::string out, other_out;
+    l.p.lend(in, out);
+    BOOST_TEST(in.capacity() == spare_size);
+    l.p.lend(other, other_out);
+    BOOST_TEST(other.capacity() == 0u, "there is one");
+    out.assign(1000, 'x');
+    out.clear();
+    l.p.take_back(in, out);
+    BOOST_TEST(in.capacity() == 0u);
+    BOOST_TEST(out.capacity() < 100u);
+    l.p.lend(other, other_out);
+    BOOST_TEST(other.capacity() == spare_size);
+    BOOST_TEST(other_out.capacity() >= 1000u);
+}
+
+// The beginning of a message stays with its socket, in a piece of its own size.
+BOOST_AUTO_TEST_CASE(what_is_not_consumed_stays) {
+    looped l;
+    ice::buffer in;
+    std::string out = "unsent";
+    l.p.lend(in, out);
+    in.append("whole, unfinished");
+    in.consume(7);
+    l.p.take_back(in, out);
+    BOOST_TEST(in.data() == "unfinished");
+    BOOST_TEST(in.capacity() < 1000u);
+    BOOST_TEST(out == "unsent");
+    l.p.lend(in, out);
+    BOOST_TEST(in.data() == "unfinished");
+    BOOST_TEST(in.capacity() == spare_size);
+}
+
+// What is large is not copied to and fro for each read of a few bytes: that would be O(n * n).
+BOOST_AUTO_TEST_CASE(a_large_unfinished_message_keeps_its_storage) {
+    looped l;
+    ice::buffer in;
+    std::string out;
+    l.p.lend(in, out);
+    in.append(std::string(40'000, 'x'));
+    const char* where = in.data().data();
+    l.p.take_back(in, out);
+    l.p.lend(in, out);
+    BOOST_TEST(static_cast<const void*>(in.data().data()) == static_cast<const void*>(where));
+}
+
+// A message of 100 MB must not be what the loop keeps for ever.
+BOOST_AUTO_TEST_CASE(storage_that_is_too_large_is_freed) {
+    looped l;
+    ice::buffer in, next;
+    std::string out(10'000'000, 'x'), next_out;
+    in.append(std::string(10'000'000, 'x'));
+    in.consume(in.size());
+    out.clear();
+    l.p.take_back(in, out);
+    BOOST_TEST(in.capacity() == 0u);
+    l.p.lend(next, next_out);
+    BOOST_TEST(next.capacity() == spare_size);
+    BOOST_TEST(next_out.capacity() < 100u);
+}
+
+// -- events
+
+BOOST_AUTO_TEST_CASE(a_client_is_told_until_it_has_dealt_with_it) {
+    looped l;
+    watched c(l.p);
+    c.watch(EPOLLIN);
+    l.p.hold(c);
+    l.settle();
+    BOOST_TEST(c.told.empty());
+    c.peer_writes();
+    c.then = [&] {
+        if (c.told.size() == 3) c.watch(0);
+    };
+    for (int i = 0; i < 10; ++i) l.settle();
+    BOOST_TEST(c.told == std::vector<std::uint32_t>(3, EPOLLIN));
+}
+
+// A loop whose work is done must end: that is how a stopped server's run() returns.
+BOOST_AUTO_TEST_CASE(the_loop_has_work_only_while_somebody_waits) {
+    looped l;
+    watched c(l.p);
+    c.watch(EPOLLIN);
+    l.settle();
+    BOOST_TEST(l.io.stopped());
+    l.p.hold(c);
+    l.settle();
+    BOOST_TEST(!l.io.stopped());
+    l.p.let_go(c);
+    l.settle();
+    BOOST_TEST(l.io.stopped());
+    l.p.hold(c);  // and again
+    c.peer_writes();
+    c.then = [&] { c.watch(0); };
+    l.settle();
+    BOOST_TEST(c.told.size() == 1u);
+}
+
+// Its memory is another's: an event of this round must not reach it.
+BOOST_AUTO_TEST_CASE(who_is_forgotten_within_a_round_is_told_nothing) {
+    looped l;
+    auto a = std::make_unique<watched>(l.p), b = std::make_unique<watched>(l.p);
+    unsigned told = 0;
+    a->then = [&] {
+        ++told;
+        b.reset();
+        a->watch(0);
+    };
+    b->then = [&] {
+        ++told;
+        a.reset();
+        b->watch(0);
+    };
+    for (auto* c : {a.get(), b.get()}) {
+        c->watch(EPOLLIN);
+        l.p.hold(*c);
+        c->peer_writes();
+    }
+    for (int i = 0; i < 5; ++i) l.settle();
+    BOOST_TEST(told == 1u);
+}
+
+// What a user's handler throws leaves run(); the others must not wait for ever after it.
+BOOST_AUTO_TEST_CASE(an_exception_costs_nobody_else_its_event) {
+    looped l;
+    watched a(l.p), b(l.p);
+    for (auto* c : {&a, &b}) {
+        c->watch(EPOLLIN);
+        l.p.hold(*c);
+        c->peer_writes();
+        c->then = [c] {
+            c->watch(0);
+            throw std::runtime_error("of a user");
+        };
+    }
+    BOOST_CHECK_THROW(l.settle(), std::runtime_error);
+    BOOST_CHECK_THROW(l.settle(), std::runtime_error);
+    l.settle();
+    BOOST_TEST(a.told.size() == 1u);
+    BOOST_TEST(b.told.size() == 1u);
+}
+
+// Who waits when the io_context is destroyed is destroyed with it; the others end elsewhere.
+BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {
+    struct client final : ice::poller::client {
+        void ready(std::uint32_t) override {}
+        void abandon() noexcept override { abandoned = true; }
+        bool abandoned = false;
+    } waited_for, other;
+    auto l = std::make_unique<looped>();
+    l->p.hold(waited_for);
+    l->p.hold(other);
+    l->p.let_go(other);
+    l.reset();
+    BOOST_TEST(waited_for.abandoned);
+    BOOST_TEST(!other.abandoned);
+}
+
+// A child process of a server that has not yet called exec has copies of all sockets.
+BOOST_AUTO_TEST_CASE(a_copy_of_the_descriptor_elsewhere_does_not_keep_it_watched) {
+    looped l;
+    int copy = -1;
+    std::vector<std::uint32_t> told;
+    watched other(l.p);
+    other.watch(EPOLLIN);
+    l.p.hold(other);
+    {
+        watched c(l.p);
+        c.watch(EPOLLIN);
+        l.p.hold(c);
+        copy = ::fcntl(c.ends[0], F_DUPFD_CLOEXEC, 0);
+        c.peer_writes();
+    }
+    l.settle();  // would be told to memory that is free
+    l.settle();
+    BOOST_TEST(other.told.empty());
+    ::close(copy);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
