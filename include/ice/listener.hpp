@@ -16,9 +16,9 @@ public:
     // The open sessions, handshake done, in the order in which they came. Valid until the caller
     // next waits.
     auto sessions() const {
-        const auto talks = [](const session_map::value_type& s) { return is_talking(s.second); };
-        const auto typed = [](const session_map::value_type& s) -> session<P>& {
-            return static_cast<session<P>&>(*s.second);
+        const auto talks = [](const numbered_session& s) { return is_talking(s.session); };
+        const auto typed = [](const numbered_session& s) -> session<P>& {
+            return static_cast<session<P>&>(*s.session);
         };
         return open_sessions() | std::views::filter(talks) | std::views::transform(typed);
     }
@@ -85,27 +85,36 @@ private:
         const auto alive = this->shared_from_this();
         try {
             session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
-            const listener_base::entry known(*this, peer);
+            const listener_base::entry known(peer);
             error_code why;
             bool opened = false;
             try {
-                why = co_await peer.shake_hands(this->settings_.timeouts.handshake);
-                if (!why) {
-                    opened = true;
-                    this->set_talking(peer, true);
-                    if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
-                    why = co_await serve(peer, logic_);
-                }
+                why = co_await open(peer, opened);
+                if (!why) why = co_await serve(peer, logic_);
             } catch (...) { why = this->threw(peer, std::current_exception()); }
-            this->set_talking(peer, false);
-            if constexpr (has_closed<L, P>) {
-                try {
-                    if (opened) co_await tell_closed(logic_, peer);
-                } catch (...) { why = this->threw(peer, std::current_exception()); }
-            }
-            co_await this->finish(peer, why);
+            co_await end(peer, opened, why);
         } catch (...) { this->broke(id, std::current_exception()); }
         this->one_ended(of_peer);
+    }
+
+    // Coroutines of their own, as what is in the frame of converse() each idle connection has.
+    task<error_code> open(session<P>& peer, bool& opened) {
+        const error_code refused = co_await peer.shake_hands(this->settings_.timeouts.handshake);
+        if (refused) co_return refused;
+        opened = true;
+        this->set_talking(peer, true);
+        if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
+        co_return error_code();
+    }
+
+    task<> end(session<P>& peer, bool opened, error_code why) {
+        this->set_talking(peer, false);
+        if constexpr (has_closed<L, P>) {
+            try {
+                if (opened) co_await tell_closed(logic_, peer);
+            } catch (...) { why = this->threw(peer, std::current_exception()); }
+        }
+        co_await this->finish(peer, why);
     }
 
     P protocol_;

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace ice {
 
@@ -73,13 +74,17 @@ protected:
 
     using peer_count =
         std::pair<const std::string, std::size_t>;  // of one_peer(), while it has any
-    using session_map = std::map<std::uint64_t, session_base*>;
-    const session_map& open_sessions() const noexcept { return sessions_; }
+    // By uid, in ascending order; null for those that have ended.
+    struct numbered_session {
+        std::uint64_t number;
+        session_base* session;
+    };
+    const std::vector<numbered_session>& open_sessions() const noexcept { return sessions_; }
     session_base* find_base(uid) const noexcept;
 
     // Between its handshake and its end: only then a session can be found and pushed to.
     static void set_talking(session_base& s, bool talks) noexcept { s.talking_ = talks; }
-    static bool is_talking(const session_base* s) noexcept { return s->talking_; }
+    static bool is_talking(const session_base* s) noexcept { return s && s->talking_; }
 
     // The whole life of one connection; ends it with finish() and one_ended(). Throws nothing.
     virtual task<> converse(std::unique_ptr<channel>, uid, peer_count* of_peer) = 0;
@@ -90,14 +95,13 @@ protected:
     // found only while it is talking.
     class entry {
     public:
-        entry(listener_base& l, session_base& s);
+        explicit entry(session_base& s);
         ~entry();
         entry(const entry&) = delete;
         entry& operator=(const entry&) = delete;
 
     private:
-        listener_base& listener_;
-        std::uint64_t number_;
+        session_base& session_;
     };
 
     // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
@@ -125,7 +129,11 @@ private:
     std::size_t open_ = 0;
     std::map<std::string, std::size_t> open_from_;
     std::uint64_t last_uid_ = 0;
-    session_map sessions_;
+    std::vector<numbered_session>::const_iterator place_of(std::uint64_t number) const noexcept;
+
+    std::vector<numbered_session>
+        sessions_;  // the null ones are taken out when they are half of it
+    std::size_t ended_sessions_ = 0;
     listener_counters counters_;
     event room_;                        // there is room for another connection
     std::function<void()> when_empty_;  // the server's

@@ -67,9 +67,6 @@ task<error_code> serve(session<P>& peer, L& logic) {
                 }
             }
         }
-        if (!peer.try_flush()) {
-            if (const error_code ec = co_await peer.flush()) co_return ec;
-        }
         if (const error_code ec = co_await peer.fill()) co_return ec;
     }
 }

@@ -75,9 +75,6 @@ public:
             else m = next();
             if (m && waited) answering_again();
             if (m) co_return *std::move(m);
-            if (!try_flush()) {
-                if (const error_code ec = co_await flush()) co_return ec;
-            }
             if (const error_code ec = co_await fill()) co_return ec;
         }
     }

@@ -53,9 +53,10 @@ public:
     bool try_flush() { return channel_->try_flush(); }
     task<outcome> flush();
 
-    // Waits until next() may have a message again: more bytes, or the next turn. The deadline is
-    // timeouts::idle, timeouts::message from the first byte of an unfinished message, or within().
-    task<outcome> fill();
+    // Sends all answers, then waits until next() may have a message again: more bytes, or the next
+    // turn. The deadline is timeouts::write, then timeouts::idle, or timeouts::message from the
+    // first byte of an unfinished message; or within().
+    task<outcome> fill() { return try_flush() ? fill_flushed() : flush_and_fill(); }
 
     // From here on every wait of this session ends at `until` with `why`; `never` ends that.
     void within(time_point until, errc why) noexcept;
@@ -101,6 +102,9 @@ protected:
 private:
     friend class pool_base;
     friend class listener_base;
+
+    task<outcome> fill_flushed();
+    task<outcome> flush_and_fill();
 
     std::unique_ptr<channel> channel_;
     listener_base* owner_;

@@ -5,6 +5,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
 #include <asio/ip/address.hpp>
+#include <asio/system_executor.hpp>
 #include <cerrno>
 #include <ice/listener.hpp>
 
@@ -21,8 +22,11 @@ bool is_of_a_socket(error_code ec) noexcept {
            c == std::system_category() || c == std::generic_category();
 }
 
-// How converse() ends. Each byte of it is in the frame of each connection, more than once.
+// How converse() ends. Asio keeps this and its executor in the frame of each connection: both are
+// of the smallest kind.
 struct throws_nothing {
+    using executor_type = asio::system_executor;  // calls at once
+    executor_type get_executor() const noexcept { return {}; }
     void operator()(const std::exception_ptr&) const noexcept {}
 };
 
@@ -147,17 +151,33 @@ void listener_base::one_ended(peer_count* of_peer) {
     if (open_ == 0 && ending_ && when_empty_) when_empty_();
 }
 
-listener_base::entry::entry(listener_base& l, session_base& s)
-    : listener_(l), number_(s.uid().number()) {
-    listener_.sessions_.emplace(number_, &s);
-    if (listener_.ending_) s.bytes().drain(errc::draining);
+listener_base::entry::entry(session_base& s) : session_(s) {
+    listener_base& l = s.owner();
+    l.sessions_.push_back({s.uid().number(), &s});
+    if (l.ending_) s.bytes().drain(errc::draining);
 }
 
-listener_base::entry::~entry() { listener_.sessions_.erase(number_); }
+listener_base::entry::~entry() {
+    listener_base& l = session_.owner();
+    auto& all = l.sessions_;
+    const auto place = l.place_of(session_.uid().number()) - all.cbegin();
+    all[static_cast<std::size_t>(place)].session = nullptr;
+    if (++l.ended_sessions_ * 2 < all.size()) return;
+    std::erase_if(all, [](const numbered_session& s) { return s.session == nullptr; });
+    l.ended_sessions_ = 0;
+}
+
+std::vector<listener_base::numbered_session>::const_iterator listener_base::place_of(
+    std::uint64_t number) const noexcept {
+    return std::lower_bound(
+        sessions_.begin(), sessions_.end(), number,
+        [](const numbered_session& s, std::uint64_t n) { return s.number < n; });
+}
 
 session_base* listener_base::find_base(uid id) const noexcept {
-    const auto found = sessions_.find(id.number());
-    return found == sessions_.end() || !is_talking(found->second) ? nullptr : found->second;
+    const auto found = place_of(id.number());
+    if (found == sessions_.end() || found->number != id.number()) return nullptr;
+    return is_talking(found->session) ? found->session : nullptr;
 }
 
 // A peer that has closed, or is lost, gets nothing more; to every other we say goodbye.
@@ -233,14 +253,18 @@ void listener_base::drain() {
     }
     acceptor_->cancel();
     room_.set();
-    for (const auto& [number, peer] : sessions_) peer->bytes().drain(errc::draining);
+    for (const auto& s : sessions_) {
+        if (s.session) s.session->bytes().drain(errc::draining);
+    }
 }
 
 void listener_base::stop() {
     ending_ = true;
     acceptor_->cancel();
     room_.set();
-    for (const auto& [number, peer] : sessions_) peer->bytes().cancel(errc::stopped);
+    for (const auto& s : sessions_) {
+        if (s.session) s.session->bytes().cancel(errc::stopped);
+    }
 }
 
 }  // namespace ice

@@ -35,7 +35,14 @@ task<outcome> session_base::flush() {
     return channel_->flush(settings_.timeouts.write, until_, until_why_);
 }
 
-task<outcome> session_base::fill() {
+task<outcome> session_base::flush_and_fill() {
+    const error_code ec = co_await flush();
+    if (ec) co_return ec;
+    const error_code filled = co_await fill_flushed();
+    co_return filled;
+}
+
+task<outcome> session_base::fill_flushed() {
     if (failed_) return ready(failed_);
     const bool more = turn_ == 0 && !channel_->data().empty();
     turn_ = std::max<std::size_t>(settings_.limits.turn, 1);

@@ -34,7 +34,7 @@ struct socket_channel::start_fill {
 
 socket_channel::socket_channel(transport& net, poller& p, int fd,
                                asio::ip::tcp::endpoint peer) noexcept
-    : channel(net), poller_(p), fd_(fd), peer_(std::move(peer)) {}
+    : channel(net), fd_(fd), peer_(std::move(peer)), poller_(p) {}
 
 socket_channel::~socket_channel() {
     poller_.forget(fd_, *this);

@@ -52,13 +52,13 @@ private:
     void abandon() noexcept override;
     error_code watch_wanted() noexcept;
 
-    poller& poller_;
     int fd_;
     asio::ip::tcp::endpoint peer_;
+    bool stalled_ = false;  // the kernel takes no more bytes; it will say when it does
+    bool ended_ = false;    // the peer has closed its side
+    poller& poller_;
     std::optional<reader> reader_;
     std::size_t done_ = 0;             // of out_, when the kernel took a part
-    bool stalled_ = false;             // the kernel takes no more bytes; it will say when it does
-    bool ended_ = false;               // the peer has closed its side
     error_code draining_;              // what fill() says when all that has arrived is read
     std::unique_ptr<event> progress_;  // of a flush() that waits
     std::unique_ptr<socket> native_;   // then it owns fd_

@@ -17,7 +17,6 @@ public:
     explicit line(std::string delimiter, std::size_t limit = 8 * 1024)
         : delimiter_(std::move(delimiter)), limit_(limit) {
         if (delimiter_.empty()) throw std::invalid_argument("line: an empty delimiter");
-        last_is_unique_ = delimiter_.find(delimiter_.back()) == delimiter_.size() - 1;
     }
 
     // The line without its delimiter. errc::message_too_large as soon as it must be longer.
@@ -73,14 +72,15 @@ private:
 
     // True for nearly all text: the delimiter's last byte is nowhere but at the delimiter's end.
     bool cannot_hold_delimiter(std::string_view text) const {
-        return last_is_unique_ && (text.empty() || std::memchr(text.data(), delimiter_.back(),
-                                                               text.size()) == nullptr);
+        for (std::size_t i = 0; i + 1 < delimiter_.size(); ++i) {
+            if (delimiter_[i] == delimiter_.back()) return false;
+        }
+        return find_last_byte(text, 0) == text.size();
     }
 
     std::string delimiter_;
     std::size_t limit_;
-    bool last_is_unique_ = false;  // the delimiter's last byte is not among those before it
-    std::size_t scanned_ = 0;      // no delimiter ends before it
+    std::size_t scanned_ = 0;  // no delimiter ends before it
 };
 
 }  // namespace ice
