@@ -37,9 +37,12 @@ struct watched final : ice::poller::client {
         ::close(ends[0]);
         ::close(ends[1]);
     }
-    void ready(std::uint32_t events) override {
+    bool ready(std::uint32_t events) override {
+        char byte = 0;
+        if (::recv(ends[0], &byte, 1, MSG_PEEK) != 1) return false;
         told.push_back(events);
         if (then) then();
+        return true;
     }
     void abandon() noexcept override { abandoned = true; }
 
@@ -140,6 +143,25 @@ BOOST_AUTO_TEST_CASE(a_client_is_told_until_it_has_dealt_with_it) {
     BOOST_TEST(c.told == std::vector<std::uint32_t>(3, EPOLLIN));
 }
 
+// The one that is guessed to be ready again must not keep the others waiting.
+BOOST_AUTO_TEST_CASE(a_client_that_is_always_ready_starves_nobody) {
+    looped l;
+    watched busy(l.p), quiet(l.p);
+    for (auto* c : {&busy, &quiet}) {
+        c->watch(EPOLLIN);
+        l.p.hold(*c);
+    }
+    busy.peer_writes();  // and never reads it
+    const auto settle_until = [&](auto& told, std::size_t n) {
+        for (int i = 0; i < 1000 && told.size() < n; ++i) l.settle();
+        return told.size() >= n;
+    };
+    BOOST_TEST(settle_until(busy.told, 5));
+    quiet.peer_writes();
+    quiet.then = [&] { quiet.watch(0); };
+    BOOST_TEST(settle_until(quiet.told, 1));
+}
+
 // A loop whose work is done must end: that is how a stopped server's run() returns.
 BOOST_AUTO_TEST_CASE(the_loop_has_work_only_while_somebody_waits) {
     looped l;
@@ -207,7 +229,7 @@ BOOST_AUTO_TEST_CASE(an_exception_costs_nobody_else_its_event) {
 // Who waits when the io_context is destroyed is destroyed with it; the others end elsewhere.
 BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {
     struct client final : ice::poller::client {
-        void ready(std::uint32_t) override {}
+        bool ready(std::uint32_t) override { return true; }
         void abandon() noexcept override { abandoned = true; }
         bool abandoned = false;
     } waited_for, other;

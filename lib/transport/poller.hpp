@@ -37,8 +37,8 @@ public:
         friend class poller;
 
         // `events` of epoll(7). They are told again and again until they are dealt with, or
-        // watch() says that nobody wants them. May destroy the client.
-        virtual void ready(std::uint32_t events) = 0;
+        // watch() says that nobody wants them. May destroy the client. False if they were not so.
+        virtual bool ready(std::uint32_t events) = 0;
         // The io_context ends: whoever waits for this socket is destroyed.
         virtual void abandon() noexcept = 0;
 
@@ -81,6 +81,9 @@ private:
 
     std::array<epoll_event, 128> events_;  // of this round
     std::size_t count_ = 0, at_ = 0;
+    client* only_ = nullptr;   // of the last round that asked the kernel
+    bool only_again_ = false;  // of the one before too
+    int guesses_ = 0;          // rounds since
 
     buffer spare_in_;
     std::string spare_out_;

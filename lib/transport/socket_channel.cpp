@@ -160,7 +160,7 @@ task<outcome> socket_channel::flush(duration stall, time_point latest, errc why)
 
 // -- what the poller says
 
-void socket_channel::ready(std::uint32_t events) {
+bool socket_channel::ready(std::uint32_t events) {
     constexpr std::uint32_t broken = EPOLLERR | EPOLLHUP;
     if (stalled_ && (events & (EPOLLOUT | broken)) != 0) {
         stalled_ = false;
@@ -170,9 +170,14 @@ void socket_channel::ready(std::uint32_t events) {
     }
     if (reader_ && (events & (EPOLLIN | broken)) != 0) {
         const std::optional<outcome> read = cancelled_ ? outcome(cancelled_) : read_some();
-        if (read) return take_reader()(*read);  // may be the end of this channel
+        if (read) {
+            take_reader()(*read);  // may be the end of this channel
+            return true;
+        }
+        poller_.take_back(in_, out_);
     }
     watch_wanted();
+    return (events & EPOLLOUT) != 0;
 }
 
 // Of what nobody waits for, the poller would tell again and again.

@@ -48,7 +48,7 @@ private:
     task<outcome> fill_draining();
     outcome ended() noexcept;
 
-    void ready(std::uint32_t events) override;
+    bool ready(std::uint32_t events) override;
     void abandon() noexcept override;
     error_code watch_wanted() noexcept;
 
