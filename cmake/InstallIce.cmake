@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 set(ICE_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ice)
 
-install(TARGETS ice EXPORT ice-targets
+install(TARGETS ice ice-testing EXPORT ice-targets
     LIBRARY COMPONENT Runtime NAMELINK_COMPONENT Development
     ARCHIVE COMPONENT Development
     FILE_SET HEADERS COMPONENT Development)

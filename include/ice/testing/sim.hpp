@@ -1,0 +1,149 @@
+// simulation: servers, pools and peers in virtual time, on a network in memory that has TCP's ways
+// and goes wrong as it is told. Hours pass in milliseconds; the same seed makes the same run.
+//
+//     ice::testing::simulation sim;
+//     ice::server srv(sim.net());
+//     srv.add(ice::tcp_server_action{..}.protocol(ice::line{}).logic(my_logic));
+//     auto reply = sim.run(sim.ask<ice::line>(address, "question"));
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <ice/environment.hpp>
+#include <ice/server.hpp>
+#include <ice/session.hpp>
+#include <ice/testing/faults.hpp>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ice::testing {
+
+class network;
+
+// It outlives every server, session and channel made in it: declare it first.
+class simulation {
+public:
+    explicit simulation(std::uint64_t seed = 1);
+    ~simulation();  // destroys the coroutines that still run
+    simulation(const simulation&) = delete;
+    simulation& operator=(const simulation&) = delete;
+
+    // -- the world
+
+    // This machine: "127.0.0.1" and "localhost".
+    const std::shared_ptr<transport>& net() const noexcept { return net_; }
+    // Another machine of that address, made when it is first asked for.
+    std::shared_ptr<transport> host(const std::string& ip);
+    // From now on `name` means these addresses, in this order; none: it is not found.
+    void resolves(std::string name, std::vector<std::string> ips);
+
+    // May be changed at any time.
+    testing::faults& faults() noexcept;
+    // How often one has happened.
+    std::uint64_t fired(fault) const noexcept;
+
+    // -- time
+
+    time_point now() const noexcept;
+
+    // Runs until `done()`, which is asked whenever time is about to pass. False if `patience` has
+    // passed before. Rethrows what a spawned coroutine threw.
+    // Throws std::runtime_error if a million handlers run in one instant: something spins.
+    template <class Condition>
+    bool run_until(Condition done, duration patience = std::chrono::hours(1)) {
+        const time_point end = after(now(), patience);
+        do {
+            run_ready();
+            if (done()) return true;
+        } while (step(end));
+        return false;
+    }
+    void run_for(duration span) {
+        run_until([] { return false; }, span);
+    }
+
+    // Runs a coroutine to its end, beside everything else, and gives what it gives.
+    // Throws std::runtime_error if it has not ended after `patience`, and what it throws.
+    template <class T>
+    T run(task<T> work, duration patience = std::chrono::hours(1)) {
+        // Shared: in vain, the coroutine lives longer than this call.
+        auto made = std::make_shared<std::optional<T>>();
+        spawn(keep(std::move(work), made));
+        if (run_until([&] { return made->has_value(); }, patience)) return **std::move(made);
+        throw std::runtime_error("simulation: waited in vain for a coroutine");
+    }
+    void run(task<> work, duration patience = std::chrono::hours(1)) {
+        run(finished(std::move(work)), patience);
+    }
+
+    // Runs beside everything else; see run_until() for what it throws.
+    void spawn(task<> work);
+
+    // -- peers
+
+    // Connects, sends `message`, and gives the reply; all within `patience`.
+    template <protocol P, class M>
+    task<result<owned_t<message_t<P>>>> ask(address to, M message,
+                                            duration patience = std::chrono::minutes(1)) {
+        const time_point until = after(now(), patience);
+        auto peer = co_await open<P>(std::move(to), patience);
+        if (!peer) co_return peer.error();
+        (*peer)->within(until, errc::request_timeout);
+        const error_code unsent = co_await (*peer)->send(std::move(message));
+        if (unsent) co_return unsent;
+        auto reply = co_await (*peer)->receive();
+        if (!reply) co_return reply.error();
+        co_return owned_t<message_t<P>>(*std::move(reply));
+    }
+
+    // A peer's side of a conversation: send(), receive(); its end closes the connection.
+    template <protocol P>
+    task<result<std::unique_ptr<session<P>>>> open(address to,
+                                                   duration patience = std::chrono::minutes(1)) {
+        auto bytes = co_await net()->connect(std::move(to), after(now(), patience));
+        if (!bytes) co_return bytes.error();
+        co_return std::make_unique<session<P>>(*std::move(bytes), P{}, uid(++peers_), settings_);
+    }
+
+    // -- finding out
+
+    // For the test's own choices: they do not disturb the network's.
+    dice& chance() noexcept { return chance_; }
+
+    // No coroutine runs or waits, no byte is under way, no deadline is set.
+    bool at_rest() const noexcept;
+
+    // What has happened, as one number: two runs that differ anywhere differ here.
+    std::uint64_t hash() const noexcept;
+    // The last 200 events, one a line.
+    std::string history() const;
+    // A line of the test's own for the history, and for the hash. `what` is a literal.
+    void note(const char* what, std::uint64_t a = 0, std::uint64_t b = 0);
+    // How often time has passed.
+    std::uint64_t events() const noexcept;
+
+private:
+    template <class T>
+    static task<> keep(task<T> work, std::shared_ptr<std::optional<T>> made) {
+        T value = co_await std::move(work);
+        made->emplace(std::move(value));
+    }
+    static task<bool> finished(task<> work) {
+        co_await std::move(work);
+        co_return true;
+    }
+    void run_ready();
+    bool step(time_point end);  // to the next event; to `end`, and false, if that comes first
+
+    std::unique_ptr<network> network_;
+    std::shared_ptr<transport> net_;
+    session_settings settings_;
+    std::uint64_t peers_ = 0;
+    dice chance_;
+};
+
+}  // namespace ice::testing

@@ -1,0 +1,162 @@
+// A channel over a simulated connection: what socket_channel.cpp does with a socket.
+#include <cerrno>
+#include <ice/event.hpp>
+
+#include "network.hpp"
+
+namespace ice::testing {
+namespace {
+
+constexpr std::size_t linger_bytes = 1024 * 1024;
+
+bool is_would_block(error_code ec) noexcept { return ec == system_error(EAGAIN); }
+
+class wire_channel final : public channel {
+public:
+    wire_channel(transport& net, std::shared_ptr<wire> w, int end)
+        : channel(net), wire_(std::move(w)), end_(end), reading_(wire_->net),
+          progress_(net.executor()) {
+        wire_->ends[end_].changed = [this] {
+            if (wire_->readable(end_)) reading_.wake();
+            if (writing_) write_rest();
+        };
+    }
+    ~wire_channel() override { wire_->close(end_); }
+
+    // -- receiving
+
+    task<outcome> fill() override {
+        if (cancelled_) co_return outcome(cancelled_);
+        outcome woken;
+        if (draining_ || wire_->readable(end_)) co_await net_.yield();
+        else woken = co_await reading_.wait();
+        if (cancelled_) co_return outcome(cancelled_);
+        if (woken) co_return woken;
+        co_return read_now();
+    }
+
+    bool quiet() noexcept override {
+        return !cancelled_ && in_.size() == 0 && !wire_->readable(end_);
+    }
+
+    // -- sending
+
+    bool try_flush() override {
+        if (cancelled_ || writing_) return false;
+        done_ = 0;
+        write(out_);
+        if (cancelled_) return false;
+        if (done_ == out_.size()) {
+            out_.clear();
+            return true;
+        }
+        rest_.swap(out_);
+        writing_ = true;
+        return false;
+    }
+
+    task<outcome> flush(duration stall, time_point latest, errc why) override {
+        while (!try_flush()) {
+            if (cancelled_) co_return outcome(cancelled_);
+            const time_point end = after(net_.now(), stall);
+            if (latest < end) deadline(latest, why);
+            else deadline(end, errc::write_timeout);
+            progress_.clear();
+            const error_code cancelled = co_await progress_.wait();
+            if (cancelled) co_return outcome(cancelled);
+        }
+        co_return outcome();
+    }
+
+    std::size_t unsent() const noexcept override {
+        return out_.size() + (writing_ ? rest_.size() - done_ : 0);
+    }
+
+    // -- the end
+
+    void drain(error_code why) override {
+        if (draining_) return;
+        draining_ = why;
+        reading_.wake();
+    }
+
+    void cancel(error_code why) override {
+        if (cancelled_) return;
+        cancelled_ = why;
+        reading_.wake();
+        progress_.set();
+    }
+
+    task<> linger(duration patience) override {
+        if (cancelled_ || ended_) co_return;
+        wire_->shut(end_);
+        draining_.clear();
+        deadline(after(net_.now(), patience), errc::closed);
+        for (std::size_t discarded = 0; discarded < linger_bytes;) {
+            discarded += in_.size();
+            in_.consume(in_.size());
+            if (co_await fill()) break;
+        }
+    }
+
+    address peer() const override {
+        const address& other = wire_->ends[1 - end_].where;
+        return wire_->ends[1].where.is_unix() ? address("unix:(peer)") : other;
+    }
+
+private:
+    outcome read_now() noexcept {
+        const auto r = room();
+        error_code ec;
+        const std::size_t n = wire_->receive(end_, r.data, r.size, ec);
+        received(n);
+        if (n != 0) return {};
+        if (is_would_block(ec)) return draining_;
+        if (ec) return ec;
+        ended_ = true;
+        return in_.size() == 0 ? errc::closed : errc::cut_short;
+    }
+
+    void write(const std::string& bytes) {
+        while (done_ < bytes.size()) {
+            error_code ec;
+            const auto left = std::string_view(bytes).substr(done_);
+            const std::size_t n = wire_->send(end_, left, ec);
+            if (is_would_block(ec)) break;
+            if (ec) return cancel(ec);
+            done_ += n;
+            sent_ += n;
+        }
+    }
+
+    void write_rest() {
+        if (cancelled_) return;
+        write(rest_);
+        if (cancelled_) {
+            writing_ = false;
+        } else if (done_ == rest_.size()) {
+            writing_ = false;
+            rest_.clear();
+            try_flush();  // what was pushed meanwhile
+        }
+        progress_.set();
+    }
+
+    std::shared_ptr<wire> wire_;
+    int end_;
+    spot reading_;
+    event progress_;    // set whenever bytes were taken, and at the end
+    std::string rest_;  // of a flush that was not taken at once
+    std::size_t done_ = 0;
+    bool writing_ = false;  // it is not empty
+    error_code draining_;
+    bool ended_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<channel> make_channel(transport& net, std::shared_ptr<wire> w, int end) {
+    return std::make_unique<wire_channel>(net, std::move(w), end);
+}
+
+}  // namespace ice::testing

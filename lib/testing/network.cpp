@@ -1,0 +1,317 @@
+// Virtual time, and the machines of a simulated world: who listens, who connects.
+#include "network.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <asio/ip/address.hpp>
+#include <cerrno>
+#include <ice/testing/sim.hpp>
+#include <stdexcept>
+
+namespace ice::testing {
+namespace {
+
+constexpr std::size_t spinning = 1'000'000;             // handlers in one instant
+constexpr auto resend = std::chrono::seconds(1);        // of a SYN, doubled each time (RFC 6298)
+constexpr std::uint64_t fault_stream = 0x6661756c7473;  // adding a fault does not shift the rest
+
+}  // namespace
+
+parked::parked(network& net) : net_(net), before_(net.waiting_) {
+    if (before_) before_->behind_ = this;
+    net.waiting_ = this;
+}
+
+parked::~parked() {
+    if (before_) before_->behind_ = behind_;
+    (behind_ ? behind_->before_ : net_.waiting_) = before_;
+}
+
+network::network(std::uint64_t seed) : dice_(seed), fault_dice_(seed ^ fault_stream) {}
+
+network::~network() {
+    while (waiting_) delete waiting_;
+}
+
+// -- time
+
+void network::at(time_point when, std::function<void()> what) {
+    heap_.push_back({when, dice_.next(), std::move(what)});
+    std::push_heap(heap_.begin(), heap_.end());
+}
+
+void network::run_ready() {
+    if (loop.stopped()) loop.restart();
+    for (std::size_t n = 0; loop.poll_one() != 0; ++n) {
+        if (n == spinning)
+            throw std::runtime_error("simulation: a million handlers in one instant\n" + history());
+    }
+    if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
+}
+
+bool network::step(time_point end) {
+    time_point next = heap_.empty() ? never : heap_.front().at;
+    host* rings = nullptr;
+    for (const auto& [ip, machine] : machines_) {
+        if (machine->alarm() >= next) continue;
+        next = machine->alarm();
+        rings = machine.get();
+    }
+    if (next > end || next == never) {
+        if (end != never) now_ = std::max(now_, end);
+        return false;
+    }
+    now_ = std::max(now_, next);
+    ++events_;
+    if (rings) {
+        rings->ring();
+        return true;
+    }
+    std::pop_heap(heap_.begin(), heap_.end());
+    const auto what = std::move(heap_.back().what);
+    heap_.pop_back();
+    what();
+    return true;
+}
+
+bool network::at_rest() const noexcept {
+    if (!heap_.empty() || waiting_ || !loop.stopped()) return false;
+    return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) {
+        m.second->deadlines().forget_cleared();
+        return m.second->deadlines().size() == 0;
+    });
+}
+
+// -- what has happened
+
+void network::note(const char* what, std::uint64_t a, std::uint64_t b) noexcept {
+    const auto mix = [this](std::uint64_t v) { hash_ = (hash_ ^ v) * 0x100000001b3ULL; };
+    mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()));
+    for (const char* c = what; *c; ++c) mix(static_cast<unsigned char>(*c));
+    mix(a);
+    mix(b);
+    lines_[noted_++ % remembered] = {now_, what, a, b};
+}
+
+std::string network::history() const {
+    std::string all;
+    for (std::uint64_t i = noted_ > remembered ? noted_ - remembered : 0; i < noted_; ++i) {
+        const line& l = lines_[i % remembered];
+        const auto since = l.at.time_since_epoch() - std::chrono::hours(1);
+        fmt::format_to(std::back_inserter(all), "{:>16.6f} s  {:<12} {} {}\n",
+                       std::chrono::duration<double>(since).count(), l.what, l.a, l.b);
+    }
+    return all;
+}
+
+// -- places
+
+std::shared_ptr<host> network::machine(const std::string& ip) {
+    auto& found = machines_[ip];
+    if (!found) found = std::make_shared<host>(*this, ip);
+    return found;
+}
+
+std::vector<std::string> network::resolve(const std::string& name, const std::string& own) const {
+    if (name == "localhost") return {own};
+    error_code ec;
+    const auto ip = asio::ip::make_address(name, ec);
+    if (!ec && (ip.is_loopback() || ip.is_unspecified())) return {own};
+    if (!ec) return {name};
+    const auto known = names.find(name);
+    return known == names.end() ? std::vector<std::string>() : known->second;
+}
+
+address network::unused_port(const std::string& ip) {
+    for (;;) {
+        address a(ip, ++last_port_);
+        if (last_port_ == 60999) last_port_ = 32767;
+        if (!ports.contains(a.text())) return a;
+    }
+}
+
+// -- listening
+
+port::port(transport& net, network& world, address local)
+    : net_(net), world_(world), local_(std::move(local)), backlog_(world.faults.backlog),
+      ready_(world) {
+    world_.ports.emplace(local_.text(), this);
+}
+
+bool port::take(const std::shared_ptr<wire>& w) {
+    if (arrived_.size() >= backlog_) return false;
+    arrived_.push_back(w);
+    ready_.wake();
+    return true;
+}
+
+task<outcome> port::ready() {
+    if (!open_) co_return system_error(EBADF);
+    if (arrived_.empty()) {
+        const outcome woken = co_await ready_.wait();
+        co_return woken;
+    }
+    co_await net_.yield();
+    co_return outcome();
+}
+
+result<std::unique_ptr<channel>> port::accept() {
+    if (!open_) return system_error(EBADF);
+    if (arrived_.empty()) return system_error(EAGAIN);
+    if (world_.strikes(fault::no_descriptors)) return system_error(EMFILE);
+    auto first = std::move(arrived_.front());
+    arrived_.pop_front();
+    if (world_.strikes(fault::aborted)) {
+        first->close(1);
+        return system_error(ECONNABORTED);
+    }
+    world_.note("accept", first->id);
+    return make_channel(net_, std::move(first), 1);
+}
+
+void port::cancel() {
+    if (!std::exchange(open_, false)) return;
+    world_.ports.erase(local_.text());
+    for (const auto& w : arrived_) {
+        w->ends[1].closed = true;
+        w->reset(1);
+    }
+    arrived_.clear();
+    ready_.wake(asio::error::make_error_code(asio::error::operation_aborted));
+}
+
+// -- machines
+
+host::host(network& net, std::string ip)
+    : transport(net.loop.get_executor()), net_(net), ip_(std::move(ip)),
+      dice_(net.fault_dice().next()) {}
+
+void host::ring() {
+    net_.note("alarm");
+    deadlines().expire(net_.now());
+    alarm_ = deadlines().next();
+}
+
+task<> host::sleep(duration span) {
+    spot over(net_);
+    deadline alarm(
+        deadlines(), [](void* s) { static_cast<spot*>(s)->wake(); }, &over);
+    alarm.set(ice::after(now(), span));
+    co_await over.wait();
+}
+
+std::vector<address> host::places(const address& a) const {
+    if (a.is_unix()) return {a};
+    std::vector<address> all;
+    for (auto& ip : net_.resolve(a.host(), ip_)) all.emplace_back(std::move(ip), a.port());
+    return all;
+}
+
+std::unique_ptr<acceptor> host::listen(const address& where) {
+    const auto fail = [&](const std::string& why) {
+        throw std::runtime_error(fmt::format("cannot listen on {}: {}", where, why));
+    };
+    const auto found = places(where);
+    if (found.empty()) fail(make_error_code(errc::host_not_found).message());
+    const bool any = !where.is_unix() && where.port() == 0;
+    address local = any ? net_.unused_port(found.front().host()) : found.front();
+    if (net_.ports.contains(local.text())) fail(system_error(EADDRINUSE).message());
+    return std::make_unique<port>(*this, net_, std::move(local));
+}
+
+task<result<std::unique_ptr<channel>>> host::connect(address to, time_point until) {
+    error_code last = errc::host_not_found;
+    for (const address& at : places(to)) {
+        auto connected = co_await connect_one(at, until);
+        if (connected) co_return connected;
+        last = connected.error();
+        if (last == errc::connect_timeout) break;
+    }
+    co_return last;
+}
+
+// Somebody who connects. Events know it weakly: it may have given up.
+struct host::attempt {
+    attempt(network& n, address own, address other)
+        : net(n), from(std::move(own)), to(std::move(other)), answered(n) {}
+    ~attempt() {
+        if (made) made->close(0);
+    }
+    attempt(const attempt&) = delete;
+    attempt& operator=(const attempt&) = delete;
+
+    network& net;
+    address from, to;
+    spot answered;
+    std::shared_ptr<wire> made;
+};
+
+task<result<std::unique_ptr<channel>>> host::connect_one(address to, time_point until) {
+    auto a = std::make_shared<attempt>(net_, net_.unused_port(ip_), std::move(to));
+    deadline late(
+        deadlines(),
+        [](void* p) { static_cast<attempt*>(p)->answered.wake(errc::connect_timeout); }, a.get());
+    late.set(until);
+    if (!net_.strikes(fault::blackhole)) call(net_, a, resend);
+    const outcome failed = co_await a->answered.wait();
+    if (failed == errc::connect_timeout) co_return failed;
+    if (failed) co_return connect_error(failed);
+    co_return make_channel(*this, std::move(a->made), 0);
+}
+
+void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
+    duration way = net.latency();
+    if (net.strikes(fault::slow_connect)) way += net.fault_dice().below(net.faults.stall);
+    net.after(way, [&net, who = std::move(who), again] {
+        const auto a = who.lock();
+        if (!a) return;
+        const auto answer = [&net, &who](auto what) {
+            net.after(net.latency(), [who, what = std::move(what)] {
+                if (const auto waiting = who.lock()) what(*waiting);
+            });
+        };
+        const auto found = net.ports.find(a->to.text());
+        if (found == net.ports.end() || net.strikes(fault::refused)) {
+            const int why = a->to.is_unix() ? ENOENT : ECONNREFUSED;
+            net.note("refused");
+            return answer([why](attempt& t) { t.answered.wake(system_error(why)); });
+        }
+        auto w = std::make_shared<wire>(net, ++net.connections);
+        w->ends[0].where = a->from;
+        w->ends[1].where = a->to;
+        if (!found->second->take(w))
+            return net.after(again, [&net, who, again] { call(net, who, again * 2); });
+        net.note("connect", w->id);
+        net.after(net.latency(), [who, w] {
+            const auto waiting = who.lock();
+            if (!waiting) return w->close(0);
+            waiting->made = w;
+            waiting->answered.wake();
+        });
+    });
+}
+
+// -- the public face
+
+std::string_view name(fault f) noexcept {
+    switch (f) {
+        case fault::one_byte_read: return "one_byte_read";
+        case fault::short_read: return "short_read";
+        case fault::short_write: return "short_write";
+        case fault::delay: return "delay";
+        case fault::stall: return "stall";
+        case fault::reset: return "reset";
+        case fault::lost_tail: return "lost_tail";
+        case fault::end: return "end";
+        case fault::refused: return "refused";
+        case fault::blackhole: return "blackhole";
+        case fault::slow_connect: return "slow_connect";
+        case fault::no_descriptors: return "no_descriptors";
+        case fault::aborted: return "aborted";
+        case fault::count: break;
+    }
+    return "none";
+}
+
+}  // namespace ice::testing

@@ -1,0 +1,153 @@
+// network: the simulated world behind simulation: its clock, its events, its machines.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <deque>
+#include <functional>
+#include <ice/environment.hpp>
+#include <ice/testing/faults.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "spot.hpp"
+#include "wire.hpp"
+
+namespace ice::testing {
+
+class host;
+class port;
+
+class network {
+public:
+    explicit network(std::uint64_t seed);
+    ~network();
+
+    // -- time
+    time_point now() const noexcept { return now_; }
+    void at(time_point when, std::function<void()> what);
+    void after(duration span, std::function<void()> what) { at(now_ + span, std::move(what)); }
+    void run_ready();
+    bool step(time_point end);
+    bool at_rest() const noexcept;
+
+    // -- chance
+    bool strikes(fault f) {
+        if (!fault_dice_.hit(faults[f])) return false;
+        ++fired[static_cast<std::size_t>(f)];
+        return true;
+    }
+    duration latency() { return faults.latency + dice_.below(faults.jitter + duration(1)); }
+    dice& fault_dice() noexcept { return fault_dice_; }
+
+    // -- what has happened
+    void note(const char* what, std::uint64_t a = 0, std::uint64_t b = 0) noexcept;
+    std::uint64_t hash() const noexcept { return hash_; }
+    std::uint64_t events() const noexcept { return events_; }
+    std::string history() const;
+
+    // -- places
+    std::shared_ptr<host> machine(const std::string& ip);
+    // What `name` means; `own` is the address of who asks.
+    std::vector<std::string> resolve(const std::string& name, const std::string& own) const;
+    address unused_port(const std::string& ip);
+
+    testing::faults faults;
+    std::array<std::uint64_t, static_cast<std::size_t>(fault::count)> fired{};
+    std::map<std::string, std::vector<std::string>, std::less<>> names;
+    std::map<std::string, port*, std::less<>> ports;  // who listens, by address
+    std::uint64_t connections = 0;
+    std::exception_ptr thrown;  // by a spawned coroutine
+
+private:
+    friend class parked;
+    struct happening {
+        time_point at;
+        std::uint64_t order;  // of those at one time: by chance
+        std::function<void()> what;
+        bool operator<(const happening& o) const noexcept {  // the heap's top is the greatest
+            return at != o.at ? at > o.at : order > o.order;
+        }
+    };
+    struct line {
+        time_point at;
+        const char* what;
+        std::uint64_t a, b;
+    };
+    static constexpr std::size_t remembered = 200;
+
+    std::uint16_t last_port_ = 32767;                     // Linux gives away those from 32768 on
+    time_point now_ = time_point(std::chrono::hours(1));  // a machine that is up for a while
+    dice dice_;
+    dice fault_dice_;
+    std::vector<happening> heap_;
+    std::map<std::string, std::shared_ptr<host>, std::less<>> machines_;
+    parked* waiting_ = nullptr;  // the last that came
+    std::uint64_t hash_ = 0xcbf29ce484222325ULL;
+    std::uint64_t events_ = 0;
+    std::array<line, remembered> lines_{};
+    std::uint64_t noted_ = 0;
+
+public:
+    // Last: the frames that are destroyed with it use all of the above.
+    asio::io_context loop{ASIO_CONCURRENCY_HINT_UNSAFE};
+};
+
+// A listening socket.
+class port final : public acceptor {
+public:
+    port(transport& net, network& world, address local);
+    ~port() override { cancel(); }
+
+    task<outcome> ready() override;
+    result<std::unique_ptr<channel>> accept() override;
+    void cancel() override;
+    address local() const override { return local_; }
+
+    // False if the backlog is full.
+    bool take(const std::shared_ptr<wire>&);
+
+private:
+    transport& net_;
+    network& world_;
+    address local_;
+    std::size_t backlog_;
+    std::deque<std::shared_ptr<wire>> arrived_;
+    spot ready_;
+    bool open_ = true;
+};
+
+class host final : public transport {
+public:
+    host(network& net, std::string ip);
+
+    std::unique_ptr<acceptor> listen(const address&) override;
+    task<result<std::unique_ptr<channel>>> connect(address, time_point until) override;
+    time_point now() const override { return net_.now(); }
+    task<> sleep(duration) override;
+    std::uint64_t random() override { return dice_.next(); }
+    std::size_t descriptors() const override { return net_.faults.descriptors; }
+    void stop() override { stopped_ = true; }
+    void release() override { deadlines().forget_cleared(); }
+
+    time_point alarm() const noexcept { return stopped_ ? never : alarm_; }
+    void ring();
+
+private:
+    struct attempt;
+    static void call(network&, std::weak_ptr<attempt>, duration again);
+    task<result<std::unique_ptr<channel>>> connect_one(address, time_point until);
+    std::vector<address> places(const address&) const;
+    void wake_at(time_point at) override { alarm_ = at; }
+
+    network& net_;
+    std::string ip_;
+    dice dice_;
+    time_point alarm_ = never;
+    bool stopped_ = false;
+};
+
+std::unique_ptr<channel> make_channel(transport&, std::shared_ptr<wire>, int end);
+
+}  // namespace ice::testing

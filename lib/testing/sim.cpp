@@ -1,0 +1,48 @@
+// The face of a simulation: see network.hpp for what is behind it.
+#include <asio/co_spawn.hpp>
+#include <ice/testing/sim.hpp>
+
+#include "network.hpp"
+
+namespace ice::testing {
+
+constexpr std::uint64_t test_stream = 0x74657374;
+
+simulation::simulation(std::uint64_t seed)
+    : network_(std::make_unique<network>(seed)), net_(network_->machine("127.0.0.1")),
+      chance_(seed ^ test_stream) {}
+
+simulation::~simulation() = default;
+
+std::shared_ptr<transport> simulation::host(const std::string& ip) { return network_->machine(ip); }
+
+void simulation::resolves(std::string name, std::vector<std::string> ips) {
+    network_->names.insert_or_assign(std::move(name), std::move(ips));
+}
+
+faults& simulation::faults() noexcept { return network_->faults; }
+
+std::uint64_t simulation::fired(fault f) const noexcept {
+    return network_->fired[static_cast<std::size_t>(f)];
+}
+
+time_point simulation::now() const noexcept { return network_->now(); }
+
+void simulation::spawn(task<> work) {
+    asio::co_spawn(network_->loop, std::move(work), [n = network_.get()](std::exception_ptr e) {
+        if (e && !n->thrown) n->thrown = std::move(e);
+    });
+}
+
+void simulation::run_ready() { network_->run_ready(); }
+bool simulation::step(time_point end) { return network_->step(end); }
+bool simulation::at_rest() const noexcept { return network_->at_rest(); }
+std::uint64_t simulation::hash() const noexcept { return network_->hash(); }
+std::string simulation::history() const { return network_->history(); }
+std::uint64_t simulation::events() const noexcept { return network_->events(); }
+
+void simulation::note(const char* what, std::uint64_t a, std::uint64_t b) {
+    network_->note(what, a, b);
+}
+
+}  // namespace ice::testing

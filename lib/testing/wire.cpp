@@ -1,0 +1,165 @@
+// What the kernels at both ends and the net between them make of a connection. Checked against real
+// sockets by test/sim/parity_test.cpp.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "network.hpp"
+
+namespace ice::testing {
+
+wire::wire(network& n, std::uint64_t number) : net(n), id(number), window(n.faults.window) {}
+
+// No segment overtakes another of its direction.
+time_point wire::arrival(int from) {
+    end& me = ends[from];
+    time_point when = net.now() + net.latency();
+    if (net.strikes(fault::delay)) when += net.fault_dice().below(net.faults.slow);
+    me.last = std::max(when, me.last + duration(1));
+    return me.last;
+}
+
+void wire::tell(int at) {
+    if (ends[at].changed) ends[at].changed();
+}
+
+std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
+    end& me = ends[from];
+    if (me.error) {
+        ec = std::exchange(me.error, {});
+        return 0;
+    }
+    if (me.broken || me.shut) {
+        ec = system_error(EPIPE);
+        return 0;
+    }
+    if (me.vanishing) return bytes.size();
+    std::size_t n = me.full ? 0 : std::min(bytes.size(), window - me.unread);
+    if (n == 0) {
+        me.full = true;
+        ec = system_error(EAGAIN);
+        return 0;
+    }
+    if (n > 1 && net.strikes(fault::short_write)) {
+        n = net.fault_dice().between(1, n - 1);
+        me.full = true;
+        net.after(net.latency(), [w = shared_from_this(), from] { w->have_room(from); });
+    }
+    const std::size_t taken = n;
+    const bool ends_here = net.strikes(fault::end);
+    if (ends_here) n = net.fault_dice().below(n);
+    if (net.strikes(fault::stall))
+        me.last = std::max(me.last, net.now()) + net.fault_dice().below(net.faults.stall);
+    net.note("send", id * 2 + static_cast<std::uint64_t>(from), n);
+    me.sent.append(bytes.substr(0, n));
+    me.unread += n;
+    for (std::size_t left = n; left != 0;) {
+        const std::size_t piece = std::min(left, net.faults.segment);
+        net.at(arrival(from),
+               [w = shared_from_this(), from, piece] { w->arrive(1 - from, piece); });
+        left -= piece;
+    }
+    if (ends_here) {
+        shut(from);
+        me.shut = false;
+        me.vanishing = true;
+        return taken;
+    }
+    return n;
+}
+
+void wire::arrive(int at, std::size_t n) {
+    end& me = ends[at];
+    end& other = ends[1 - at];
+    if (!me.broken && me.closed) reset(at);  // nobody is there who would read it
+    net.note("arrive", id * 2 + static_cast<std::uint64_t>(at), n);
+    if (!me.broken) me.arrived.append(other.sent, 0, n);
+    other.sent.erase(0, n);
+    if (!me.broken) tell(at);
+}
+
+void wire::finish(int at) {
+    end& me = ends[at];
+    net.note("end", id * 2 + static_cast<std::uint64_t>(at));
+    if (me.broken) return;
+    me.finished = true;
+    tell(at);
+}
+
+bool wire::readable(int at) const noexcept {
+    const end& me = ends[at];
+    return me.read != me.arrived.size() || me.finished || me.broken;
+}
+
+std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
+    end& me = ends[at];
+    if (!me.broken && !me.finished && net.strikes(fault::reset)) {  // by something between the ends
+        break_end(at, net.strikes(fault::lost_tail));
+        net.after(net.latency(), [w = shared_from_this(), at] { w->break_end(1 - at, false); });
+    }
+    std::size_t n = std::min(me.arrived.size() - me.read, most);
+    if (n == 0) {
+        if (me.finished) return 0;
+        if (me.error) ec = std::exchange(me.error, {});
+        else if (!me.broken) ec = system_error(EAGAIN);
+        return 0;
+    }
+    if (n > 1 && net.strikes(fault::one_byte_read)) n = 1;
+    else if (n > 1 && net.strikes(fault::short_read)) n = net.fault_dice().between(1, n - 1);
+    std::memcpy(to, me.arrived.data() + me.read, n);
+    me.read += n;
+    if (me.read == me.arrived.size()) {
+        me.arrived.clear();
+        me.read = 0;
+    }
+    end& other = ends[1 - at];
+    other.unread -= n;
+    if (other.full)
+        net.after(net.latency(), [w = shared_from_this(), at] { w->have_room(1 - at); });
+    return n;
+}
+
+void wire::have_room(int from) {
+    ends[from].full = false;
+    tell(from);
+}
+
+void wire::shut(int from) {
+    end& me = ends[from];
+    if (me.shut || me.broken) return;
+    me.shut = true;
+    if (me.vanishing) return;
+    net.at(arrival(from), [w = shared_from_this(), from] { w->finish(1 - from); });
+}
+
+// With bytes unread it is a reset: the other end would take its message for delivered.
+void wire::close(int at) {
+    end& me = ends[at];
+    if (std::exchange(me.closed, true)) return;
+    me.changed = nullptr;
+    if (me.broken) return;
+    if (me.read == me.arrived.size()) shut(at);
+    else reset(at);
+}
+
+void wire::reset(int from) {
+    ends[from].broken = true;
+    const bool lossy = net.strikes(fault::lost_tail);
+    const time_point when = lossy ? net.now() + net.latency() : arrival(from);
+    net.at(when, [w = shared_from_this(), from, lossy] { w->break_end(1 - from, lossy); });
+}
+
+void wire::break_end(int at, bool lossy) {
+    end& me = ends[at];
+    if (std::exchange(me.broken, true)) return;
+    net.note("reset", id * 2 + static_cast<std::uint64_t>(at), lossy);
+    if (lossy) {
+        me.arrived.clear();
+        me.read = 0;
+    }
+    me.error = system_error(me.finished ? EPIPE : ECONNRESET);
+    tell(at);
+}
+
+}  // namespace ice::testing
