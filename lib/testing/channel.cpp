@@ -99,6 +99,12 @@ public:
         }
     }
 
+    void half_close() { wire_->shut(end_); }
+    void reset() {
+        wire_->reset(end_);
+        reading_.wake();
+    }
+
     address peer() const override {
         const address& other = wire_->ends[1 - end_].where;
         return wire_->ends[1].where.is_unix() ? address("unix:(peer)") : other;
@@ -139,6 +145,7 @@ private:
             rest_.clear();
             try_flush();  // what was pushed meanwhile
         }
+        wire_->net.woken();
         progress_.set();
     }
 
@@ -154,6 +161,9 @@ private:
 };
 
 }  // namespace
+
+void half_close(channel& c) { dynamic_cast<wire_channel&>(c).half_close(); }
+void reset(channel& c) { dynamic_cast<wire_channel&>(c).reset(); }
 
 std::unique_ptr<channel> make_channel(transport& net, std::shared_ptr<wire> w, int end) {
     return std::make_unique<wire_channel>(net, std::move(w), end);

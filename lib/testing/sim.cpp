@@ -34,6 +34,9 @@ void simulation::spawn(task<> work) {
     });
 }
 
+void simulation::half_close(channel& c) { testing::half_close(c); }
+void simulation::reset(channel& c) { testing::reset(c); }
+
 void simulation::run_ready() { network_->run_ready(); }
 bool simulation::step(time_point end) { return network_->step(end); }
 bool simulation::at_rest() const noexcept { return network_->at_rest(); }

@@ -109,6 +109,11 @@ public:
         co_return std::make_unique<session<P>>(*std::move(bytes), P{}, uid(++peers_), settings_);
     }
 
+    // What a peer may do with a channel of this world, beyond closing it: to say that it sends no
+    // more and go on reading, as shutdown(2) does; and to break the connection, as a reset does.
+    static void half_close(channel&);
+    static void reset(channel&);
+
     // -- finding out
 
     // For the test's own choices: they do not disturb the network's.

@@ -1,0 +1,278 @@
+// The scenario of a pool: callers that give up, leave and throw, and an upstream that misbehaves,
+// crashes and moves.
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/system_error.hpp>
+
+#include "upstream.hpp"
+
+namespace swarm {
+namespace {
+
+constexpr std::uint64_t requests = 100;
+constexpr ice::pool_name<frames> name{"up"};
+constexpr auto slack = 1ms;  // a request ends in the instant of its deadline
+
+struct caller_left : std::runtime_error {
+    caller_left() : std::runtime_error("left") {}
+};
+
+class scenario {
+public:
+    explicit scenario(world& w) : w_(w) {}
+
+    void run() {
+        draw_faults(w_);
+        draw_manners();
+        draw_pool();
+        up_.start();
+        const std::uint64_t callers = w_.chance.between(1, 8);
+        for (std::uint64_t i = 0; i < callers; ++i) w_.sim.spawn(calls(requests / callers));
+        for (auto crashes = w_.chance.below(4); crashes != 0; --crashes) w_.sim.spawn(crash());
+        if (w_.chance.hit(0.3)) w_.sim.spawn(move());
+        run_until([&] { return left_ == requests / callers * callers; }, 1h, "callers that end");
+        recover();
+        end();
+    }
+
+private:
+    void draw_manners() {
+        const auto kind = w_.chance.below(4);
+        const auto some = [&](double most) {
+            const double p = static_cast<double>(w_.chance.below(1000)) / 1000 * most;
+            return kind != 0 && w_.chance.hit(0.5) ? p : 0;
+        };
+        up_.ways = {.service = w_.chance.below(ice::duration(20ms)),
+                    .silent = some(0.1),
+                    .late = some(0.1),
+                    .duplicate = some(0.05),
+                    .extra = some(0.05),
+                    .truncated = some(0.05),
+                    .wrong_length = some(0.05),
+                    .garbage = some(0.05),
+                    .closes = some(0.05),
+                    .hangs_up = some(0.05),
+                    .talks_first = some(0.05),
+                    .deaf = some(0.05)};
+        impatient_ = some(0.5);
+        fickle_ = some(0.5);
+    }
+
+    void draw_pool() {
+        size_ = w_.chance.between(1, 4);
+        waiters_ = w_.chance.hit(0.2) ? w_.chance.between(0, 3) : 100;
+        auto& t = times_;
+        t.connect = std::chrono::milliseconds(w_.chance.between(1, 3000));
+        t.wait = std::chrono::milliseconds(w_.chance.between(1, 5000));
+        t.idle = std::chrono::milliseconds(w_.chance.between(20, 30'000));
+        w_.sim.resolves("up", {"10.0.0.1"});
+        auto to_up = ice::tcp_client_action{ice::address("up", 7), name, size_};
+        pool_ = &srv_->add(std::move(to_up).timeouts(t).limits({.waiters = waiters_}));
+    }
+
+    // -- callers
+
+    ice::task<> calls(std::uint64_t n) {
+        for (; n != 0; --n) {
+            if (w_.chance.hit(0.5)) co_await net_->sleep(w_.chance.below(20ms));
+            const std::uint64_t id = ++last_id_;
+            ++w_.requests;
+            if (w_.does("cancel", fickle_)) co_await cancelled_call(id);
+            else co_await call(id);
+            ++left_;
+        }
+    }
+
+    // A caller that leaves at some instant: at any of the points where it waits.
+    ice::task<> cancelled_call(std::uint64_t id) {
+        asio::cancellation_signal leave;
+        ice::event ended(net_->executor());
+        asio::co_spawn(
+            net_->executor(), call(id),
+            asio::bind_cancellation_slot(leave.slot(), [&](std::exception_ptr) { ended.set(); }));
+        w_.sim.spawn(emit(leave, ended));
+        co_await ended.wait();
+        while (emitting_.contains(&leave)) co_await net_->sleep(1ms);
+    }
+    ice::task<> emit(asio::cancellation_signal& leave, const ice::event& ended) {
+        emitting_.emplace(&leave, 0);
+        const ice::duration most = w_.chance.hit(0.3) ? ice::duration(100us) : ice::duration(10ms);
+        co_await net_->sleep(w_.chance.below(most));
+        if (!ended.is_set()) leave.emit(asio::cancellation_type::terminal);
+        emitting_.erase(&leave);
+    }
+
+    ice::task<> call(std::uint64_t id) {
+        if (w_.does("lease", 0.15)) {
+            try {
+                co_await borrow(id);
+            } catch (const caller_left&) {}
+            co_return;
+        }
+        const bool hasty = w_.does("hasty", impatient_);
+        const ice::duration patience = w_.chance.below(hasty ? ice::duration(20ms) : 5s);
+        const std::size_t padding = w_.chance.hit(0.02) ? w_.chance.below(longest - 20) : 10;
+        const auto begin = w_.sim.now();
+        w_.sim.note("request", id);
+        const auto reply = co_await pool_->request(text_of('q', id, padding), patience);
+        w_.sim.note(reply ? "reply" : "error", id);
+        w_.check(w_.sim.now() - begin <= patience + slack, "a request ended late");
+        judge(id, reply);
+    }
+
+    void judge(std::uint64_t id, const ice::result<std::string>& reply) {
+        if (reply) {
+            const auto got = id_of('a', *reply);
+            if (got != static_cast<std::int64_t>(id))
+                w_.fail(fmt::format("the reply to {} went to the caller of {}", got, id));
+            w_.check(up_.executed(id) != 0, "a reply to a request that was not executed");
+            ++replies_;
+        } else if (reply.error() == ice::condition::not_executed) {
+            unexecuted_.push_back(id);
+        }
+    }
+
+    // Several messages on one connection; some borrowers go in the middle, or throw.
+    ice::task<> borrow(std::uint64_t id) {
+        auto taken = co_await pool_->acquire(1s);
+        if (!taken) co_return;
+        auto& lease = *taken;
+        const auto rounds = w_.chance.between(1, 3);
+        std::int64_t before = -1;
+        for (std::uint64_t i = 0; i < rounds; ++i) {
+            const std::uint64_t mine = i == 0 ? id : ++last_id_;
+            const ice::error_code unsent = co_await lease->send(text_of('q', mine, 20));
+            if (unsent || w_.does("leave", 0.1)) co_return;
+            if (w_.does("throw", 0.1)) throw caller_left();
+            const auto got = co_await lease->receive();
+            if (!got) co_return;
+            // A second reply to the message before: within a lease that is the borrower's to see.
+            if (before >= 0 && id_of('a', *got) == before) co_return lease->close();
+            judge(mine, std::string(*got));
+            before = static_cast<std::int64_t>(mine);
+        }
+    }
+
+    // -- the upstream's troubles
+
+    ice::task<> crash() {
+        co_await net_->sleep(w_.chance.below(2s));
+        ++w_.seen["crash"];
+        w_.sim.note("crash");
+        up_.crash();
+        co_await net_->sleep(w_.chance.below(2s));
+        up_.start();
+        w_.sim.note("restart");
+    }
+
+    // The name moves to a machine where nobody is, and back.
+    ice::task<> move() {
+        co_await net_->sleep(w_.chance.below(1s));
+        ++w_.seen["dns_change"];
+        w_.sim.resolves("up", w_.chance.hit(0.5) ? std::vector<std::string>()
+                                                 : std::vector<std::string>{"10.0.0.9"});
+        co_await net_->sleep(w_.chance.below(2s));
+        w_.sim.resolves("up", {"10.0.0.1"});
+    }
+
+    // -- what must hold
+
+    void watch() {
+        w_.check(w_.sim.events() < 10'000 * requests, "a storm of events");
+        if (!pool_) return;
+        w_.check(pool_->idle() + pool_->busy() <= size_, "more connections than the pool's size");
+        // Who was served with a connection that had died waits again, before all others.
+        w_.check(pool_->waiting() <= waiters_ + size_, "more callers wait than may");
+    }
+    template <class Condition>
+    bool passes(Condition done, ice::duration patience) {
+        const bool came = w_.sim.run_until(
+            [&] {
+                watch();
+                return done() || !w_.failure.empty();
+            },
+            patience);
+        if (!w_.failure.empty()) throw std::runtime_error(w_.failure);
+        return came;
+    }
+    template <class Condition>
+    void run_until(Condition done, ice::duration patience, const char* what) {
+        if (!passes(done, patience))
+            throw std::runtime_error(fmt::format("waited in vain for {}", what));
+    }
+    void settle(ice::duration span) {
+        passes([] { return false; }, span);
+    }
+
+    // Within a minute after the last fault every request succeeds, and no connection that the
+    // upstream has closed is lent.
+    void recover() {
+        w_.sim.note("calm");
+        const auto first = up_.ways;
+        up_.ways = {.service = first.service};
+        auto& f = w_.sim.faults();
+        f.chance = {};
+        settle(60s);
+        all_succeed("a request failed a minute after the last fault");
+        up_.crash();
+        run_until([&] { return up_.open() == 0; }, 1s, "the upstream's end");
+        up_.start();
+        settle(100ms);
+        all_succeed("a connection was lent that the upstream had closed");
+    }
+    void all_succeed(const char* otherwise) {
+        good_ = over_ = 0;
+        const std::size_t n = 2 * size_;
+        for (std::size_t i = 0; i < n; ++i) w_.sim.spawn(healthy());
+        run_until([&] { return over_ == n; }, 10s, "healthy requests");
+        w_.check(good_ == n, otherwise);
+    }
+    // Bounds that are too tight even for a good day.
+    bool is_tight(ice::error_code ec) const {
+        return (ec == ice::errc::pool_wait_timeout && times_.wait < 200ms) ||
+               (ec == ice::errc::connect_timeout && times_.connect < 50ms) ||
+               (ec == ice::errc::pool_full && waiters_ < 2 * size_);
+    }
+    ice::task<> healthy() {
+        const std::uint64_t id = ++last_id_;
+        const auto reply = co_await pool_->request(text_of('q', id), 5s);
+        if (reply || is_tight(reply.error())) ++good_;
+        judge(id, reply);
+        ++over_;
+    }
+
+    void end() {
+        for (std::uint64_t id = 1; id <= last_id_; ++id)
+            w_.check(up_.executed(id) <= 1, "a request was executed twice");
+        for (const std::uint64_t id : unexecuted_)
+            w_.check(up_.executed(id) == 0, "a request was executed of which the pool said no");
+        srv_->stop();
+        settle(1s);
+        w_.check(pool_->idle() + pool_->busy() + pool_->waiting() == 0, "a stopped pool holds on");
+        pool_ = nullptr;
+        up_.crash();
+        settle(1s);
+        srv_.reset();
+        w_.sim.run_until([&] { return w_.sim.at_rest(); }, 2min);
+        w_.check(w_.sim.at_rest(), "something is left at the end");
+    }
+
+    world& w_;
+    std::shared_ptr<ice::transport> net_ = w_.sim.net();
+    upstream up_{w_, w_.sim.host("10.0.0.1"), ice::address("10.0.0.1", 7)};
+    std::unique_ptr<quiet_server> srv_ = std::make_unique<quiet_server>(w_.sim.net());
+    ice::pool<frames>* pool_ = nullptr;
+    std::size_t size_ = 0, waiters_ = 0;
+    ice::pool_timeouts times_;
+    double impatient_ = 0, fickle_ = 0;
+    std::uint64_t last_id_ = 0, left_ = 0, replies_ = 0;
+    std::size_t good_ = 0, over_ = 0;  // of all_succeed()
+    std::vector<std::uint64_t> unexecuted_;
+    std::map<asio::cancellation_signal*, int> emitting_;
+};
+
+}  // namespace
+
+void pool(world& w) { scenario(w).run(); }
+
+}  // namespace swarm

@@ -1,0 +1,201 @@
+// The scenarios of a server: polite visitors and rude ones; a drain in the middle; and a gateway, a
+// server whose logic asks a pool.
+#include "upstream.hpp"
+#include "visitors.hpp"
+
+namespace swarm {
+namespace {
+
+const ice::address here("10.0.0.1", 9);
+constexpr ice::pool_name<frames> name{"up"};
+constexpr std::uint64_t requests = 100;
+
+// Answers, mostly at once.
+struct answering {
+    world& w;
+    ice::task<std::string> operator()(std::string_view request, ice::session<frames>& peer) {
+        const auto id = id_of('q', request);
+        if (w.chance.hit(0.3)) co_await peer.sleep(w.chance.below(5ms));
+        if (id < 0) throw std::runtime_error("what is that?");
+        co_return text_of('a', static_cast<std::uint64_t>(id), w.chance.below(30));
+    }
+};
+
+// Asks the pool; "e17" if that has failed.
+struct asking {
+    world& w;
+    ice::pool<frames>& up;
+    ice::task<std::string> operator()(std::string_view request) {
+        const auto id = static_cast<std::uint64_t>(id_of('q', request));
+        const auto reply = co_await up.request(request);
+        if (!reply) co_return text_of('e', id);
+        if (id_of('a', *reply) != static_cast<std::int64_t>(id))
+            w.fail("the reply to another request");
+        co_return *reply;
+    }
+};
+
+class scenario {
+public:
+    explicit scenario(world& w) : w_(w) {}
+
+    void draw_limits() {
+        limits_.connections = w_.chance.hit(0.5) ? w_.chance.between(1, 6) : 1000;
+        limits_.connections_per_peer =
+            w_.chance.hit(0.3) ? w_.chance.between(1, 4) : ice::unlimited;
+        limits_.turn = w_.chance.between(1, 64);
+        limits_.inbox = w_.chance.between(64, 64 * 1024);
+        limits_.outbox = w_.chance.between(1000, 100'000);
+        limits_.accepts = w_.chance.between(1, 64);
+        for (auto* t : {&times_.handshake, &times_.message, &times_.write, &times_.logic})
+            *t = std::chrono::milliseconds(w_.chance.between(1000, 30'000));
+        times_.idle = std::chrono::milliseconds(w_.chance.between(1000, 75'000));
+    }
+
+    void serve() {
+        listener_ = &srv_->add(ice::tcp_server_action{here}
+                                   .protocol(frames{})
+                                   .logic(answering{w_})
+                                   .limits(limits_)
+                                   .timeouts(times_));
+    }
+
+    void serve_as_gateway(upstream& up) {
+        up.ways = {.service = w_.chance.below(ice::duration(10ms)),
+                   .late = w_.chance.hit(0.3) ? 0.02 : 0,
+                   .duplicate = w_.chance.hit(0.3) ? 0.02 : 0,
+                   .garbage = w_.chance.hit(0.3) ? 0.02 : 0,
+                   .closes = w_.chance.hit(0.3) ? 0.05 : 0};
+        up.start();
+        auto& pool = srv_->add(
+            ice::tcp_client_action{ice::address("10.0.0.2", 7), name, w_.chance.between(1, 4)});
+        times_.logic = 30s;  // longer than a request
+        longest_answer_ = 4000;
+        listener_ = &srv_->add(ice::tcp_server_action{here}
+                                   .protocol(frames{})
+                                   .logic(asking{w_, pool})
+                                   .limits(limits_)
+                                   .timeouts(times_));
+    }
+
+    void visit(std::uint64_t rude) {
+        for (; rude != 0; --rude) them_.send_rude();
+        const std::uint64_t polite = w_.chance.between(1, 6);
+        for (std::uint64_t i = 0; i < polite; ++i) them_.send_polite(requests / polite);
+    }
+
+    void watch() {
+        w_.check(w_.sim.events() < 10'000 * requests, "a storm of events");
+        if (!listener_) return;
+        w_.check(listener_->size() <= limits_.connections, "more connections than allowed");
+        std::map<std::string, std::size_t> from;
+        for (auto& s : listener_->sessions()) {
+            w_.check(++from[s.peer().host()] <= limits_.connections_per_peer,
+                     "more connections of one peer than allowed");
+            // A turn's answers, as the logic makes them, and one more.
+            w_.check(s.bytes().unsent() <= limits_.outbox + (limits_.turn + 1) * longest_answer_,
+                     "more unsent bytes than allowed");
+        }
+    }
+    bool passes(const std::function<bool()>& done, ice::duration patience) {
+        const bool came = w_.sim.run_until(
+            [&] {
+                watch();
+                return done() || !w_.failure.empty();
+            },
+            patience);
+        if (!w_.failure.empty()) throw std::runtime_error(w_.failure);
+        return came;
+    }
+    void all_leave() {
+        if (!passes([&] { return them_.all_gone(); }, 2h))
+            throw std::runtime_error("a visitor is never rid of");
+    }
+
+    // All that is left ends, and then polite visitors are served as on the first day.
+    void recover() {
+        w_.sim.note("calm");
+        w_.sim.faults().chance = {};
+        passes([] { return false; }, 3min);
+        w_.check(listener_->size() == 0, "a connection without a peer is held for minutes");
+        them_.strict = limits_.connections_per_peer == ice::unlimited;
+        for (int i = 0; i < 3; ++i) them_.send_polite(5);
+        all_leave();
+    }
+
+    void end() {
+        srv_->stop();
+        passes([] { return false; }, 1s);
+        w_.check(listener_->size() == 0, "a stopped server holds on");
+        listener_ = nullptr;
+        srv_.reset();
+        passes([&] { return w_.sim.at_rest(); }, 2h);  // bytes under way may be late
+        w_.check(w_.sim.at_rest(), "something is left at the end");
+    }
+
+    world& w_;
+    std::unique_ptr<quiet_server> srv_ = std::make_unique<quiet_server>(w_.sim.host("10.0.0.1"));
+    ice::listener<frames>* listener_ = nullptr;
+    ice::limits limits_;
+    ice::timeouts times_;
+    std::size_t longest_answer_ = 100;
+    visitors them_{w_, here};
+};
+
+}  // namespace
+
+void server(world& w) {
+    draw_faults(w);
+    scenario s(w);
+    s.draw_limits();
+    const auto& chances = w.sim.faults().chance;
+    const auto is_never = [](double p) { return p == 0; };
+    s.them_.strict = std::all_of(chances.begin(), chances.end(), is_never) &&
+                     s.limits_.connections_per_peer == ice::unlimited;
+    s.serve();
+    s.visit(w.chance.below(5));
+    s.all_leave();
+    s.recover();
+    s.end();
+}
+
+void gateway(world& w) {
+    draw_faults(w);
+    upstream up(w, w.sim.host("10.0.0.2"), ice::address("10.0.0.2", 7));
+    scenario s(w);
+    s.draw_limits();
+    s.serve_as_gateway(up);
+    s.them_.answers_soon = false;
+    s.visit(w.chance.below(2));
+    s.all_leave();
+    up.ways = {};
+    s.recover();
+    up.crash();
+    s.end();
+}
+
+// What has come before the drain is answered, however it has come: in pieces, into the backlog.
+void drain(world& w) {
+    auto& f = w.sim.faults();
+    for (const auto kind : {fault::one_byte_read, fault::short_read, fault::short_write})
+        f[kind] = w.chance.hit(0.5) ? 0.3 : 0;
+    f[fault::lost_tail] = 1;  // a reset destroys all that is not read: it must not come to one
+    f.jitter = w.chance.below(ice::duration(1ms));
+    scenario s(w);
+    s.draw_limits();
+    s.limits_.connections = 1000;
+    s.limits_.connections_per_peer = ice::unlimited;
+    s.them_.strict = true;
+    s.serve();
+    s.visit(0);
+    s.passes([] { return false; }, w.chance.below(60ms));
+    w.sim.note("drain");
+    ++w.seen["drain"];
+    s.srv_->drain();
+    s.them_.due_before = w.sim.now() - 5ms;  // it was under way for less
+    s.all_leave();
+    if (!s.passes([&] { return s.listener_->size() == 0; }, 31s)) w.fail("the drain never ends");
+    s.end();
+}
+
+}  // namespace swarm

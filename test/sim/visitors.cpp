@@ -1,0 +1,159 @@
+// What visitors do, and what they must see.
+#include "visitors.hpp"
+
+namespace swarm {
+namespace {
+
+constexpr auto patience = 10min;  // much longer than any timeout of the server
+
+struct counted {
+    explicit counted(std::size_t& n) : there(n) { ++there; }
+    ~counted() { --there; }
+    counted(const counted&) = delete;
+    counted& operator=(const counted&) = delete;
+    std::size_t& there;
+};
+
+}  // namespace
+
+struct visitors::visit {
+    std::unique_ptr<ice::channel> c;
+    std::uint64_t asked = 0, answered = 0;  // the last ids
+    ice::time_point asked_at{};             // when the last burst was all sent
+    bool over = false;
+};
+
+void visitors::send_polite(std::uint64_t requests) {
+    ++there_;
+    world_.sim.spawn(polite(requests));
+}
+void visitors::send_rude() {
+    ++there_;
+    world_.sim.spawn(rude());
+}
+
+std::shared_ptr<ice::transport> visitors::somewhere() {
+    return world_.sim.host(fmt::format("10.0.1.{}", world_.chance.between(1, 3)));
+}
+
+ice::task<> visitors::polite(std::uint64_t requests) {
+    const auto net = somewhere();
+    co_await net->sleep(world_.chance.below(20ms));
+    auto c = co_await net->connect(server_, net->now() + patience);
+    if (!c) {
+        world_.check(!strict || due_before != ice::never, "a polite visitor was not let in");
+        --there_;
+        co_return;
+    }
+    visit v{.c = *std::move(c)};
+    v.asked = v.answered = last_id_;
+    last_id_ += requests;
+    for (std::uint64_t left = requests; left != 0 && !v.over;) {
+        const std::uint64_t n = world_.chance.between(1, left);
+        left -= n;
+        co_await burst(v, n);
+        if (left == 0 && !v.over && world_.does("half_close", 0.3)) {
+            ice::testing::simulation::half_close(*v.c);
+        }
+        co_await answers(v);
+        if (world_.chance.hit(0.5)) co_await net->sleep(world_.chance.below(20ms));
+    }
+    --there_;
+}
+
+// Sends requests in pieces that have nothing to do with messages.
+ice::task<> visitors::burst(visit& v, std::uint64_t n) {
+    frames protocol;
+    std::string all;
+    for (; n != 0; --n) protocol.packet(text_of('q', ++v.asked, world_.chance.below(30)), all);
+    world_.requests += v.asked - v.answered;
+    while (!all.empty()) {
+        const std::size_t piece =
+            world_.chance.hit(0.5) ? all.size() : 1 + world_.chance.below(all.size());
+        v.c->out().append(all, 0, piece);
+        all.erase(0, piece);
+        const auto unsent = co_await v.c->flush(patience, ice::never, ice::errc::write_timeout);
+        if (unsent) {
+            v.over = true;
+            co_return;
+        }
+        if (!all.empty()) co_await v.c->net().sleep(world_.chance.below(5ms));
+    }
+    v.asked_at = v.c->net().now();
+}
+
+ice::task<> visitors::answers(visit& v) {
+    frames protocol;
+    while (v.answered != v.asked && !v.over) {
+        auto found = protocol.parse(v.c->data());
+        if (found.has_message()) {
+            auto id = id_of('a', found.message());
+            if (id < 0) id = id_of('e', found.message());
+            ++v.answered;
+            world_.check(id == static_cast<std::int64_t>(v.answered), "not the next answer");
+            v.c->consume(found.size());
+            continue;
+        }
+        world_.check(!found.failed(), "an answer that is none");
+        v.c->deadline(v.c->net().now() + patience, ice::errc::stopped);
+        const ice::error_code over = co_await v.c->fill();
+        if (!over) continue;
+        v.over = true;
+        world_.check(over != ice::errc::stopped, "neither an answer nor an end");
+        world_.check(!strict || v.asked_at >= due_before, "a request was not answered");
+    }
+}
+
+// -- the others
+
+ice::task<> visitors::rude() {
+    const auto net = somewhere();
+    const counted here(there_);
+    --there_;
+    co_await net->sleep(world_.chance.below(50ms));
+    auto made = co_await net->connect(server_, net->now() + patience);
+    if (!made) co_return;
+    ice::channel& c = **made;
+    frames protocol;
+    if (world_.does("gone_at_once", 0.3)) {
+        if (world_.chance.hit(0.5)) c.out() = "12";
+        c.try_flush();
+    } else if (world_.does("slow_sender", 0.3)) {
+        c.out() = "9999:";
+        // Not for ever: bytes that vanish on their way are taken without an error.
+        for (const auto end = net->now() + patience; net->now() < end; c.out() += "p") {
+            const auto lost = co_await c.flush(patience, end, ice::errc::stopped);
+            if (lost) break;
+            co_await net->sleep(5s);
+        }
+    } else if (world_.does("deaf_peer", 0.3)) {
+        const auto end = net->now() + patience;
+        // Enough for the answers to fill the window, if nothing of it vanishes on its way.
+        while (c.sent() < 300'000) {
+            for (int i = 0; i < 500; ++i) protocol.packet(text_of('q', 1), c.out());
+            const auto lost = co_await c.flush(1h, end, ice::errc::stopped);
+            world_.check(lost != ice::errc::stopped || !answers_soon,
+                         "a deaf peer is never closed");
+            if (lost) co_return;
+        }
+    } else if (world_.does("rubbish", 0.5)) {
+        c.out() = "@@@@";
+        c.try_flush();
+        co_await to_the_end(c);
+    } else {
+        world_.does("silent_peer", 1);
+        co_await to_the_end(c);
+    }
+}
+
+ice::task<> visitors::to_the_end(ice::channel& c) {
+    c.deadline(c.net().now() + patience, ice::errc::stopped);
+    for (;;) {
+        c.consume(c.data().size());
+        const ice::error_code over = co_await c.fill();
+        world_.check(over != ice::errc::stopped, "a peer that says nothing right is never closed");
+        if (over) co_return;
+    }
+}
+
+}  // namespace swarm

@@ -1,0 +1,43 @@
+// visitors: peers of a server, polite and otherwise. What they ask is "q17", what they expect "a17"
+// ("e17": a gateway's own excuse), each once and in order.
+#pragma once
+
+#include <ice/testing/sim.hpp>
+#include <memory>
+
+#include "world.hpp"
+
+namespace swarm {
+
+class visitors {
+public:
+    visitors(world& w, ice::address server) : world_(w), server_(std::move(server)) {}
+
+    // A polite one: asks `requests` times in bursts, and reads all answers.
+    void send_polite(std::uint64_t requests);
+    // One of those that no server can trust: slow, deaf, silent, rude, or gone at once.
+    void send_rude();
+
+    bool all_gone() const noexcept { return there_ == 0; }
+
+    bool answers_soon = true;  // the server: in milliseconds
+    // Nothing can go wrong: all must be answered that was sent before this instant.
+    bool strict = false;
+    ice::time_point due_before = ice::never;
+
+private:
+    struct visit;
+    std::shared_ptr<ice::transport> somewhere();
+    ice::task<> polite(std::uint64_t requests);
+    ice::task<> burst(visit&, std::uint64_t n);
+    ice::task<> answers(visit&);
+    ice::task<> rude();
+    ice::task<> to_the_end(ice::channel&);
+
+    world& world_;
+    ice::address server_;
+    std::size_t there_ = 0;
+    std::uint64_t last_id_ = 0;
+};
+
+}  // namespace swarm

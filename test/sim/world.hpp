@@ -1,0 +1,65 @@
+// world: what the scenarios of the swarm share: a simulation of one seed, its faults, and what has
+// been found wrong in it.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <ice/ice.hpp>
+#include <ice/testing/sim.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "frames.hpp"
+
+namespace swarm {
+
+using namespace std::chrono_literals;
+using ice::testing::dice;
+using ice::testing::fault;
+
+// What a peer or an upstream does wrong, and how often a run has seen it.
+using tally = std::map<std::string, std::uint64_t, std::less<>>;
+
+struct world {
+    world(std::uint64_t seed, tally& seen_) : sim(seed), seen(seen_) {}
+
+    void fail(const std::string& what) {
+        if (failure.empty()) failure = what;
+    }
+    void check(bool holds, const char* what) {
+        if (!holds) fail(what);
+    }
+    // True with probability `p`; counted under that name.
+    bool does(const char* what, double p) {
+        if (!chance.hit(p)) return false;
+        ++seen[what];
+        return true;
+    }
+    void wait(ice::duration span) { sim.run_for(span); }
+
+    ice::testing::simulation sim;
+    dice& chance = sim.chance();
+    tally& seen;
+    std::string failure;  // the first thing that was wrong
+    std::uint64_t requests = 0;
+};
+
+// A server without a log.
+struct quiet_server : ice::server {
+    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
+        log().to([](ice::log_level, std::string_view) {});
+        log().level(ice::log_level::error);
+    }
+};
+
+// Draws what goes wrong in this seed: in some nothing, in some one thing alone, else about half.
+void draw_faults(world&);
+
+// The scenarios, by profile.
+void pool(world&);
+void gateway(world&);
+void server(world&);
+void drain(world&);
+
+}  // namespace swarm
