@@ -44,6 +44,7 @@ int main(int argc, char** argv) try {
     asio::signal_set signals(io, SIGINT, SIGTERM);
     signals.async_wait([&](auto, auto) { io.stop(); });
     tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), port});
+    acceptor.set_option(tcp::no_delay(true));  // what it accepts inherits it (Linux)
     asio::co_spawn(io, listen(acceptor), asio::detached);
     std::printf("listening on 127.0.0.1:%d\n", acceptor.local_endpoint().port());
     std::fflush(stdout);

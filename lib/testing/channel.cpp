@@ -145,7 +145,6 @@ private:
             rest_.clear();
             try_flush();  // what was pushed meanwhile
         }
-        wire_->net.woken();
         progress_.set();
     }
 

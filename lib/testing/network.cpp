@@ -28,8 +28,6 @@ parked::~parked() {
     (behind_ ? behind_->before_ : net_.waiting_) = before_;
 }
 
-void parked::woken() noexcept { net_.woken(); }
-
 network::network(std::uint64_t seed) : dice_(seed), fault_dice_(seed ^ fault_stream) {}
 
 network::~network() {
@@ -44,7 +42,6 @@ void network::at(time_point when, std::function<void()> what) {
 }
 
 void network::run_ready() {
-    if (!std::exchange(ready_, false)) return;
     if (loop.stopped()) loop.restart();
     for (std::size_t n = 0; loop.poll_one() != 0; ++n) {
         if (n == spinning)
@@ -62,14 +59,12 @@ bool network::step(time_point end) {
         rings = machine.get();
     }
     if (next > end || next == never) {
-        ready_ = true;  // whatever the test does next
         if (end != never) now_ = std::max(now_, end);
         return false;
     }
     now_ = std::max(now_, next);
     ++events_;
     if (rings) {
-        ready_ = true;
         rings->ring();
         return true;
     }

@@ -31,8 +31,6 @@ public:
     void run_ready();
     bool step(time_point end);
     bool at_rest() const noexcept;
-    // A handler may be ready: otherwise looking for one is a system call in vain.
-    void woken() noexcept { ready_ = true; }
 
     // -- chance
     bool strikes(fault f) {
@@ -86,7 +84,6 @@ private:
     std::vector<happening> heap_;
     std::map<std::string, std::shared_ptr<host>, std::less<>> machines_;
     parked* waiting_ = nullptr;  // the last that came
-    bool ready_ = true;
     std::uint64_t hash_ = 0xcbf29ce484222325ULL;
     std::uint64_t events_ = 0;
     std::array<line, remembered> lines_{};

@@ -24,7 +24,6 @@ public:
     parked& operator=(const parked&) = delete;
 
     virtual void resume(outcome) = 0;
-    void woken() noexcept;  // tells the network that it will
 
 private:
     friend class network;
@@ -48,10 +47,7 @@ public:
     bool waits() const noexcept { return who_ != nullptr; }
     // Who waits goes on after the caller.
     void wake(outcome result = {}) {
-        if (auto* who = std::exchange(who_, nullptr)) {
-            who->woken();
-            who->resume(result);
-        }
+        if (auto* who = std::exchange(who_, nullptr)) who->resume(result);
     }
 
 private:

@@ -1,5 +1,4 @@
-// What the kernels at both ends and the net between them make of a connection. Checked against real
-// sockets by test/sim/parity_test.cpp.
+// What the kernels at both ends and the net between them make of a connection.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
