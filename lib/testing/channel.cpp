@@ -100,7 +100,7 @@ public:
     }
 
     void half_close() { wire_->shut(end_); }
-    void reset() {
+    void break_off() {
         wire_->reset(end_);
         reading_.wake();
     }
@@ -162,7 +162,7 @@ private:
 }  // namespace
 
 void half_close(channel& c) { dynamic_cast<wire_channel&>(c).half_close(); }
-void reset(channel& c) { dynamic_cast<wire_channel&>(c).reset(); }
+void reset(channel& c) { dynamic_cast<wire_channel&>(c).break_off(); }
 
 std::unique_ptr<channel> make_channel(transport& net, std::shared_ptr<wire> w, int end) {
     return std::make_unique<wire_channel>(net, std::move(w), end);

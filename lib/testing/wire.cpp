@@ -1,7 +1,6 @@
 // What the kernels at both ends and the net between them make of a connection.
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "network.hpp"
@@ -106,7 +105,7 @@ std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
     }
     if (n > 1 && net.strikes(fault::one_byte_read)) n = 1;
     else if (n > 1 && net.strikes(fault::short_read)) n = net.fault_dice().between(1, n - 1);
-    std::memcpy(to, me.arrived.data() + me.read, n);
+    std::copy_n(me.arrived.data() + me.read, n, to);
     me.read += n;
     if (me.read == me.arrived.size()) {
         me.arrived.clear();
