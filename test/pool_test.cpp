@@ -283,6 +283,72 @@ BOOST_AUTO_TEST_CASE(idle_connections_are_closed_before_the_other_side_does_it) 
     BOOST_TEST(*wait(r) == "reply");
 }
 
+BOOST_AUTO_TEST_CASE(a_pool_keeps_some_connections_open_although_nobody_asks) {
+    auto& p = add(3, {.idle = 30ms}, {.keep = 2});
+    until([&] { return p.idle() == 3; });
+    until([&] { return p.counters().expired == 3 && p.idle() == 2; }, "two in their place");
+    BOOST_TEST(p.counters().connects == 5U);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_opens_more_only_while_callers_wait) {
+    auto& p = add(3, {}, {.preconnect = 1});
+    until([&] { return p.idle() == 1; });
+    settle();
+    BOOST_TEST(p.counters().connects == 1U);
+    for (int i = 0; i < 4; ++i) ask("busy");
+    until([&] { return p.busy() == 3; }, "all connections to be busy");
+    BOOST_TEST(p.counters().connects == 3U);
+    BOOST_TEST(p.waiting() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(idle_connections_end_at_their_age) {
+    auto& p = add(1, {.age = 30ms});
+    auto& conn = up.accept();
+    conn.read_to_end();
+    BOOST_TEST(conn.ended);
+    BOOST_TEST(p.counters().aged == 1U);
+    BOOST_TEST(p.counters().expired == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_busy_connection_that_is_too_old_ends_after_its_reply) {
+    auto& p = add(1, {.age = 30ms});
+    auto& first = up.accept();
+    auto& r = ask("one");
+    BOOST_TEST(first.read_line() == "one");
+    const auto later = [this]() -> ice::task<bool> {
+        co_await env->net->sleep(40ms);
+        co_return true;
+    };
+    run(later());
+    auto& next = ask("two");
+    first.send("reply\r\n");
+    BOOST_TEST(*wait(r) == "reply");
+    BOOST_TEST(first.read_to_end() == "");
+    BOOST_TEST(p.counters().aged == 1U);
+    auto& second = up.accept();
+    BOOST_TEST(second.read_line() == "two");
+    second.send("reply to two\r\n");
+    BOOST_TEST(*wait(next) == "reply to two");
+}
+
+BOOST_AUTO_TEST_CASE(a_report_says_how_the_pool_fares_in_one_line) {
+    auto& p = add(2);
+    until([&] { return p.idle() == 2; });
+    ask("one");
+    const std::string line = p.report();
+    BOOST_TEST(line.starts_with(fmt::format("pool 'up' of {}: up, 2 of 2 open (1 idle, 1 busy, 0 "
+                                            "connecting), 0 waiting; requests: 1 ",
+                                            up.where())),
+               line);
+    BOOST_TEST(line.find('\n') == std::string::npos);
+    up.close();
+    auto& down = srv.add(
+        ice::tcp_client_action{ice::address("127.0.0.1", 1), ice::pool_name<ice::line>{"no"}, 1});
+    until([&] { return down.counters().connect_failures > 0; });
+    BOOST_TEST(down.report().find("down, cannot connect: Connection refused") != std::string::npos,
+               down.report());
+}
+
 BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean) {
     auto& p = add(1);
     auto& conn = up.accept();

@@ -146,6 +146,27 @@ BOOST_AUTO_TEST_CASE(sigterm_drains_and_run_returns) {
     srv.run();  // returns at once
 }
 
+BOOST_AUTO_TEST_CASE(sigusr1_writes_what_goes_on_and_the_server_goes_on) {
+    own srv;
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
+    constexpr ice::pool_name<ice::line> name{"up"};
+    srv.add(ice::tcp_client_action{l.endpoint(), name, 1});
+    asio::steady_timer tick(srv.executor());
+    bool raised = false;
+    std::function<void(std::error_code)> look = [&](std::error_code) {
+        if (!raised && l.size() == 1) raised = true, std::raise(SIGUSR1);
+        if (srv.written.find("pool 'up'") != std::string::npos) return srv.stop();
+        tick.expires_after(1ms);
+        tick.async_wait(look);
+    };
+    look({});
+    srv.run();
+    BOOST_TEST(srv.written.find(fmt::format("listener {}: 1 of ", l.endpoint())) !=
+               std::string::npos);
+    BOOST_TEST(srv.written.find("session #1 of 127.0.0.1") != std::string::npos);
+    BOOST_TEST(srv.written.find("a message or its logic, 0 bytes to send") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(a_second_signal_ends_a_drain_that_waits) {
     own srv;
     auto endless = [](std::string_view, ice::session<ice::line>& peer) -> ice::task<> {

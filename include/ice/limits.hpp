@@ -68,6 +68,14 @@ struct pool_limits {
 
     // A reply; the protocol's own maximum may be lower.
     std::size_t message = 1024 * 1024;
+
+    // Stay open although nobody asks: when one of them ends, another is opened. Those beyond it,
+    // up to the pool's size, are opened while callers wait, and end after pool_timeouts::idle.
+    std::size_t keep = 0;
+
+    // Opened before anyone asks, at the start and when the upstream is back, so that the first
+    // requests need not wait for it. `unlimited`: as many as the pool's size.
+    std::size_t preconnect = unlimited;
 };
 
 // Of one pool.
@@ -91,6 +99,10 @@ struct pool_timeouts {
     // Between two attempts that callers cause while the upstream cannot be reached; others fail
     // at once meanwhile. It bounds how soon a recovered upstream is used again.
     std::chrono::milliseconds probe = std::chrono::milliseconds(500);
+
+    // No connection is lent after it, so that the load moves with the name of the upstream, or
+    // behind its balancer. Each ends up to a quarter earlier, by chance: never all at once.
+    std::chrono::milliseconds age = std::chrono::minutes(30);
 };
 
 // How long to wait before the next attempt to connect: see backoff.hpp.

@@ -62,6 +62,9 @@ public:
 
     listener_counters counters() const noexcept;
 
+    // Its counters in one line, then a line for each of its first `most` connections, for people.
+    std::vector<std::string> report(std::size_t most = 100) const;
+
     // Accepts no more, and closes each connection once it has answered what has arrived.
     void drain();
 

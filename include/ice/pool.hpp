@@ -53,9 +53,9 @@ public:
     template <class M>
     task<result<R>> request(M message, duration timeout) {
         const auto alive = shared_from_this();  // the server may end before the caller
-        const time_point until = after(now(), timeout);
-        auto made = co_await exchange(std::move(message), until);
-        count_outcome(made.error());
+        const time_point begin = now();
+        auto made = co_await exchange(std::move(message), after(begin, timeout));
+        count_outcome(made.error(), now() - begin);
         co_return made;
     }
     template <class M>

@@ -3,6 +3,7 @@
 // are proven clean.
 #pragma once
 
+#include <algorithm>
 #include <ice/action.hpp>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
@@ -29,6 +30,9 @@ struct pool_counters {
     std::uint64_t discarded = 0;         // not clean after a request
     std::uint64_t found_dead = 0;        // closed or talkative while idle
     std::uint64_t expired = 0;           // pool_timeouts::idle
+    std::uint64_t aged = 0;              // pool_timeouts::age
+    duration wait_time{};                // of all that waited, together
+    duration request_time{};             // of all request(), waiting included
 };
 
 // All that is known of a connection that was lent.
@@ -61,6 +65,9 @@ public:
     std::size_t idle() const noexcept { return idle_.size(); }
     std::size_t busy() const noexcept { return busy_.size(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
+
+    // Its state and its counters in one line, for people.
+    std::string report() const;
 
     // Ends everything: callers get errc::stopped.
     void stop();
@@ -102,7 +109,7 @@ protected:
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
 
-    void count_outcome(error_code ec) noexcept;
+    void count_outcome(error_code ec, duration took) noexcept;
     time_point now() const { return env_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
 
@@ -114,17 +121,26 @@ private:
     struct idle_session {
         std::unique_ptr<session_base> session;
         time_point since;
+        time_point retires;  // pool_timeouts::age
+    };
+    struct lent_session {
+        session_base* session;
+        time_point retires;
     };
 
-    void start() { open_more(size_); }
+    void start() { open_first(); }
+    void open_first() { open_more(std::max(limits_.preconnect, limits_.keep)); }
+    void keep_open();
     void open_more(std::size_t wanted);
     static task<> open_one(std::shared_ptr<pool_base>);
     task<error_code> connect_and_shake_hands(std::unique_ptr<session_base>&);
     void opened(std::unique_ptr<session_base>);
     void open_failed(error_code);
     void take_back(std::unique_ptr<session_base>, bool settled) noexcept;
-    void returned(std::unique_ptr<session_base>);
-    void hand_out(std::unique_ptr<session_base>);
+    void returned(std::unique_ptr<session_base>, time_point retires);
+    void hand_out(std::unique_ptr<session_base>, time_point retires);
+    time_point end_of(const idle_session&) const noexcept;
+    std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     std::unique_ptr<session_base> lend_idle();
     task<result<loan>> wait_for_one(time_point until, bool first);
     void fail_waiters(error_code);
@@ -140,7 +156,7 @@ private:
     upstream_health health_;
 
     std::vector<idle_session> idle_;  // the last returned is lent first
-    std::vector<session_base*> busy_;
+    std::vector<lent_session> busy_;
     std::vector<session_base*> opening_;  // in their handshake
     std::list<waiter*> waiters_;          // the front is served first
     std::size_t connecting_ = 0;
@@ -148,7 +164,7 @@ private:
 
     bool stopped_ = false;
     deadline retry_;   // the attempt that needs no caller
-    deadline expiry_;  // of the longest idle connection
+    deadline expiry_;  // of the idle connection that ends first
 };
 
 }  // namespace ice

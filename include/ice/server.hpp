@@ -69,7 +69,7 @@ public:
     }
 
     // Serves until stop() or the end of a drain. SIGINT and SIGTERM drain, also if they came since
-    // the first add(); a second one stops. From the first add() on SIGPIPE is ignored: sockets
+    // the first add(); a second one stops. SIGUSR1 writes report() to the log. From the first add() on SIGPIPE is ignored: sockets
     // never raise it, but stdout and stderr do when nobody reads them.
     // Throws std::logic_error on a loop of the user's.
     void run();
@@ -81,6 +81,10 @@ public:
 
     // Closes everything now; run() returns.
     void stop();
+
+    // Writes what goes on to the log, as info: a line for each pool, listener and connection (the
+    // first 100 of a listener).
+    void report();
 
     // For plain Asio beside ice: co_spawn(srv.executor(), ..), timers.
     const asio::any_io_executor& executor() const noexcept { return env_->net->executor(); }

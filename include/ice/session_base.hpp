@@ -103,6 +103,7 @@ private:
     friend class pool_base;
     friend class listener_base;
 
+    bool is_midway() const noexcept { return midway_ || begun_ != never; }
     task<outcome> fill_flushed();
     task<outcome> flush_and_fill();
 

@@ -243,6 +243,37 @@ listener_counters listener_base::counters() const noexcept {
     return all;
 }
 
+std::vector<std::string> listener_base::report(std::size_t most) const {
+    const listener_counters c = counters();
+    std::vector<std::string> lines;
+    lines.push_back(fmt::format(
+        "listener {}: {} of {} open, {} accepted, {} messages; ended: {} closed, {} cut short, {} "
+        "broken, {} bad messages, {} timeouts, {} handshakes failed, {} by us; {} logics threw, {} "
+        "pushes refused, {} accept errors, {} times full, {} connections refused",
+        endpoint_, open_, allowed_, c.accepted, c.messages, c.closed, c.cut_short, c.broken,
+        c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw,
+        c.outbox_full, c.accept_errors, c.paused, c.refused));
+    std::size_t more = 0;
+    for (const auto& s : sessions_) {
+        if (!s.session) continue;
+        if (lines.size() > most) {
+            ++more;
+            continue;
+        }
+        const session_base& one = *s.session;
+        const std::size_t unsent = one.channel_->unsent(), unread = one.channel_->data().size();
+        const char* waits = unsent != 0       ? "its peer to read"
+                            : !one.talking_   ? "its handshake or its end"
+                            : one.is_midway() ? "the rest of a message"
+                                              : "a message or its logic";
+        lines.push_back(fmt::format(
+            "session {} of {}: waits for {}, {} bytes to send, {} received and not used", one.uid(),
+            one.peer(), waits, unsent, unread));
+    }
+    if (more != 0) lines.push_back(fmt::format("and {} more sessions", more));
+    return lines;
+}
+
 void listener_base::drain() {
     if (ending_) return;
     ending_ = true;

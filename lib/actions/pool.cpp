@@ -75,7 +75,9 @@ task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool fir
     waiters_.insert(first ? waiters_.begin() : waiters_.end(), &w);
     w.late.set(until);
     open_more(waiters_.size());
+    const time_point since = now();
     const error_code cancelled = co_await w.woken.wait();
+    counters_.wait_time += now() - since;
     if (w.given) co_return *std::move(w.given);
     if (cancelled) co_return cancelled;
     co_return w.failed;
@@ -84,32 +86,37 @@ task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool fir
 // An idle connection on which nothing has come since: bytes or an end would be another's reply.
 std::unique_ptr<session_base> pool_base::lend_idle() {
     while (!idle_.empty()) {
-        auto s = std::move(idle_.back().session);
+        auto [s, since, retires] = std::move(idle_.back());
         idle_.pop_back();
         if (s->bytes().quiet()) {
-            busy_.push_back(s.get());
-            return s;
+            busy_.push_back({s.get(), retires});
+            return std::move(s);
         }
         ++counters_.found_dead;
+        keep_open();
     }
     return nullptr;
 }
 
-void pool_base::hand_out(std::unique_ptr<session_base> s) {
+void pool_base::hand_out(std::unique_ptr<session_base> s, time_point retires) {
     if (waiters_.empty()) {
-        idle_.push_back({std::move(s), now()});
-        if (expiry_.at() == never) expiry_.set(now() + timeouts_.idle);
+        idle_.push_back({std::move(s), now(), retires});
+        const time_point end = end_of(idle_.back());
+        if (end < expiry_.at()) expiry_.set(end);
         return;
     }
     waiter& first = *waiters_.front();
-    busy_.push_back(s.get());
+    busy_.push_back({s.get(), retires});
     waiters_.pop_front();
     first.given.emplace(shared_from_this(), std::move(s));
     first.woken.set();
 }
 
 void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcept {
-    std::erase(busy_, s.get());
+    const auto lent = std::find_if(busy_.begin(), busy_.end(),
+                                   [&](const lent_session& l) { return l.session == s.get(); });
+    const time_point retires = lent->retires;
+    busy_.erase(lent);
     const exchange_state state{
         .asked = s->asked_,
         .replied = s->received_,
@@ -121,7 +128,7 @@ void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcep
     if (stopped_) return;
     try {
         if (may_return(state)) {
-            returned(std::move(s));
+            returned(std::move(s), retires);
         } else {
             ++counters_.discarded;
             s.reset();
@@ -131,16 +138,21 @@ void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcep
     }
 }
 
-void pool_base::returned(std::unique_ptr<session_base> s) {
+void pool_base::returned(std::unique_ptr<session_base> s, time_point retires) {
     ++counters_.returned;
     if (s->received_ != 0) {
         s->proven_ = true;
         health_.replied();
     }
+    if (retires <= now()) {
+        ++counters_.aged;
+        s.reset();
+        return open_more(1);
+    }
     s->asked_ = s->received_ = 0;
     s->within(never, errc{});
     s->bytes().deadline(never, errc{});
-    hand_out(std::move(s));
+    hand_out(std::move(s), retires);
 }
 
 // -- connecting
@@ -150,10 +162,14 @@ void pool_base::returned(std::unique_ptr<session_base> s) {
 void pool_base::open_more(std::size_t wanted) {
     if (stopped_) return;
     if (health_.is_failing()) wanted = std::min<std::size_t>(wanted, 1);
-    while (connecting_ < wanted && idle_.size() + busy_.size() + connecting_ < size_) {
+    while (connecting_ < wanted && open() < size_) {
         spawn(env_, open_one(shared_from_this()), fmt::format("pool '{}'", name_));
         ++connecting_;
     }
+}
+
+void pool_base::keep_open() {
+    if (open() < limits_.keep) open_more(connecting_ + limits_.keep - open());
 }
 
 task<> pool_base::open_one(std::shared_ptr<pool_base> self) {
@@ -193,11 +209,14 @@ void pool_base::opened(std::unique_ptr<session_base> s) {
     retry_.clear();
     const bool recovered = health_.connected();
     s->bytes().deadline(never, errc{});
-    hand_out(std::move(s));
+    const duration age = timeouts_.age;
+    const auto quarter = static_cast<std::uint64_t>(age.count()) / 4;
+    const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
+    hand_out(std::move(s), after(now(), age - earlier));
     if (!recovered) return;
     env_->write(log_level::info, "upstream is back",
                 fmt::format("pool '{}': {} is back", name_, upstream_));
-    open_more(size_);
+    open_first();
 }
 
 void pool_base::open_failed(error_code ec) {
@@ -219,20 +238,46 @@ void pool_base::fail_waiters(error_code ec) {
 
 // -- ending
 
-void pool_base::expire_idle() {
-    const time_point old = now() - timeouts_.idle;
-    counters_.expired +=
-        std::erase_if(idle_, [old](const idle_session& i) { return i.since <= old; });
-    const auto oldest = std::min_element(
-        idle_.begin(), idle_.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
-    if (oldest != idle_.end()) expiry_.set(oldest->since + timeouts_.idle);
+time_point pool_base::end_of(const idle_session& i) const noexcept {
+    return std::min(after(i.since, timeouts_.idle), i.retires);
 }
 
-void pool_base::count_outcome(error_code ec) noexcept {
+void pool_base::expire_idle() {
+    const time_point at = now();
+    counters_.aged += std::erase_if(idle_, [at](const idle_session& i) { return i.retires <= at; });
+    counters_.expired +=
+        std::erase_if(idle_, [&](const idle_session& i) { return end_of(i) <= at; });
+    time_point next = never;
+    for (const idle_session& i : idle_) next = std::min(next, end_of(i));
+    expiry_.set(next);
+    keep_open();
+}
+
+void pool_base::count_outcome(error_code ec, duration took) noexcept {
+    counters_.request_time += took;
     if (!ec) ++counters_.replies;
     else if (ec == errc::request_timeout) ++counters_.timeouts;
     else if (ec == condition::not_executed) ++counters_.refused;
     else ++counters_.failures;
+}
+
+std::string pool_base::report() const {
+    const pool_counters& c = counters_;
+    const auto mean = [](duration all, std::uint64_t n) {
+        return std::chrono::duration<double, std::milli>(all).count() /
+               static_cast<double>(std::max<std::uint64_t>(n, 1));
+    };
+    const std::uint64_t ended = c.replies + c.timeouts + c.failures + c.refused;
+    return fmt::format(
+        "pool '{}' of {}: {}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
+        "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures, {} refused, {} "
+        "waited ({:.3f} ms each); connects: {}, {} failed; connections: {} discarded, {} found "
+        "dead, {} expired, {} aged",
+        name_, upstream_, health_.is_failing() ? "down, " + health_.why().message() : "up", open(),
+        size_, idle_.size(), busy_.size(), connecting_, waiters_.size(), c.requests,
+        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.refused, c.waited,
+        mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded, c.found_dead,
+        c.expired, c.aged);
 }
 
 void pool_base::stop() {
@@ -241,7 +286,7 @@ void pool_base::stop() {
     expiry_.clear();
     idle_.clear();
     fail_waiters(errc::stopped);
-    for (session_base* s : busy_) s->bytes().cancel(errc::stopped);
+    for (const lent_session& l : busy_) l.session->bytes().cancel(errc::stopped);
     for (session_base* s : opening_) s->bytes().cancel(errc::stopped);
 }
 

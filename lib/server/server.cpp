@@ -88,13 +88,15 @@ void server::take_signals() {
     loop_->before = std::signal(SIGPIPE, SIG_IGN);
     loop_->signals.add(SIGINT);
     loop_->signals.add(SIGTERM);
+    loop_->signals.add(SIGUSR1);
     await_signal();
 }
 
 void server::await_signal() {
-    loop_->signals.async_wait([this](error_code ec, int) {
+    loop_->signals.async_wait([this](error_code ec, int signal) {
         if (ec) return;
-        if (state_ == state::serving) drain();
+        if (signal == SIGUSR1) report();
+        else if (state_ == state::serving) drain();
         else stop();
         await_signal();
     });
@@ -122,6 +124,16 @@ void server::stop() {
     // see that their connections are gone.
     patience_.set(env_->net->now() + std::chrono::milliseconds(500));
     listener_emptied();
+}
+
+void server::report() {
+    const auto print = [this](std::string_view line) {
+        env_->log.write_always(log_level::info, line);
+    };
+    for (const auto& l : listeners_) {
+        for (const std::string& line : l->report()) print(line);
+    }
+    for (const auto& [name, p] : pools_) print(p->report());
 }
 
 void server::listener_emptied() {

@@ -44,6 +44,10 @@ log::log() : sink_(to_stderr) {}
 
 void log::to(sink s) { sink_ = std::move(s); }
 
+void log::write_always(log_level level, std::string_view text) {
+    if (level >= least_) sink_(level, text);
+}
+
 void log::write(time_point now, log_level level, std::string_view kind, std::string_view text) {
     if (level < least_) return;
     auto found = kinds_.find(kind);

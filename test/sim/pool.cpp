@@ -65,9 +65,12 @@ private:
         t.connect = std::chrono::milliseconds(w_.chance.between(1, 3000));
         t.wait = std::chrono::milliseconds(w_.chance.between(1, 5000));
         t.idle = std::chrono::milliseconds(w_.chance.between(20, 30'000));
+        t.age = std::chrono::milliseconds(w_.chance.between(1000, 60'000));
+        ice::pool_limits l{.waiters = waiters_, .preconnect = w_.chance.between(0, size_)};
+        if (t.idle > 1s) l.keep = w_.chance.between(0, size_);
         w_.sim.resolves("up", {"10.0.0.1"});
         auto to_up = ice::tcp_client_action{ice::address("up", 7), name, size_};
-        pool_ = &srv_->add(std::move(to_up).timeouts(t).limits({.waiters = waiters_}));
+        pool_ = &srv_->add(std::move(to_up).timeouts(t).limits(l));
     }
 
     // -- callers
