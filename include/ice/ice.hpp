@@ -20,6 +20,7 @@
 #include <ice/protocol.hpp>
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/raw.hpp>
+#include <ice/protocols/resp.hpp>
 #include <ice/protocols/telnet.hpp>
 #include <ice/result.hpp>
 #include <ice/serve.hpp>

@@ -1,0 +1,227 @@
+// The byte machine of resp.hpp. A value is framed here and read later: what is read is well-formed.
+#include <algorithm>
+#include <ice/protocols/resp.hpp>
+#include <limits>
+#include <utility>
+
+namespace ice {
+namespace {
+
+constexpr std::size_t header_limit = 32;  // of a number: 64 bits have 20 digits
+constexpr std::size_t least_value = 3;    // "+\r\n": no element of an array is shorter
+
+// The sign + is what RESP allows and from_chars does not.
+bool read_number(std::string_view text, std::int64_t& number) noexcept {
+    if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+    const char* end = text.data() + text.size();
+    const auto [read, error] = std::from_chars(text.data(), end, number);
+    return error == std::errc() && read == end;
+}
+
+// What stands in the first line, behind the type.
+std::string_view header(std::string_view value) noexcept {
+    return value.substr(1, value.find('\r') - 1);
+}
+
+std::int64_t number_of(std::string_view value) noexcept {
+    std::int64_t number = 0;
+    read_number(header(value), number);
+    return number;
+}
+
+}  // namespace
+
+namespace detail {
+
+resp_type resp_type_of(std::string_view value) noexcept {
+    if (value.size() < least_value) return resp_type::null_bulk;  // it was moved from
+    const bool is_null = value[1] == '-';
+    switch (value[0]) {
+        case '+': return resp_type::simple_string;
+        case '-': return resp_type::error;
+        case ':': return resp_type::integer;
+        case '*': return is_null ? resp_type::null_array : resp_type::array;
+        default: return is_null ? resp_type::null_bulk : resp_type::bulk_string;
+    }
+}
+
+std::string_view resp_text(std::string_view value) noexcept {
+    switch (resp_type_of(value)) {
+        case resp_type::simple_string:
+        case resp_type::error:
+        case resp_type::integer: return header(value);
+        case resp_type::bulk_string: {
+            const std::size_t begin = value.find('\n') + 1;
+            return value.substr(begin, value.size() - 2 - begin);
+        }
+        default: return {};
+    }
+}
+
+std::int64_t resp_integer(std::string_view value) noexcept {
+    return resp_type_of(value) == resp_type::integer ? number_of(value) : 0;
+}
+
+std::size_t resp_elements(std::string_view value) noexcept {
+    if (resp_type_of(value) != resp_type::array) return 0;
+    return static_cast<std::size_t>(number_of(value));
+}
+
+std::string_view resp_first_element(std::string_view array) noexcept {
+    if (resp_type_of(array) != resp_type::array) return {};
+    return array.substr(array.find('\n') + 1);
+}
+
+// Without recursion: an array's elements are simply more values to pass.
+std::size_t resp_size(std::string_view begins_with_a_value) noexcept {
+    const std::string_view bytes = begins_with_a_value;
+    std::size_t at = 0;
+    for (std::size_t left = 1; left != 0; --left) {
+        const auto value = bytes.substr(at);
+        at += value.find('\n') + 1;
+        if (value[0] == '$' && value[1] != '-')
+            at += static_cast<std::size_t>(number_of(value)) + 2;
+        if (value[0] == '*') left += resp_elements(value);
+    }
+    return at;
+}
+
+void append_resp_header(char type, std::int64_t number, std::string& out) {
+    char digits[24];
+    const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+    out.push_back(type);
+    out.append(digits, end).append("\r\n");
+}
+
+void append_resp_bulk(std::string_view text, std::string& out) {
+    append_resp_header('$', static_cast<std::int64_t>(text.size()), out);
+    out.append(text).append("\r\n");
+}
+
+void append_resp_line(char type, std::string_view text, std::string& out) {
+    out.push_back(type);
+    for (const char c : text) out.push_back(c == '\r' || c == '\n' ? ' ' : c);
+    out.append("\r\n");
+}
+
+}  // namespace detail
+
+resp_value resp_simple_string(std::string_view text) {
+    std::string out;
+    detail::append_resp_line('+', text, out);
+    return resp_value(std::move(out));
+}
+
+resp_value resp_error(std::string_view text) {
+    std::string out;
+    detail::append_resp_line('-', text, out);
+    return resp_value(std::move(out));
+}
+
+resp_value resp_integer(std::int64_t number) {
+    std::string out;
+    detail::append_resp_header(':', number, out);
+    return resp_value(std::move(out));
+}
+
+resp_value resp_bulk_string(std::string_view text) {
+    std::string out;
+    detail::append_resp_bulk(text, out);
+    return resp_value(std::move(out));
+}
+
+resp_value resp_null_bulk() { return {}; }
+
+resp_value resp_null_array() { return resp_value("*-1\r\n"); }
+
+resp_value resp_array(std::initializer_list<resp_view> elements) {
+    std::string out;
+    detail::append_resp_header('*', static_cast<std::int64_t>(elements.size()), out);
+    for (const resp_view& element : elements) out.append(element.bytes());
+    return resp_value(std::move(out));
+}
+
+parsed<resp_view> resp::parse(std::string_view input) {
+    while (at_ < input.size()) {
+        switch (take(input)) {
+            case step::taken: break;
+            case step::more: return need_more;
+            case step::too_large: return errc::message_too_large;
+            case step::bad: return errc::bad_message;
+        }
+        scanned_ = 0;
+        while (depth_ != 0 && left_[depth_ - 1] == 0) {  // arrays whose last element this was
+            --depth_;
+            if (depth_ != 0) --left_[depth_ - 1];
+        }
+        if (depth_ == 0) {
+            const std::size_t size = std::exchange(at_, 0);
+            return {resp_view(input.substr(0, size)), size};
+        }
+    }
+    return need_more;
+}
+
+// The value at at_, of an array only its header. Each error depends on the bytes before it alone,
+// so it is the same wherever the input is cut.
+resp::step resp::take(std::string_view input) {
+    const char type = input[at_];
+    const bool is_text = type == '+' || type == '-';
+    if (!is_text && type != ':' && type != '$' && type != '*') return step::bad;
+    const auto seen = is_text ? input : input.substr(0, at_ + header_limit);
+    const std::size_t cr = seen.find('\r', std::max(scanned_, at_ + 1));
+    if (cr == seen.npos) {
+        if (seen.size() > limit_ || limit_ - seen.size() < 2) return step::too_large;  // 2: CR LF
+        if (!is_text && seen.size() == at_ + header_limit) return step::bad;
+        scanned_ = seen.size();
+        return step::more;
+    }
+    if (cr > limit_ || limit_ - cr < 2) return step::too_large;
+    scanned_ = cr;
+    if (cr + 1 == input.size()) return step::more;
+    if (input[cr + 1] != '\n') return step::bad;
+
+    const std::size_t end = cr + 2;
+    const auto text = input.substr(at_ + 1, cr - at_ - 1);
+    std::int64_t number = 0;
+    if (is_text) {
+        if (text.find('\n') != text.npos) return step::bad;
+    } else if (!read_number(text, number)) {
+        return step::bad;
+    }
+    if (type != ':' && !is_text && text != "-1") {  // -1 is null; no other length has a sign
+        if (text[0] == '-' || text[0] == '+') return step::bad;
+        const auto size = static_cast<std::size_t>(number);
+        return type == '$' ? take_bulk(input, end, size) : open_array(end, size);
+    }
+    at_ = end;
+    if (depth_ != 0) --left_[depth_ - 1];
+    return step::taken;
+}
+
+resp::step resp::take_bulk(std::string_view input, std::size_t end, std::size_t size) {
+    const std::size_t room = limit_ - end;
+    if (room < 2 || size > room - 2) return step::too_large;
+    if (input.size() - end < size + 2) return step::more;
+    if (input[end + size] != '\r' || input[end + size + 1] != '\n') return step::bad;
+    at_ = end + size + 2;
+    if (depth_ != 0) --left_[depth_ - 1];
+    return step::taken;
+}
+
+resp::step resp::open_array(std::size_t end, std::size_t size) {
+    if (size > (limit_ - end) / least_value) return step::too_large;
+    if (size > std::numeric_limits<std::uint32_t>::max()) return step::too_large;
+    if (depth_ == depth_limit) return step::bad;
+    left_[depth_++] = static_cast<std::uint32_t>(size);
+    at_ = end;
+    return step::taken;
+}
+
+error_code resp::packet(resp_view value, std::string& out) {
+    if (value.bytes().size() > limit_) return make_error_code(errc::message_too_large);
+    out.append(value.bytes());
+    return {};
+}
+
+}  // namespace ice

@@ -1,0 +1,363 @@
+// resp: all of RESP2 at every cut, what is malformed, and what is too much.
+#include <fmt/format.h>
+
+#include <boost/test/unit_test.hpp>
+#include <ice/limits.hpp>
+#include <ice/protocols/resp.hpp>
+#include <ice/testing/script.hpp>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::string_literals;
+using ice::errc;
+using ice::resp_type;
+using ice::testing::play;
+using ice::testing::split_difference;
+
+// The one value that `bytes` are, which are the same at every cut.
+ice::resp_value value(std::string_view bytes) {
+    const auto seen = play(ice::resp(), bytes);
+    BOOST_TEST_REQUIRE(seen.messages.size() == 1U, bytes);
+    BOOST_TEST(seen.left == 0U);
+    BOOST_TEST(seen.messages[0].bytes() == bytes);
+    BOOST_TEST(split_difference(ice::resp(), bytes) == "", bytes);
+    return seen.messages[0];
+}
+
+// The error that `bytes` are, which is the same at every cut.
+errc error(std::string_view bytes, const ice::resp& p = ice::resp()) {
+    const auto seen = play(p, bytes);
+    BOOST_TEST(seen.messages.empty(), bytes);
+    BOOST_TEST(split_difference(p, bytes) == "", bytes);
+    return static_cast<errc>(seen.error.value());
+}
+constexpr errc none{};
+
+std::vector<std::string> texts(const ice::resp_value& array) {
+    std::vector<std::string> found;
+    for (const ice::resp_view element : array) found.emplace_back(element.text());
+    return found;
+}
+
+std::string nested(std::size_t depth) {
+    std::string bytes;
+    for (std::size_t i = 0; i < depth; ++i) bytes += "*1\r\n";
+    return bytes + ":7\r\n";
+}
+
+std::string bulk(std::size_t size) {
+    return fmt::format("${}\r\n{}\r\n", size, std::string(size, 'x'));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(resp)
+
+BOOST_AUTO_TEST_CASE(each_type_is_known_by_its_first_bytes) {
+    BOOST_TEST((value("+OK\r\n").type() == resp_type::simple_string));
+    BOOST_TEST((value("-ERR no\r\n").type() == resp_type::error));
+    BOOST_TEST((value(":42\r\n").type() == resp_type::integer));
+    BOOST_TEST((value("$2\r\nhi\r\n").type() == resp_type::bulk_string));
+    BOOST_TEST((value("$-1\r\n").type() == resp_type::null_bulk));
+    BOOST_TEST((value("*1\r\n+a\r\n").type() == resp_type::array));
+    BOOST_TEST((value("*-1\r\n").type() == resp_type::null_array));
+    BOOST_TEST(value("-ERR no\r\n").is_error());
+    BOOST_TEST(!value("+ERR no\r\n").is_error());
+    BOOST_TEST(value("$-1\r\n").is_null());
+    BOOST_TEST(value("*-1\r\n").is_null());
+    BOOST_TEST(!value("$0\r\n\r\n").is_null(), "an empty string is a string");
+    BOOST_TEST(!value("*0\r\n").is_null(), "an empty array is an array");
+}
+
+BOOST_AUTO_TEST_CASE(strings_and_errors_have_their_text) {
+    BOOST_TEST(value("+\r\n").text() == "");
+    BOOST_TEST(value("+OK\r\n").text() == "OK");
+    BOOST_TEST(value("-MOVED 3999 127.0.0.1:6381\r\n").text() == "MOVED 3999 127.0.0.1:6381");
+    BOOST_TEST(value("$0\r\n\r\n").text() == "");
+    BOOST_TEST(value("$-1\r\n").text() == "");
+    BOOST_TEST(value("*1\r\n$1\r\nx\r\n").text() == "", "an array has no text of its own");
+    BOOST_TEST(value("+OK\r\n").integer() == 0);
+    BOOST_TEST(value("$1\r\n7\r\n").size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_bulk_string_is_any_bytes) {
+    // Its end is counted: neither CR LF nor what looks like a value ends it.
+    std::string all = "\r\n$3\r\n\r\r\n";
+    for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+    BOOST_TEST(value(fmt::format("${}\r\n{}\r\n", all.size(), all)).text() == all);
+}
+
+BOOST_AUTO_TEST_CASE(integers_have_64_bits_and_a_sign) {
+    BOOST_TEST(value(":0\r\n").integer() == 0);
+    BOOST_TEST(value(":-1\r\n").integer() == -1);
+    BOOST_TEST(value(":+5\r\n").integer() == 5);
+    BOOST_TEST(value(":9223372036854775807\r\n").integer() == INT64_MAX);
+    BOOST_TEST(value(":-9223372036854775808\r\n").integer() == INT64_MIN);
+    BOOST_TEST(value(":1234\r\n").text() == "1234");
+}
+
+BOOST_AUTO_TEST_CASE(arrays_have_elements_of_all_types_also_arrays_and_errors) {
+    const auto v = value(
+        "*8\r\n+a\r\n-b\r\n:3\r\n$1\r\nd\r\n$-1\r\n*2\r\n*0\r\n*1\r\n+f\r\n*-1\r\n$0\r\n\r\n");
+    const std::vector<resp_type> types{
+        resp_type::simple_string, resp_type::error, resp_type::integer,    resp_type::bulk_string,
+        resp_type::null_bulk,     resp_type::array, resp_type::null_array, resp_type::bulk_string};
+    BOOST_TEST(v.size() == types.size());
+    std::vector<resp_type> seen;
+    for (const ice::resp_view element : v) seen.push_back(element.type());
+    BOOST_TEST((seen == types));
+    BOOST_TEST(texts(v) == (std::vector<std::string>{"a", "b", "3", "d", "", "", "", ""}),
+               boost::test_tools::per_element());
+    auto inner = v.begin();
+    for (int i = 0; i < 5; ++i) ++inner;
+    BOOST_TEST((*inner).size() == 2U);
+    BOOST_TEST((*inner).bytes() == "*2\r\n*0\r\n*1\r\n+f\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(empty_and_null_arrays_have_no_elements) {
+    for (const char* bytes : {"*0\r\n", "*-1\r\n", "+x\r\n", "$-1\r\n"}) {
+        const auto v = value(bytes);
+        BOOST_TEST((v.begin() == v.end()), bytes);
+        BOOST_TEST(v.size() == 0U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(pipelined_values_come_one_by_one_at_every_cut) {
+    // An array's end is the beginning of the next value: nothing of its state may be left.
+    const std::string values[] = {"+OK\r\n",
+                                  "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+                                  "*2\r\n*1\r\n*0\r\n*-1\r\n",
+                                  "$-1\r\n",
+                                  ":5\r\n",
+                                  "$4\r\n\r\n\r\n\r\n",
+                                  "-ERR\r\n"};
+    std::string all;
+    for (const auto& v : values) all += v;
+    const auto seen = play(ice::resp(), all + "*2\r\n+a\r\n");
+    BOOST_TEST_REQUIRE(seen.messages.size() == std::size(values));
+    for (std::size_t i = 0; i < std::size(values); ++i)
+        BOOST_TEST(seen.messages[i].bytes() == values[i]);
+    BOOST_TEST(seen.left == 8U);
+    BOOST_TEST(split_difference(ice::resp(), all + "*2\r\n+a\r\n") == "");
+}
+
+BOOST_AUTO_TEST_CASE(every_short_input_is_the_same_at_every_cut) {
+    // All inputs of up to six pieces out of the letters that matter; with room, and with little.
+    const std::string pieces[] = {"+", "$", "*", "1", "-1", "0", "\r", "\n", "\r\n", "x"};
+    std::vector<std::string> inputs{""};
+    std::size_t values = 0;
+    for (std::size_t i = 0, length = 0, end = 1; length < 5; ++length) {
+        for (; i < end; ++i) {
+            for (const auto& piece : pieces) inputs.push_back(inputs[i] + piece);
+        }
+        end = inputs.size();
+    }
+    for (const auto& input : inputs) {
+        for (const std::size_t limit : {std::size_t{6}, std::size_t{100}}) {
+            const ice::resp p(limit);
+            values += play(p, input).messages.size();
+            const auto wrong = split_difference(p, input);
+            if (!wrong.empty()) BOOST_ERROR(fmt::format("{:?}, limit {}: {}", input, limit, wrong));
+        }
+    }
+    BOOST_TEST(inputs.size() > 100'000U);
+    BOOST_TEST(values > 1000U);
+}
+
+BOOST_AUTO_TEST_CASE(what_resp2_does_not_allow_is_a_bad_message) {
+    for (const std::string& bytes : {"PING\r\n"s,
+                                     "\r\n"s,
+                                     " +OK\r\n"s,
+                                     "\0"s,  // no type: inline commands among them
+                                     "_\r\n"s,
+                                     "#t\r\n"s,
+                                     "%1\r\n"s,  // RESP3
+                                     "+a\rb\r\n"s,
+                                     "+a\nb\r\n"s,
+                                     "-a\r\r\n"s,  // a line's end is CR LF, and only there
+                                     ":\r\n"s,
+                                     ":a\r\n"s,
+                                     ":1a\r\n"s,
+                                     ": 1\r\n"s,
+                                     ":--1\r\n"s,
+                                     ":+-1\r\n"s,
+                                     ":+\r\n"s,
+                                     ":9223372036854775808\r\n"s,
+                                     "$99999999999999999999\r\n"s,
+                                     ":1\n\r\n"s,
+                                     "$\r\n"s,
+                                     "$x\r\n"s,
+                                     "$-2\r\n"s,
+                                     "$-0\r\n"s,
+                                     "$+1\r\n"s,
+                                     "$-01\r\n"s,
+                                     "*\r\n"s,
+                                     "*-2\r\n"s,
+                                     "*-0\r\n"s,
+                                     "*+1\r\n"s,
+                                     "*1 \r\n"s,
+                                     "$2\r\nabc\r\n"s,
+                                     "$2\r\na\r\n+x\r\n"s,
+                                     "$0\r\n\n\r"s,
+                                     "$1\r\nx\rx"s,
+                                     "*1\r\nx"s,
+                                     "*2\r\n+a\r\n*1\r\n?"s,
+                                     ":00000000000000000000000000000000001\r\n"s}) {
+        BOOST_TEST((error(bytes) == errc::bad_message), fmt::format("{:?}", bytes));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_error_is_told_as_soon_as_it_is_there) {
+    // Not after the 30 s of a message that never ends.
+    for (const char* bytes : {"P", "*1\r\nP", "$x\r\n", "$-2\r\n"})
+        BOOST_TEST((error(bytes) == errc::bad_message), bytes);
+    BOOST_TEST((error("$" + std::string(31, '1')) == errc::bad_message));
+    BOOST_TEST((error("$" + std::string(30, '1')) == none));
+}
+
+BOOST_AUTO_TEST_CASE(arrays_nest_as_deep_as_the_limit_and_no_deeper) {
+    // Without a limit a few bytes for each level are a stack of any depth.
+    BOOST_TEST(value(nested(ice::resp::depth_limit)).size() == 1U);
+    BOOST_TEST((error(nested(ice::resp::depth_limit + 1)) == errc::bad_message));
+    BOOST_TEST((error(nested(10'000).substr(0, 400)) == errc::bad_message));
+    // Depth, not how many: arrays that have ended do not count.
+    std::string many = "*100\r\n";
+    for (int i = 0; i < 100; ++i) many += "*1\r\n*0\r\n";
+    BOOST_TEST(play(ice::resp(), many).messages.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_value_may_be_as_long_as_the_limit_and_no_longer) {
+    // All branches have the one budget, each element of an array too.
+    for (const std::string& v :
+         {"+" + std::string(50, 'x') + "\r\n", "-" + std::string(50, 'x') + "\r\n", bulk(50),
+          "*2\r\n" + bulk(20) + bulk(19),
+          "*3\r\n:1\r\n$-1\r\n*1\r\n+" + std::string(9, 'x') + "\r\n", ":1\r\n"s, "*1\r\n:1\r\n"s,
+          "$0\r\n\r\n"s, "*0\r\n"s, nested(5)}) {
+        for (const std::size_t spare : {0, 1, 100})
+            BOOST_TEST((error("", ice::resp(v.size() + spare)) == none &&
+                        play(ice::resp(v.size() + spare), v).messages.size() == 1U),
+                       fmt::format("{:?}", v));
+        for (const std::size_t less : {std::size_t{1}, std::size_t{2}, v.size()}) {
+            const ice::resp p(v.size() - less);
+            BOOST_TEST((error(v, p) == errc::message_too_large), fmt::format("{:?}", v));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_limit_is_1_mib_unless_said_otherwise) {
+    const std::size_t head = std::string("$1048500\r\n").size() + 2, limit = 1024 * 1024;
+    BOOST_TEST(play(ice::resp(), bulk(limit - head)).messages.size() == 1U);
+    BOOST_TEST((play(ice::resp(), bulk(limit - head + 1)).error == errc::message_too_large));
+}
+
+BOOST_AUTO_TEST_CASE(a_declared_length_beyond_the_limit_is_refused_by_its_header_alone) {
+    // The headers by which a few bytes have made servers reserve gigabytes.
+    for (const char* bytes : {"*4294967295\r\n", "*2147483647\r\n", "*9223372036854775807\r\n",
+                              "$2147483647\r\n", "$9223372036854775807\r\n", "$1048576\r\n",
+                              "*349526\r\n", "*1\r\n*349526\r\n", "*2\r\n+a\r\n$1048576\r\n"})
+        BOOST_TEST((error(bytes) == errc::message_too_large), bytes);
+    BOOST_TEST((error("*300000\r\n") == none), "it may still come");
+    // No arithmetic wraps around where there is no limit.
+    for (const char* bytes : {"$9223372036854775807\r\nx", "*4294967295\r\n"})
+        BOOST_TEST((error(bytes, ice::resp(ice::unlimited)) == none), bytes);
+    BOOST_TEST((error("*4294967296\r\n", ice::resp(ice::unlimited)) == errc::message_too_large));
+}
+
+BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
+    // As of line: what was looked at is overwritten with a CR; who looks again, finds it.
+    ice::resp p;
+    std::string input = "*2\r\n:1\r\n+";
+    BOOST_TEST_REQUIRE(p.parse(input).size() == 0U);
+    const std::size_t begin = input.size();
+    for (int i = 0; i < 1000; ++i) {
+        input += 'x';
+        BOOST_TEST_REQUIRE(!p.parse(input).failed(), "after " << i << " bytes");
+        input.replace(0, begin, begin, '\r');
+        for (std::size_t k = begin; k < input.size(); ++k) input[k] = '\r';
+        input[begin - 1] = '+';  // where the value begins is looked at
+    }
+    for (std::size_t k = begin; k < input.size(); ++k) input[k] = 'x';
+    input += "\r\n";
+    BOOST_TEST(p.parse(input).size() == input.size());
+}
+
+BOOST_AUTO_TEST_CASE(a_value_is_a_view_of_the_input_and_a_copy_is_not) {
+    ice::resp p;
+    std::string input = "$3\r\none\r\n";
+    auto found = p.parse(input);
+    BOOST_TEST(found.message().text().data() == input.data() + 4);
+    const ice::resp_value kept(found.message());
+    input.assign(input.size(), '?');
+    BOOST_TEST(kept.text() == "one");
+    BOOST_TEST((ice::resp_view(kept) == ice::resp_view(ice::resp_bulk_string("one"))));
+}
+
+BOOST_AUTO_TEST_CASE(a_value_of_nothing_is_null_also_when_moved_from) {
+    ice::resp_value v = ice::resp_bulk_string(std::string(100, 'x'));
+    const ice::resp_value taken = std::move(v);
+    BOOST_TEST(taken.text().size() == 100U);
+    for (const auto& empty : {ice::resp_value(), ice::resp_value(std::string())}) {
+        BOOST_TEST(empty.is_null());
+        BOOST_TEST(empty.text() == "");
+        BOOST_TEST((empty.begin() == empty.end()));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_is_made_is_what_is_received) {
+    const ice::resp_value made[] = {
+        ice::resp_simple_string("OK"),
+        ice::resp_error("ERR no"),
+        ice::resp_integer(INT64_MIN),
+        ice::resp_bulk_string("a\r\nb\0c"s),
+        ice::resp_bulk_string(""),
+        ice::resp_null_bulk(),
+        ice::resp_null_array(),
+        ice::resp_array({}),
+        ice::resp_array({ice::resp_integer(1), ice::resp_array({ice::resp_null_bulk()})}),
+        ice::resp_command("SET", "key"s, std::string_view("v"), "PX", 1000, -1L)};
+    for (const auto& v : made) BOOST_TEST((value(v.bytes()) == v));
+    BOOST_TEST(made[3].text() == "a\r\nb\0c"s);
+    BOOST_TEST(made[9].bytes() ==
+               "*6\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1\r\nv\r\n$2\r\nPX\r\n$4\r\n1000\r\n$2\r\n-1\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_line_end_in_an_error_cannot_begin_another_value) {
+    // Whoever chooses a part of the text would choose the next reply.
+    BOOST_TEST(ice::resp_error("no 'x\r\n:1\r\n'").bytes() == "-no 'x  :1  '\r\n");
+    BOOST_TEST(ice::resp_simple_string("a\nb\rc").bytes() == "+a b c\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_request_is_an_array_of_strings) {
+    ice::resp p(40);
+    std::string out = "before";
+    BOOST_TEST(!p.packet(std::vector<std::string>{"GET", "a\r\nb"}, out));
+    BOOST_TEST(out == "before*2\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n");
+    out.clear();
+    BOOST_TEST(!p.packet(std::vector<std::string_view>{"PING"}, out));
+    BOOST_TEST(!p.packet(ice::resp_command("PING"), out));
+    BOOST_TEST(out == "*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nPING\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_request_without_words_is_refused) {
+    // Redis reads it and says nothing: its reply would never come.
+    ice::resp p;
+    std::string out = "before";
+    BOOST_TEST((p.packet(std::vector<std::string>(), out) == errc::unpackable));
+    BOOST_TEST(out == "before");
+}
+
+BOOST_AUTO_TEST_CASE(what_is_beyond_the_limit_is_not_sent) {
+    const std::vector<std::string> words{"GET", "k"};
+    const std::size_t size = ice::resp_command("GET", "k").bytes().size();
+    std::string out = "before";
+    ice::resp small(size - 1), enough(size);
+    BOOST_TEST((small.packet(words, out) == errc::message_too_large));
+    BOOST_TEST((small.packet(ice::resp_command("GET", "k"), out) == errc::message_too_large));
+    BOOST_TEST(out == "before");
+    BOOST_TEST(!enough.packet(words, out));
+    BOOST_TEST(!enough.packet(ice::resp_command("GET", "k"), out));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
