@@ -1,0 +1,53 @@
+// cached_time: answers "gettime" from Redis, where the time of a time server is kept for a second.
+#include "app.hpp"
+#include "local_time.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr ice::pool_name<ice::resp> redis{"redis"};
+constexpr ice::pool_name<ice::line> timeserver{"timeserver"};
+
+struct gettime {
+    ice::server& srv;
+
+    ice::task<std::string> operator()(std::string_view request) {
+        if (request != "gettime") co_return "command wrong";
+
+        const auto get = ice::resp_command("GET", "ice:time");
+        const auto cached = co_await srv.get(redis).request(get, 250ms);
+        if (cached && looks_like_a_time(cached->text())) co_return std::string(cached->text());
+
+        auto fresh = co_await srv.get(timeserver).request(request, 500ms);
+        if (!fresh || !looks_like_a_time(*fresh)) co_return local_time();
+
+        // Not if Redis has just failed; and if it fails now, the next one asks the time server.
+        const auto set = ice::resp_command("SET", "ice:time", *fresh, "PX", 1000);
+        if (cached) co_await srv.get(redis).request(set, 250ms);
+        co_return *fresh;
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string listen = "127.0.0.1:9999";
+    std::string cache = "127.0.0.1:6379";
+    std::string upstream = "127.0.0.1:10000";
+
+    CLI::App cli{"Answers the line 'gettime' from Redis, or a time server.", "cached_time"};
+    add_address(cli, "--listen", listen, "where to listen");
+    add_address(cli, "--redis", cache, "the cache");
+    add_address(cli, "--upstream", upstream, "the time server");
+
+    return run_app(cli, argc, argv, [&] {
+        ice::server srv;
+        srv.add(ice::tcp_client_action{ice::address(cache), redis, 3});
+        srv.add(ice::tcp_client_action{ice::address(upstream), timeserver, 3});
+        print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
+                                .protocol(ice::telnet{})
+                                .logic(gettime{srv})));
+        srv.run();
+    });
+}
