@@ -362,3 +362,23 @@ def test_a_generator_for_a_protocol_of_ones_own(raw_echo):
                 program=BUILT / "examples/netstring")
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["runs"][0]["requests"]["completed"] == 5000
+
+
+# --- Its own yardstick
+
+
+def test_the_epoll_generator_counts_right_replies(raw_line):
+    done = bench(at(raw_line), "-c", 5, "-P", 16, "-d", 0.2, program=BUILT / "epoll_generator")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["replies"] > 0 and result["seconds"] >= 0.2 and result["cpu_seconds"] > 0
+
+
+@pytest.mark.parametrize("answer, said", [
+    (lambda data: data.replace(b"s\r", b"x\r", 1), "wrong reply"),
+    (lambda data: data + data, "wrong reply"),
+    (lambda data: b"", "nothing came")])
+def test_the_epoll_generator_ends_at_a_wrong_reply(answer, said):
+    with Fake(answer=answer) as server:
+        done = bench(at(server), "-c", 2, "-P", 4, "-d", 2, program=BUILT / "epoll_generator")
+    assert done.returncode == 1 and said in done.stderr
