@@ -4,34 +4,13 @@
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/telnet.hpp>
 
+#include "numbered.hpp"
+
 namespace {
 
-// A message of so many bytes, and no two alike: its number, then letters. Has no line end.
-struct numbered {
-    explicit numbered(std::size_t size) : text(size, '.') {
-        for (std::size_t i = digits; i < size; ++i) text[i] = static_cast<char>('a' + i % 26);
-    }
-    std::string_view operator()(std::uint64_t n) {
-        for (std::size_t i = digits; i-- > 0; n >>= 6) text[i] = alphabet[n & 63];
-        return text;
-    }
+std::string bytes(std::string_view text) { return std::string(text); }
 
-    static constexpr std::size_t digits = 11;  // 66 bits
-    static constexpr std::string_view alphabet =
-        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+-";
-    std::string text;
-};
-
-// A stream cut into messages of one size.
-struct pieces {
-    ice::parsed<std::string_view> parse(std::string_view input) {
-        if (input.size() < size) return ice::need_more;
-        return {input.substr(0, size), size};
-    }
-    void packet(std::string_view message, std::string& out) { out.append(message); }
-
-    std::size_t size;
-};
+std::string line(std::string_view text) { return std::string(text) + "\r\n"; }
 
 // Telnet as a user's client begins it (RFC 854, 858, 1091): it asks the server to suppress
 // go-aheads and offers its terminal type. The server must answer both.
@@ -66,13 +45,13 @@ int main(int argc, char** argv) {
     return ice::bench::run(
         argc, argv,
         {{"echo", "bytes, answered with the same bytes",
-          [](std::size_t n) { return talk(pieces{n}, numbered(n)); }},
+          [](std::size_t n) { return numbered::talk(n, bytes, bytes); }},
          {"line", "lines ended by CR LF, answered with the same line",
-          [](std::size_t n) { return talk(ice::line{}, numbered(n - 2)); }},
+          [](std::size_t n) { return numbered::talk(n - 2, line, line); }},
          {"time", "the line gettime, answered with a date and a time",
           [](std::size_t) { return talk(ice::line{}, gettime, is_time); }},
          {"telnet", "negotiates options, then as time",
           [](std::size_t) { return talk(asking_telnet{}, gettime, is_time); }},
          {"connect", "a connection for each request, a line answered with itself",
-          [](std::size_t n) { return talk(ice::line{}, numbered(n - 2)); }, true}});
+          [](std::size_t n) { return numbered::talk(n - 2, line, line); }, true}});
 }

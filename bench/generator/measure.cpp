@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <condition_variable>
 #include <cstring>
 #include <exception>
 #include <system_error>
@@ -121,7 +122,9 @@ report measure(const options& o, const mode& m, const endpoint& at) {
                          end};
         workers.push_back(std::make_unique<worker>(o, m, at, part));
     }
-    std::atomic<std::size_t> running{o.threads};
+    std::mutex mutex;
+    std::condition_variable ended;
+    std::size_t running = o.threads;  // guarded by mutex
     std::vector<std::exception_ptr> thrown(o.threads);
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < o.threads; ++i)
@@ -132,8 +135,16 @@ report measure(const options& o, const mode& m, const endpoint& at) {
                 thrown[i] = std::current_exception();
                 worker::interrupted = true;
             }
+            const std::lock_guard lock(mutex);
             --running;
+            ended.notify_one();
         });
+    // Waits until then or until all threads have ended; true for the latter. It sleeps meanwhile:
+    // this thread may share its core with one that generates load.
+    const auto over_by = [&](clock::time_point until) {
+        std::unique_lock lock(mutex);
+        return ended.wait_until(lock, until, [&] { return running == 0; });
+    };
 
     const auto usage = [&] {
         return o.server_pid != 0 ? std::optional(usage_of(o.server_pid)) : std::nullopt;
@@ -151,14 +162,13 @@ report measure(const options& o, const mode& m, const endpoint& at) {
         if (o.progress) print_progress(seconds(from - begin), r.series.back(), failed);
     };
     try {
-        while (running != 0 && clock::now() < begin) std::this_thread::sleep_for(5ms);
+        bool is_over = over_by(begin);
         before = usage();
         // The workers hand over what they have counted at each full second; a little later it is
         // all there.
-        while (running != 0) {
-            const auto handed_over = from + 1s + 50ms;
-            while (running != 0 && clock::now() < handed_over) std::this_thread::sleep_for(5ms);
-            if (running != 0 && from + 1s <= end) one_second();
+        while (!is_over) {
+            is_over = over_by(from + 1s + 50ms);
+            if (!is_over && from + 1s <= end) one_second();
         }
     } catch (...) {
         lost_server = std::current_exception();

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -384,16 +383,25 @@ void worker::answered(connection& c, std::size_t n, clock::time_point now) {
 
 // -- time
 
-void worker::wait(clock::time_point now) {
+// A closed loop has nothing to do between events, so milliseconds do; epoll_pwait2, which knows
+// nanoseconds, came with Linux 5.11.
+int worker::wait_for_events(clock::time_point now, epoll_event* events, int most) {
     auto until = std::min(next_sweep_, next_publish_);
     if (now < part_.begin) until = std::min(until, part_.begin);
     if (now < part_.end) until = std::min(until, part_.end);
-    if (schedule_ && free_ != 0 && may_ask(now)) until = std::min(until, schedule_->next());
+    if (!schedule_)
+        return ::epoll_wait(epoll_, events, most,
+                            static_cast<int>(std::max<std::int64_t>(0, (until - now) / 1ms + 1)));
+    if (free_ != 0 && may_ask(now)) until = std::min(until, schedule_->next());
     const auto span = std::max(nanoseconds(until - now), nanoseconds(0));
     const timespec limit{static_cast<time_t>(span / 1s), static_cast<long>((span % 1s).count())};
+    return ::epoll_pwait2(epoll_, events, most, &limit, nullptr);
+}
 
+void worker::wait(clock::time_point now) {
     epoll_event events[256];
-    const int n = ::epoll_pwait2(epoll_, events, 256, &limit, nullptr);
+    const int n = wait_for_events(now, events, 256);
+    if (n < 0 && errno != EINTR) throw std::runtime_error("epoll_wait: " + text_of(errno));
     if (n <= 0) return;
     now = clock::now();
     for (int i = 0; i < n; ++i) {

@@ -2,6 +2,7 @@
 // so that it is never the slower half of what is measured.
 #pragma once
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -74,6 +75,7 @@ private:
     void answered(connection& c, std::size_t n, clock::time_point now);
 
     void wait(clock::time_point now);
+    int wait_for_events(clock::time_point now, epoll_event* events, int most);
     void sweep(clock::time_point now);
     void publish();
     bool may_ask(clock::time_point now) const;

@@ -32,13 +32,13 @@ def measured(*arguments):
 
 
 class Fake:
-    """An echo server of one thread that may misbehave: `answer(data)` is what it sends,
-    `stall` is called before each read."""
+    """An echo server of one thread that may misbehave: `answer(data)` is what it sends, cut by
+    `pieces`; `stall` is called before each read."""
 
-    def __init__(self, answer=lambda data: data, stall=lambda: None):
+    def __init__(self, answer=lambda data: data, stall=lambda: None, pieces=lambda data: [data]):
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listening.getsockname()[1]
-        self.answer, self.stall, self.over = answer, stall, False
+        self.answer, self.stall, self.pieces, self.over = answer, stall, pieces, False
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
@@ -58,7 +58,8 @@ class Fake:
                 try:
                     data = peers[fd].recv(65536)
                     if data:
-                        peers[fd].sendall(self.answer(data))
+                        for piece in self.pieces(self.answer(data)):
+                            peers[fd].sendall(piece)
                         continue
                 except ConnectionError:
                     pass
@@ -110,6 +111,18 @@ def test_counts_each_request_once(raw_echo, raw_line, mode, depth):
 def test_large_messages(raw_echo):
     run = measured("echo", at(raw_echo), "-n", 200, "-s", "1m", "-c", 3, "-P", 2)["runs"][0]
     assert run["bytes_in"] == 200_000_000 and run["requests"]["completed"] == 200
+
+
+@pytest.mark.parametrize("mode", ["echo", "line", "connect"])
+def test_replies_that_arrive_in_pieces(mode):
+    def bytewise(data):
+        for i in range(len(data)):
+            time.sleep(0.0002)  # so that the generator reads them one by one
+            yield data[i:i + 1]
+
+    with Fake(pieces=bytewise) as server:
+        run = measured(mode, at(server), "-n", 12, "-c", 1, "-P", 4)["runs"][0]
+    assert run["requests"]["completed"] == 12
 
 
 def test_a_connection_for_each_request(raw_line):
@@ -205,6 +218,30 @@ def test_replies_in_another_order_are_errors():
     with Fake(answer=swapped) as server:
         done = bench("line", at(server), "-n", 40, "-c", 1, "-P", 4)
     assert done.returncode == 1 and "mismatch" in done.stdout
+
+
+def test_an_old_reply_is_an_error():
+    seen = []
+
+    def always_the_first(data):
+        seen.append(data)
+        return seen[0]
+
+    with Fake(answer=always_the_first) as server:
+        done = bench("line", at(server), "-n", 2, "-c", 1, "--json", "-", "-q")
+    run = json.loads(done.stdout)["runs"][0]
+    assert done.returncode == 1
+    assert run["errors"] == {"mismatch": 1} and run["requests"]["completed"] == 1
+    assert run["first_error"].startswith("mismatch: expected '00000000001l")
+
+
+@pytest.mark.parametrize("pieces", [lambda data: [data], lambda data: [data[:5], data[5:]]])
+def test_a_wrong_beginning_is_told_without_waiting_for_the_rest(pieces):
+    with Fake(answer=lambda data: b"0000no\r\n", pieces=pieces) as server:
+        done = bench("line", at(server), "-n", 1, "-c", 1, "--json", "-", "-q")
+    run = json.loads(done.stdout)["runs"][0]
+    assert run["errors"] == {"mismatch": 1}
+    assert "got '0000n" in run["first_error"]
 
 
 def test_two_replies_to_one_request_are_an_error():
