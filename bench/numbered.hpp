@@ -44,53 +44,72 @@ private:
 class dialogue final : public ice::bench::dialogue {
 public:
     dialogue(text request, text reply, std::uint64_t first)
-        : request_(std::move(request)), reply_(std::move(reply)), next_(first), due_(first) {}
+        : request_(std::move(request)), reply_(std::move(reply)),
+          alike_(request_.of(0) == reply_.of(0)), next_(first) {}
 
     void open(std::string&) override {}
     bool is_open() const override { return true; }
 
     void ask(std::size_t count, std::string& out) override {
+        forget_what_has_come();
         const std::size_t begin = out.size();
-        out.resize(begin + count * request_.size());
-        for (char* to = out.data() + begin; count != 0; --count, to += request_.size())
-            std::memcpy(to, request_.of(next_++).data(), request_.size());
+        append(request_, count, out);
+        if (alike_) due_.append(out, begin);
+        else append(reply_, count, due_);
+        next_ += count;
     }
 
-    // A piece of a reply is compared at once, and done with.
+    // All that has come is compared at once, and done with: also a piece of a reply.
     heard listen(std::string_view input, std::string&) override {
-        using ice::bench::fault;
-        using ice::bench::detail::quoted;
-        heard h;
-        while (h.size < input.size()) {
-            const std::string_view got = input.substr(h.size);
-            if (due_ == next_) {
-                h.wrong = fault::unexpected;
-                h.why = "not asked for: " + quoted(got);
-                return h;
-            }
-            const std::string_view reply = reply_.of(due_);
-            const std::size_t size = std::min(got.size(), reply.size() - done_);
-            if (std::memcmp(got.data(), reply.data() + done_, size) != 0) {
-                h.wrong = fault::mismatch;
-                h.why = "expected " + quoted(reply) + ", got " +
-                        quoted(std::string(reply.substr(0, done_)).append(got));
-                return h;
-            }
-            h.size += size;
-            done_ += size;
-            if (done_ != reply.size()) break;
-            done_ = 0;
-            ++due_;
-            ++h.replies;
+        const std::string_view due = std::string_view(due_).substr(done_);
+        const std::size_t size = std::min(input.size(), due.size());
+        if (std::memcmp(input.data(), due.data(), size) != 0) {
+            const auto differs = std::mismatch(due.begin(), due.end(), input.begin()).first;
+            const std::size_t replies = take(static_cast<std::size_t>(differs - due.begin()));
+            const std::size_t begin = done_ / reply_.size() * reply_.size();
+            const std::string_view expected = std::string_view(due_).substr(begin, reply_.size());
+            std::string got = due_.substr(begin, done_ - begin);
+            got += input.substr(static_cast<std::size_t>(differs - due.begin()));
+            return {0, replies, ice::bench::fault::mismatch,
+                    "expected " + quoted(expected) + ", got " + quoted(got)};
         }
-        return h;
+        const std::size_t replies = take(size);
+        if (size == input.size()) return {size, replies, ice::bench::fault::none, {}};
+        return {size, replies, ice::bench::fault::unexpected,
+                "not asked for: " + quoted(input.substr(size))};
     }
 
 private:
+    static std::string quoted(std::string_view bytes) { return ice::bench::detail::quoted(bytes); }
+
+    void append(text& t, std::size_t count, std::string& out) {
+        const std::size_t begin = out.size();
+        out.resize(begin + count * t.size());
+        char* to = out.data() + begin;
+        for (std::uint64_t n = next_; n != next_ + count; ++n, to += t.size())
+            std::memcpy(to, t.of(n).data(), t.size());
+    }
+
+    // So many bytes are right; returns how many replies they end.
+    std::size_t take(std::size_t size) {
+        const std::size_t before = done_ / reply_.size();
+        done_ += size;
+        return done_ / reply_.size() - before;
+    }
+
+    // Only whole replies, and seldom: each byte is moved once at most, on average.
+    void forget_what_has_come() {
+        if (done_ * 2 < due_.size()) return;
+        const std::size_t whole = done_ / reply_.size() * reply_.size();
+        due_.erase(0, whole);
+        done_ -= whole;
+    }
+
     text request_, reply_;
-    std::uint64_t next_;    // the number of the next request
-    std::uint64_t due_;     // of the next reply
-    std::size_t done_ = 0;  // bytes of that reply that have come
+    bool alike_;          // an echo
+    std::uint64_t next_;  // the number of the next request
+    std::string due_;     // replies to come, and before them some that have
+    std::size_t done_ = 0;
 };
 
 // A mode of such messages. Each function makes of a text of `size` bytes what goes over the wire.
