@@ -1,7 +1,8 @@
-// ice-bench: load for servers that echo, tell the time, or speak telnet. `ice-bench --help`.
+// ice-bench: load for servers that echo, tell the time, or speak telnet or RESP (`--help`).
 #include <array>
 #include <ice/bench.hpp>
 #include <ice/protocols/line.hpp>
+#include <ice/protocols/resp.hpp>
 #include <ice/protocols/telnet.hpp>
 
 #include "numbered.hpp"
@@ -11,6 +12,14 @@ namespace {
 std::string bytes(std::string_view text) { return std::string(text); }
 
 std::string line(std::string_view text) { return std::string(text) + "\r\n"; }
+
+std::string echo_command(std::string_view text) {
+    return std::string(ice::resp_command("ECHO", text).bytes());
+}
+
+std::string bulk_string(std::string_view text) {
+    return std::string(ice::resp_bulk_string(text).bytes());
+}
 
 // Telnet as a user's client begins it (RFC 854, 858, 1091): it asks the server to suppress
 // go-aheads and offers its terminal type. The server must answer both.
@@ -52,6 +61,8 @@ int main(int argc, char** argv) {
           [](std::size_t) { return talk(ice::line{}, gettime, is_time); }},
          {"telnet", "negotiates options, then as time",
           [](std::size_t) { return talk(asking_telnet{}, gettime, is_time); }},
+         {"resp", "the command ECHO of Redis (RESP2), answered with its argument",
+          [](std::size_t n) { return numbered::talk(n, echo_command, bulk_string); }},
          {"connect", "a connection for each request, a line answered with itself",
           [](std::size_t n) { return numbered::talk(n - 2, line, line); }, true}});
 }

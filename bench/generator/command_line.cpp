@@ -60,7 +60,7 @@ void add_options(CLI::App& cli, raw_options& raw, options& o) {
         ->group(load);
     add_number(cli, "-P,--pipeline", raw.depth, 1, 1e6, "requests under way on a connection", "1")
         ->group(load);
-    add_number(cli, "-s,--size", raw.size, 16, 1e8, "bytes of a request of echo and line", "32")
+    add_number(cli, "-s,--size", raw.size, 16, 1e8, "bytes of a text that is echoed", "32")
         ->group(load);
     add_number(cli, "-R,--rate", raw.rate, 1, 1e9,
                "open loop: requests a second, sent when they are due whatever the server does; "

@@ -1,4 +1,5 @@
 """ice-bench must not lie: about latencies, about wrong replies, about what it could not do."""
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,9 @@ import time
 import pytest
 
 from yardsticks_test import BUILT, ROOT, Server
+
+sys.path.insert(0, str(ROOT / "test/apps"))
+import redis  # noqa: E402  the real one, for tests
 
 GENERATOR = BUILT / "ice-bench"
 APPS = BUILT.parent / "apps"
@@ -91,6 +95,14 @@ def raw_echo():
     server.close()
 
 
+@pytest.fixture
+def redis_server(tmp_path):
+    if not redis.installed():
+        pytest.skip("there is no redis-server here")
+    with contextlib.closing(redis.Redis(tmp_path)) as server:
+        yield server
+
+
 def at(server):
     return f"127.0.0.1:{server.port}"
 
@@ -151,6 +163,25 @@ def test_time_and_telnet():
     finally:
         with_time.terminate()
         assert with_time.wait(30) == 0
+
+
+@pytest.mark.parametrize("size, depth", [(32, 1), (32, 64), (100_000, 3)])
+def test_resp_is_what_redis_speaks(redis_server, size, depth):
+    run = measured("resp", redis_server.address, "-n", 1000, "-c", 10, "-P", depth, "-s",
+                   size)["runs"][0]
+    assert run["requests"]["completed"] == 1000
+    argument = len(f"${size}\r\n") + size + 2
+    assert run["bytes_in"] == 1000 * argument
+    assert run["bytes_out"] == 1000 * (argument + len("*2\r\n$4\r\nECHO\r\n"))
+    assert b"cmdstat_echo:calls=1000," in redis_server.ask("INFO", "commandstats")
+
+
+def test_an_error_of_redis_is_told(redis_server):
+    redis_server.ask("ACL", "SETUSER", "default", "-echo")
+    done = bench("resp", redis_server.address, "-n", 3, "-c", 3, "--json", "-", "-q")
+    run = json.loads(done.stdout)["runs"][0]
+    assert done.returncode == 1 and run["errors"] == {"mismatch": 3}
+    assert "NOPERM" in run["first_error"]
 
 
 @pytest.mark.parametrize("arrival", ["uniform", "poisson"])
