@@ -10,9 +10,20 @@
 namespace ice::bench {
 
 // Why requests got no right reply.
-enum class failure { connect, read, write, closed, timeout, mismatch, bad_message, unexpected };
-inline constexpr std::array failure_names{"connect", "read",     "write",       "closed",
-                                          "timeout", "mismatch", "bad message", "unexpected"};
+enum class failure {
+    connect,
+    read,
+    write,
+    closed,
+    timeout,
+    mismatch,
+    bad_message,
+    unexpected,
+    handshake
+};
+inline constexpr std::array failure_names{"connect",     "read",       "write",
+                                          "closed",      "timeout",    "mismatch",
+                                          "bad message", "unexpected", "handshake"};
 
 struct tally {
     std::uint64_t due = 0;         // open loop: by the schedule

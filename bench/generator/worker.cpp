@@ -35,6 +35,15 @@ double thread_cpu_seconds() {
     return seconds(u.ru_utime) + seconds(u.ru_stime);
 }
 
+failure failure_of(fault what) {
+    switch (what) {
+        case fault::bad_message: return failure::bad_message;
+        case fault::unexpected: return failure::unexpected;
+        case fault::handshake: return failure::handshake;
+        default: return failure::mismatch;
+    }
+}
+
 std::string text_of(int error) { return std::generic_category().message(error); }
 
 }  // namespace
@@ -339,10 +348,7 @@ bool worker::heard(connection& c, std::string_view input, std::size_t& used,
     used = h.size;
     if (h.replies != 0) answered(c, h.replies, now);
     if (h.wrong != fault::none) {
-        const auto why = h.wrong == fault::mismatch      ? failure::mismatch
-                         : h.wrong == fault::bad_message ? failure::bad_message
-                                                         : failure::unexpected;
-        lose(c, why, std::move(h.why), now);
+        lose(c, failure_of(h.wrong), std::move(h.why), now);
         return false;
     }
     if (c.is == connection::state::opening && c.talk->is_open()) {

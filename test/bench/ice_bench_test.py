@@ -432,6 +432,37 @@ def test_a_generator_for_a_protocol_of_ones_own(raw_echo):
     assert json.loads(run.stdout)["runs"][0]["requests"]["completed"] == 5000
 
 
+def test_a_handshake_comes_before_the_first_request_of_each_connection(redis_server):
+    assert len((ROOT / "bench/examples/redis_set.cpp").read_text().splitlines()) <= 20
+    run = bench(redis_server.address, "-n", 3000, "-c", 10, "-P", 4, "--json", "-", "-q",
+                program=BUILT / "examples/redis_set")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["runs"][0]["requests"]["completed"] == 3000
+    assert b"cmdstat_select:calls=10," in redis_server.ask("INFO", "commandstats")
+    assert re.search(rb"db1:keys=\d{3,},", redis_server.ask("INFO", "keyspace"))
+    assert b"db0" not in redis_server.ask("INFO", "keyspace")
+
+
+def test_a_handshake_that_is_refused_is_an_error_of_its_own(redis_server):
+    redis_server.ask("ACL", "SETUSER", "default", "-select")
+    run = bench(redis_server.address, "-d", "0.3s", "-w", 0, "-c", 2, "--json", "-", "-q",
+                program=BUILT / "examples/redis_set")
+    assert run.returncode == 1
+    found = json.loads(run.stdout)["runs"][0]
+    assert set(found["errors"]) == {"handshake"} and found["requests"]["sent"] == 0
+    assert found["first_error"] == "handshake: handshake refused"
+
+
+def test_a_handshake_without_an_answer_ends():
+    for answer in (lambda data: b"", lambda data: b"+O"):
+        with Fake(answer=answer) as server:
+            run = bench(at(server), "-d", "0.5s", "-w", 0, "-c", 3, "--timeout", "100ms", "--json",
+                        "-", "-q", program=BUILT / "examples/redis_set")
+        assert run.returncode == 1, run.stderr
+        found = json.loads(run.stdout)["runs"][0]
+        assert found["first_error"] == "connect: no answer in time"
+
+
 # --- Its own yardstick
 
 
