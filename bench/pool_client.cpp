@@ -1,5 +1,5 @@
-// What a pool costs: one caller asks an echo server of lines, one request after the other, through a
-// pool of 1 connection or on a connection that it has for itself.
+// What a pool costs: one caller asks an echo server of lines, one request after the other, through
+// a pool of 1 connection or on a connection that it has for itself.
 // pool_client 127.0.0.1:PORT pool|direct [SECONDS]: prints JSON
 #include <sys/resource.h>
 
