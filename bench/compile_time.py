@@ -45,6 +45,12 @@ def seconds(compiler, flags, source, folder):
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
+def compiled(compiler, flags, source):
+    """The same, with nothing kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        return seconds(compiler, flags, source, folder)
+
+
 def main():
     options = arguments()
     print(f"{options.compiler} {options.flags} -c")

@@ -1,144 +1,518 @@
 #!/usr/bin/env python3
-"""Throughput of ice beside the yardsticks, as ratios of interleaved pairs.
+"""ice beside the yardsticks: each goal of bench/README.md, measured, with a verdict.
 
-Server and generator have a core each. A pair measures one server, then the other, and gives one
+Server and generator have a core each. A pair measures one side, then the other, and gives one
 ratio; the median of the pairs counts. Only ratios of one run mean something: machines differ, and
 so does their mood. Writes report.md, report.json and (with matplotlib) report.svg."""
 import argparse
 import contextlib
 import json
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+import compile_time
+import measuring
+import system_calls
+from measuring import ROOT, Failed
 
-# name: command below the build directory
+LIMIT = 0.95  # so busy, and a process was what limited a run
+
+# name: program below the build directory and its arguments
 SERVERS = {
     "ice": ["apps/echo", "--protocol", "line", "--listen", "127.0.0.1:0"],
+    "ice, coroutine": ["bench/coroutine_line", "0"],
     "ice, bytes": ["apps/echo", "--protocol", "raw", "--listen", "127.0.0.1:0"],
     "raw_line": ["bench/raw_line", "0"],
     "raw_echo": ["bench/raw_echo", "0"],
     "asio_line": ["bench/asio_line", "0"],
     "libuv_line": ["bench/peers/libuv_line", "0"],
     "go_line": ["../bench/peers/go_line", "0"],
-    "tokio_line": ["../bench/peers/tokio_line", "0"]}
-
-# title, server, yardstick, goal (None: for information), arguments of ice-bench
-ROWS = [
-    ("lines, one at a time", "ice", "raw_line", 0.95, ["line"]),
-    ("lines, 16 under way", "ice", "raw_line", None, ["line", "-P", "16"]),
-    ("lines, 64 under way", "ice", "raw_line", 0.95, ["line", "-P", "64"]),
-    ("lines, 64 under way", "ice", "asio_line", 25, ["line", "-P", "64"]),
-    ("lines, 64 under way", "ice", "libuv_line", None, ["line", "-P", "64"]),
-    ("lines, 64 under way", "ice", "go_line", 1, ["line", "-P", "64"]),
-    ("lines, 64 under way", "ice", "tokio_line", None, ["line", "-P", "64"]),
-    ("64 bytes, one at a time", "ice, bytes", "raw_echo", None, ["echo", "-s", "64"]),
-    ("a connection for each line", "ice", "raw_line", 0.9, ["connect"])]
+    "tokio_line": ["../bench/peers/tokio_line", "0"],
+    "asyncio_line": [sys.executable, ROOT / "bench/peers/asyncio_line.py", "0"],
+    "uvloop_line": [sys.executable, ROOT / "bench/peers/asyncio_line.py", "--uvloop", "0"]}
 
 
-@contextlib.contextmanager
-def serving(command):
-    """Starts a server on core 0 and yields its address."""
-    process = subprocess.Popen(["taskset", "-c", "0", *command], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)
-    try:
-        line = process.stdout.readline()
-        if not line.startswith("listening on "):
-            sys.exit(f"{command[0]} did not start")
-        yield line.split()[-1], process.pid
-    finally:
-        process.terminate()
-        process.wait(10)
+def missing(build, name):
+    """Why a server cannot be measured here; None if it can."""
+    program = build / SERVERS[name][0]
+    if name == "uvloop_line" and not find_spec("uvloop"):
+        return "uvloop is not installed"
+    if program.exists():
+        return None
+    tool = {"go_line": "go", "tokio_line": "cargo"}.get(name)
+    if tool and not shutil.which(tool):
+        return f"{tool} is not installed"
+    if name == "libuv_line":
+        return "libuv1-dev was not there when it was configured"
+    return "not built: `./run bench` does it"
 
 
-def rate(build, server, arguments, seconds):
-    name, *rest = SERVERS[server]
-    with serving([str(build / name), *rest]) as (address, pid):
-        done = subprocess.run(
-            ["taskset", "-c", "1", build / "bench/ice-bench", arguments[0], address, *arguments[1:],
-             "-d", f"{seconds}s", "-w", "300ms", "-q", "--json", "-", "--server-pid", str(pid)],
-            capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"ice-bench {' '.join(arguments)} against {server}: {done.stdout}{done.stderr}")
-    run = json.loads(done.stdout)["runs"][0]
-    return {"rate": run["rate"], "generator": run["generator_cpu_share"],
-            "server_us": run["server"]["cpu_seconds"] / run["rate"] / run["seconds"] * 1e6}
+# --- Verdicts
 
 
-def measure(build, row, pairs, seconds):
-    title, ours, theirs, goal, arguments = row
+def judged(value, goal, at_most):
+    """Met, or missed by how much."""
+    if goal is None:
+        return ""
+    short = (value - goal if at_most else goal - value) / goal
+    return "met" if short <= 0 else f"missed by {100 * short:.2g} %"
+
+
+def decide(result, busy, limit):
+    """Throughput decides, unless the side that would have to be faster to change the verdict was
+    held back by the process at the other end. Then the CPU time per message has to say the same.
+    `busy`: (name, share of the time) of what is measured, ours and theirs; `limit`: the same of the
+    other end meanwhile."""
+    goal, ratio = result["goal"], result["ratio"]
+    if goal is None:
+        return ""
+    reached = ratio >= goal
+    (name, share), (other, at) = busy[reached], limit[reached]
+    if share >= LIMIT:
+        result["decides"] = "throughput"
+    elif (result["cpu_ratio"] >= goal) == reached:
+        result["decides"] = "both"
+    elif at >= LIMIT:
+        return f"not decidable: {other} at {at:.0%} of its core"
+    else:
+        return f"not decidable: neither end at its limit ({name} {share:.0%}, {other} {at:.0%})"
+    return judged(ratio, goal, False)
+
+
+# --- Kinds of rows: each returns what it found, as a dict
+
+
+class Row:
+    def __init__(self, number, what, against, goal, measure, needs=(), at_most=False):
+        self.number, self.what, self.against, self.goal = number, what, against, goal
+        self.measure, self.needs, self.at_most = measure, needs, at_most
+
+
+def middle(values):
+    return statistics.median(values)
+
+
+def interleaved(run, first, second):
+    """A B A B ..: each pair on its own has seen the same weather."""
     a, b = [], []
-    for _ in range(pairs):
-        a.append(rate(build, ours, arguments, seconds))
-        b.append(rate(build, theirs, arguments, seconds))
-    ratios = sorted(x["rate"] / y["rate"] for x, y in zip(a, b, strict=True))
-    cpu = statistics.median(y["server_us"] / max(x["server_us"], 1e-9)
-                            for x, y in zip(a, b, strict=True))
-    middle = statistics.median(ratios)
-    return {"what": title, "server": ours, "yardstick": theirs, "goal": goal, "ratio": middle,
-            "least": ratios[0], "most": ratios[-1], "cpu_ratio": cpu,
-            "rate": statistics.median(x["rate"] for x in a),
-            "yardstick_rate": statistics.median(y["rate"] for y in b),
-            "generator": max(x["generator"] for x in a + b),
-            "verdict": "" if goal is None else "reached" if middle >= goal else "missed"}
+    for i in range(run.pairs):
+        a.append(first())
+        b.append(second())
+        run.progress(i + 1)
+    return a, b
 
 
-def plot(results, file):
+def spread(ratios):
+    return {"ratio": middle(ratios), "least": min(ratios), "most": max(ratios), "ratios": ratios}
+
+
+def compared(run, row, a, b, busy, other):
+    """Of two lists of load(): the ratio of the rates, that of the CPU times, and the verdict."""
+    pairs = list(zip(a, b, strict=True))
+    result = {"goal": row.goal, "cpu_ratio": middle([y["us"] / x["us"] for x, y in pairs]),
+              **spread([x["rate"] / y["rate"] for x, y in pairs])}
+    shares = [[middle([x[end]["busy"] for x in side]) for side in (a, b)] for end in (busy, other)]
+    result["waited"] = middle([x[end]["busy"] - x[end]["cpu"] for x in a + b
+                               for end in (busy, other)])
+    result["busy"] = dict(zip((busy, other), shares, strict=True))
+    result["verdict"] = decide(result, [(busy, share) for share in shares[0]],
+                               [(other, share) for share in shares[1]])
+    result["detail"] = (f"{shown(middle([x['rate'] for x in a]))}/s, "
+                        f"{shown(middle([x['rate'] for x in b]))}/s")
+    return result
+
+
+def throughput(number, what, ours, theirs, goal, *arguments):
+    def measure(run, row):
+        def one(name):
+            program, *rest = SERVERS[name]
+            with measuring.Server([run.build / program, *rest]) as server:
+                return measuring.load(run.build, server, arguments, run.seconds)
+        return compared(run, row, *interleaved(run, lambda: one(ours), lambda: one(theirs)),
+                        "server", "generator")
+    return Row(number, what, theirs, goal, measure, (ours, theirs))
+
+
+def ceiling():
+    """The generators against the same server: here they are what is measured."""
+    depth = 64
+
+    def measure(run, row):
+        def ours():
+            with raw() as server:
+                found = measuring.load(run.build, server, ["line", "-P", depth], run.seconds)
+            return {**found, "us": found["generator"]["cpu"] / found["rate"] * 1e6}
+
+        def theirs():
+            with raw() as server:
+                found = measuring.generate(server, [run.build / "bench/epoll_generator",
+                                                    server.address, "-P", depth, "-d",
+                                                    run.seconds + measuring.WARM_UP])
+            return {"rate": found["replies"] / found["seconds"],
+                    "us": found["cpu_seconds"] / found["replies"] * 1e6,
+                    "server": found["server_share"], "generator": found["generator_share"]}
+
+        def raw():
+            return measuring.Server([run.build / "bench/raw_line", "0"])
+        return compared(run, row, *interleaved(run, ours, theirs), "generator", "server")
+    return Row(9, "ice-bench itself, lines, 64 under way", "epoll_generator", 0.9, measure,
+               ("bench/epoll_generator",))
+
+
+def pool():
+    def measure(run, row):
+        def one(how):
+            with measuring.Server([run.build / "bench/raw_line", "0"]) as server:
+                found = measuring.generate(server, [run.build / "bench/pool_client",
+                                                    server.address, how, run.seconds])
+            return {"rate": found["requests"] / found["seconds"],
+                    "us": found["cpu_seconds"] / found["requests"] * 1e6}
+        a, b = interleaved(run, lambda: one("pool"), lambda: one("direct"))
+        pairs = list(zip(a, b, strict=True))
+        result = {"cpu_ratio": middle([y["us"] / x["us"] for x, y in pairs]),
+                  **spread([x["rate"] / y["rate"] for x, y in pairs]), "decides": "throughput",
+                  "detail": f"{middle([x['us'] for x in a]):.1f} µs, "
+                            f"{middle([x['us'] for x in b]):.1f} µs of CPU"}
+        return {**result, "verdict": judged(result["ratio"], row.goal, False)}
+    return Row(7, "a pool of 1, one caller", "its connection, used directly", 0.95, measure)
+
+
+def memory(name, goal):
+    count, burst = 9_900, 64
+
+    def measure(run, row):
+        program, *rest = SERVERS[name]
+        idle, after = measuring.memory([run.build / program, *rest], count, burst)
+        worst = max(idle, after)
+        return {"value": worst, "figure": f"{idle:,.0f} bytes; {after:,.0f} after the burst",
+                "idle_bytes": idle, "after_bytes": after, "verdict": judged(worst, row.goal, True),
+                "detail": f"RSS for each of {count:,}; burst: {burst} lines on all at once"}
+    return Row(4, f"memory of an idle connection: {name}", "", goal, measure, (name,), at_most=True)
+
+
+def many_idle():
+    idle, active, rate = 9_000, 100, 10_000
+
+    def measure(run, row):
+        program, *rest = SERVERS["ice"]
+        command = [run.build / program, *rest]
+        with measuring.Server(command) as alone, measuring.Server(command) as full, \
+                measuring.idle_connections(full, idle):
+            def one(server):
+                return measuring.load(run.build, server, ["line", "-c", active, "-R", rate],
+                                      run.seconds)
+            a, b = interleaved(run, lambda: one(full), lambda: one(alone))
+        result = {**spread([x["p99_us"] / y["p99_us"] for x, y in zip(a, b, strict=True)]),
+                  "detail": f"p99 {middle([x['p99_us'] for x in a]):,.0f} µs with, "
+                            f"{middle([x['p99_us'] for x in b]):,.0f} µs without; "
+                            f"{active} active, {rate:,}/s, open loop"}
+        return {**result, "value": result["ratio"],
+                "verdict": judged(result["ratio"], row.goal, True)}
+    return Row(5, f"p99 beside {idle:,} idle connections", "without them", 2, measure, ("ice",),
+               at_most=True)
+
+
+def idle_cpu():
+    idle = 9_000
+
+    def measure(run, row):
+        program, *rest = SERVERS["ice"]
+        with measuring.Server([run.build / program, *rest]) as server, \
+                measuring.idle_connections(server, idle):
+            used = 100 * measuring.idle_share(server, max(2, 2 * run.seconds))
+        return {"value": used, "figure": f"{used:.3f} %", "detail": "of a core",
+                "verdict": judged(used, row.goal, True)}
+    return Row(5, f"CPU of {idle:,} idle connections", "", 1, measure, ("ice",), at_most=True)
+
+
+def linear(what, cost, n):
+    """What twice as much costs, in CPU time of the server; 2 is linear."""
+    def measure(run, row):
+        a, b = interleaved(run, lambda: cost(run, 2 * n), lambda: cost(run, n))
+        result = spread([x / y for x, y in zip(a, b, strict=True)])
+        return {**result, "value": result["ratio"], "detail": "CPU time of the server",
+                "verdict": judged(result["ratio"], row.goal, True)}
+    return Row(11, f"{what}: {2 * n:,}", f"{n:,}", 2.3, measure, ("ice",), at_most=True)
+
+
+def cost_of(option):
+    """CPU of the server for `n` messages, or for messages of n bytes."""
+    def cost(run, n):
+        program, *rest = SERVERS["ice"]
+        with measuring.Server([run.build / program, *rest]) as server:
+            us = measuring.load(run.build, server, ["line", option, n], run.seconds)["us"]
+        return us if option == "-s" else n * us
+    return cost
+
+
+def cost_of_bytes(run, n):
+    program, *rest = SERVERS["ice"]
+    return measuring.fed_byte_by_byte([run.build / program, *rest], n)
+
+
+def calls(what, burst, rounds, goal):
+    def measure(run, row):
+        program, *_ = SERVERS["ice"]
+        command = [str(run.build / program), "--protocol", "line", "--listen", "127.0.0.1:{port}"]
+        each = (system_calls.count(command, burst, 2 * rounds)
+                - system_calls.count(command, burst, rounds)) / rounds
+        # A timer that rings meanwhile is in the second decimal.
+        return {"value": each, "figure": f"{each:.1f}", "detail": "counted by strace",
+                "verdict": judged(round(each, 1), row.goal, True)}
+    return Row(1, f"system calls of {what}", "", goal, measure, ("ice", "strace"), at_most=True)
+
+
+def compiling():
+    ours, theirs = "apps/tutorial/1_echo.cpp", "bench/asio_echo.cpp"
+
+    def measure(run, row):
+        flags = "-std=c++20 -O2 -DASIO_STANDALONE -pthread"
+        a, b = interleaved(run, lambda: compile_time.compiled("g++", flags, ours),
+                           lambda: compile_time.compiled("g++", flags, theirs))
+        result = spread([x / y for x, y in zip(a, b, strict=True)])
+        return {**result, "value": result["ratio"],
+                "detail": f"g++ {flags}: {middle(a):.1f} s, {middle(b):.1f} s of CPU",
+                "verdict": judged(result["ratio"], row.goal, True)}
+    return Row(10, "compile time of tutorial step 1", "asio_echo.cpp", 0.6, measure, ("g++",),
+               at_most=True)
+
+
+ROWS = [
+    throughput(1, "lines, one at a time", "ice", "raw_line", 0.95, "line"),
+    calls("a line, alone", 1, 500, 4),
+    throughput(2, "lines, 16 under way", "ice", "raw_line", None, "line", "-P", 16),
+    throughput(2, "lines, 64 under way", "ice", "raw_line", 0.95, "line", "-P", 64),
+    throughput(2, "lines, 64 under way, coroutine", "ice, coroutine", "raw_line", 0.85, "line",
+               "-P", 64),
+    throughput(2, "lines, one at a time, coroutine", "ice, coroutine", "ice", None, "line"),
+    calls("a burst of 64 lines", 64, 20, None),
+    throughput(2, "lines, 64 under way", "ice", "asio_line", 25, "line", "-P", 64),
+    throughput(2, "lines, 64 under way", "ice", "go_line", 1, "line", "-P", 64),
+    throughput(2, "lines, 64 under way", "ice", "libuv_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 under way", "ice", "tokio_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 under way", "ice", "asyncio_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 under way", "ice", "uvloop_line", None, "line", "-P", 64),
+    throughput(2, "64 bytes, one at a time", "ice, bytes", "raw_echo", None, "echo", "-s", 64),
+    memory("ice", 1536),
+    memory("raw_line", None),
+    memory("asio_line", None),
+    many_idle(),
+    idle_cpu(),
+    pool(),
+    throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),
+    ceiling(),
+    compiling(),
+    linear("connections", cost_of("-c"), 1000),
+    linear("bytes of a line", cost_of("-s"), 2000),
+    linear("lines under way", cost_of("-P"), 64),
+    linear("bytes of an unfinished line, one by one", cost_of_bytes, 3000)]
+
+
+# --- The program
+
+
+def shown(n):
+    for limit, factor, unit in ((1e3, 1, ""), (1e6, 1e3, "k")):
+        if n < limit * 0.9995:
+            return f"{n / factor:.3g}{unit}"
+    return f"{n / 1e6:.3g}M"
+
+
+class Run:
+    """What is asked for, and the line that says how far it is."""
+
+    def __init__(self, options):
+        self.build, self.pairs, self.seconds = options.build, options.pairs, options.seconds
+        self.row, self.begin = "", time.monotonic()
+
+    def start(self, number, total, row):
+        self.row = f"[{number}/{total}] {row.what}{' / ' + row.against if row.against else ''}"
+        self.progress(0)
+
+    def progress(self, pair):
+        """On a terminal a line that changes, elsewhere one for each row."""
+        passed = int(time.monotonic() - self.begin)
+        text = f"{passed // 60}:{passed % 60:02} {self.row}"
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}, pair {pair} of {self.pairs}", end="", file=sys.stderr)
+        elif pair == 0:
+            print(text, file=sys.stderr)
+
+    def clear(self):
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def why_not(run, row):
+    for need in row.needs:
+        if need in SERVERS:
+            reason = missing(run.build, need)
+        elif "/" in need:
+            reason = None if (run.build / need).exists() else "not built"
+        else:
+            reason = None if shutil.which(need) else f"{need} is not installed"
+        if reason:
+            return f"not measured: {reason}"
+    return ""
+
+
+def measured(run, row):
+    result = {"row": row.number, "what": row.what, "against": row.against, "goal": row.goal,
+              "at_most": row.at_most}
+    if reason := why_not(run, row):
+        return {**result, "verdict": reason}
     try:
-        import matplotlib
-    except ImportError:
-        print("no report.svg: matplotlib is not installed")
+        return {**result, **row.measure(run, row)}
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        return {**result, "verdict": f"not measured: {error}"}
+
+
+HEAD = ["#", "what", "against", "figure (least .. most)", "CPU", "goal", "verdict", "decided by",
+        "details"]
+
+
+def cells(r):
+    figure = r.get("figure", "")
+    if "ratio" in r:
+        figure = f"{r['ratio']:.3g} ({r['least']:.3g} .. {r['most']:.3g})"
+    goal = "" if r["goal"] is None else f"{'≤' if r['at_most'] else '≥'} {r['goal']:g}"
+    cpu = f"{r['cpu_ratio']:.3g}" if "cpu_ratio" in r else ""
+    return [str(r["row"]), r["what"], r["against"], figure, cpu, goal, r["verdict"],
+            r.get("decides", ""), r.get("detail", "")]
+
+
+def line(words):
+    return "| " + " | ".join(words) + " |"
+
+
+def machine(build):
+    """What the figures are from."""
+    def output(*command):
+        with contextlib.suppress(OSError):
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return ""
+    info = Path("/proc/cpuinfo").read_text()
+    cpu = next((text.partition(": ")[2] for text in info.splitlines()
+                if text.startswith("model name")), platform.machine())
+    virtual = output("systemd-detect-virt", "--vm").strip()
+    cache = dict(text.split(":", 1)[0:2] if ":" in text else (text, "") for text in
+                 output("grep", "-E", "^CMAKE_(CXX_COMPILER|BUILD_TYPE|CXX_FLAGS_RELWITHDEBINFO):",
+                        str(build / "CMakeCache.txt")).splitlines())
+    values = {name: value.partition("=")[2] for name, value in cache.items()}
+    compiler = output(values.get("CMAKE_CXX_COMPILER") or "g++", "--version").partition("\n")[0]
+    return {"processor": cpu, "cores": os.cpu_count(), "virtual": virtual or "unknown",
+            "kernel": f"{platform.system()} {platform.release()}",
+            "compiler": f"{compiler}, {values.get('CMAKE_CXX_FLAGS_RELWITHDEBINFO', '')}",
+            "revision": output("git", "-C", str(ROOT), "describe", "--always", "--dirty").strip()}
+
+
+def report_head(options, about, loads, results):
+    waited = [r["waited"] for r in results if "waited" in r]
+    others = (f"; a process that could run waited for its core {middle(waited):.0%} of the time "
+              "(median of the rows), as others had it" if waited else "")
+    return "\n".join([
+        "# ice beside the yardsticks", "",
+        f"* Command: `{' '.join(['bench/ratios.py', *sys.argv[1:]])}`; {options.pairs} pairs of "
+        f"{options.seconds:g} s, interleaved; 50 connections of 32-byte lines where nothing else "
+        "is said; server on core 0, generator on core 1.",
+        f"* Machine: {about['processor']}, {about['cores']} cores, virtualisation "
+        f"{about['virtual']}, {about['kernel']}; {about['compiler']}; ice {about['revision']}.",
+        f"* Others on it: load average at the beginning {loads[0]:.2f}, at the end {loads[1]:.2f} "
+        f"(0 and 2 if there are none){others}.", "", ""])
+
+
+def draw(results, file):
+    """The ratios, with their spread and goals, on a logarithmic axis."""
+    import plot
+    try:
+        pyplot = plot.pyplot()
+    except plot.Unusable as error:
+        print(f"no {file.name}: {error}", file=sys.stderr)
         return
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-    shown = [r for r in results if r["ratio"] < 5]
-    figure, axes = pyplot.subplots(figsize=(8, 0.5 * len(shown) + 1.2))
-    rows = range(len(shown))
-    axes.barh(rows, [r["ratio"] for r in shown], color="#4477aa",
-              xerr=[[r["ratio"] - r["least"] for r in shown],
-                    [r["most"] - r["ratio"] for r in shown]])
-    axes.set_yticks(rows, [f"{r['what']} / {r['yardstick']}" for r in shown])
+    from matplotlib import lines, ticker
+    rows = [r for r in results if "ratio" in r]
+    if not rows:
+        return
+    height = 0.34 * len(rows) + 1.9
+    figure = pyplot.figure(figsize=(10.5, height))
+    axes = figure.subplots()
+    looks = {"met": "#0072b2", "missed": "#d55e00", "not": "#e69f00", "": "#777777"}
+    for y, r in enumerate(rows):
+        colour = looks[r["verdict"].partition(" ")[0]]
+        axes.plot([r["least"], r["most"]], [y, y], color=colour, linewidth=2.5, alpha=0.5)
+        axes.plot(r["ratio"], y, "o", color=colour, markersize=7)
+        if "cpu_ratio" in r:
+            axes.plot(r["cpu_ratio"], y, "D", color=colour, markersize=5, fillstyle="none")
+        if r["goal"] is not None:
+            axes.plot(r["goal"], y, marker="<" if r["at_most"] else ">", color="black",
+                      markersize=6, zorder=1)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("throughput of ice / of the yardstick (median, least and most of the pairs)")
-    axes.invert_yaxis()
-    figure.tight_layout()
-    figure.savefig(file)
+    axes.set_yticks(range(len(rows)), [f"{r['what']} / {r['against']}" for r in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.set_xlabel("ratio of ice to what it is compared with")
+
+    def mark(marker, colour, **more):
+        return lines.Line2D([], [], linestyle="none", marker=marker, color=colour, **more)
+    plot.head(figure, "ice beside the yardsticks", "median, least and most of the pairs",
+              [(mark("o", looks["met"]), "goal met"), (mark("o", looks["missed"]), "missed"),
+               (mark("o", looks["not"]), "not decidable"), (mark("o", looks[""]), "no goal"),
+               (mark(">", "black"), "at least"), (mark("<", "black"), "at most"),
+               (mark("D", "#777777", fillstyle="none"), "CPU per message")])
+    plot.save(figure, str(file))
+
+
+def parsed():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--build", type=Path, default=ROOT / "build/release")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2, help="of one measurement")
+    parser.add_argument("--only", metavar="TEXT", default="",
+                        help="rows whose number, or words in `what / against`, this is")
+    options = parser.parse_args()
+    if options.pairs < 1 or options.seconds < 0.5:
+        parser.error("--pairs must be at least 1, and --seconds 0.5")
+    options.rows = [row for row in ROWS if options.only == str(row.number)
+                    or options.only in f"{row.what} / {row.against}"]
+    if not options.rows:
+        parser.error(f"--only {options.only}: there is no such row")
+    return options
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--build", type=Path, default=ROOT / "build/release")
-    arguments.add_argument("--out", type=Path, default=ROOT / "build/bench")
-    arguments.add_argument("--pairs", type=int, default=7)
-    arguments.add_argument("--seconds", type=float, default=2)
-    chosen = arguments.parse_args()
-    chosen.out.mkdir(parents=True, exist_ok=True)
-
-    table = ["| what | against | ratio (least .. most) | goal | verdict | ice | yardstick "
-             "| generator | CPU ratio |", "|---|---|---|---|---|---|---|---|---|"]
-    results = []
+    options = parsed()
+    measuring.needs_two_cores()
+    options.build = options.build.resolve()
+    options.out.mkdir(parents=True, exist_ok=True)
+    about, load = machine(options.build), os.getloadavg()[0]
+    run, results = Run(options), []
+    table = [line(HEAD), line(["---"] * len(HEAD))]
     print("\n".join(table))
-    for row in ROWS:
-        if not (chosen.build / SERVERS[row[2]][0]).exists():
-            print(f"| {row[0]} | {row[2]} | not built: see bench/peers/README.md | | | | | | |")
-            continue
-        r = measure(chosen.build, row, chosen.pairs, chosen.seconds)
-        results.append(r)
-        table.append("| " + " | ".join([
-            r["what"], r["yardstick"], f"{r['ratio']:.2f} ({r['least']:.2f} .. {r['most']:.2f})",
-            str(r["goal"] or ""), r["verdict"], f"{r['rate']:,.0f}/s",
-            f"{r['yardstick_rate']:,.0f}/s", f"{r['generator']:.0%}",
-            f"{r['cpu_ratio']:.2f}"]) + " |")
+    for number, row in enumerate(options.rows, 1):
+        run.start(number, len(options.rows), row)
+        results.append(measured(run, row))
+        table.append(line(cells(results[-1])))
+        run.clear()
         print(table[-1], flush=True)
-    head = (f"{chosen.pairs} pairs of {chosen.seconds:g} s; 50 connections; {platform.release()}; "
-            f"ratios are of throughput, the CPU ratio is of server CPU per message "
-            f"(yardstick / ice)\n\n")
-    (chosen.out / "report.md").write_text(head + "\n".join(table) + "\n")
-    (chosen.out / "report.json").write_text(json.dumps(results, indent=1) + "\n")
-    plot(results, chosen.out / "report.svg")
+    loads = [load, os.getloadavg()[0]]
+    text = report_head(options, about, loads, results) + "\n".join(table) + "\n"
+    (options.out / "report.md").write_text(text)
+    (options.out / "report.json").write_text(json.dumps(
+        {"machine": about, "pairs": options.pairs, "seconds": options.seconds, "load": loads,
+         "rows": results}, indent=1) + "\n")
+    draw(results, options.out / "report.svg")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -69,4 +69,5 @@ def main():
         print(f"{title:34}" + "".join(f"{calls:15.1f}" for calls in row))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""How the figures of ratios.py are taken: servers on core 0, generators on core 1, and what the
+kernel says of both meanwhile. Nothing here knows a goal."""
+import contextlib
+import json
+import os
+import resource
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINE = b"x" * 30 + b"\r\n"
+WARM_UP = 0.3  # seconds
+ENOUGH = 60    # seconds for what should come at once
+
+
+class Failed(Exception):
+    """A server or a generator that did not do its work: its row has no figure."""
+
+
+# --- Processes
+
+
+def cpu_and_wait(pid):
+    """Seconds that all threads of a process have run, and have waited for a core."""
+    run = wait = 0
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()
+                run, wait = run + int(fields[0]), wait + int(fields[1])
+    return run / 1e9, wait / 1e9
+
+
+def resident(pid):
+    """Bytes in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+class Server:
+    """On core 0 while the `with` lasts."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(["taskset", "-c", "0", *map(str, command)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        ready, _, _ = select.select([self.process.stdout], [], [], ENOUGH)
+        line = self.process.stdout.readline().decode() if ready else ""
+        if not line.startswith("listening on "):
+            self.__exit__()
+            raise Failed(f"{command[0]} did not start")
+        self.address = line.split()[-1]
+        self.pid = self.process.pid
+
+    def connect(self):
+        host, _, port = self.address.rpartition(":")
+        s = socket.create_connection((host, int(port)), ENOUGH)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # Not politely: a server that drains thousands of connections would disturb the next.
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def share(before, after, seconds):
+    """Of a core: what a process ran, and what it would have run had it never waited."""
+    ran, waited = (b - a for a, b in zip(before, after, strict=True))
+    return {"cpu": ran / seconds, "busy": min(1, (ran + waited) / seconds)}
+
+
+def generate(server, command):
+    """Runs a generator on core 1 and returns its JSON, with the shares of both processes. `busy` is
+    the share of the time in which a process had something to do: it ran or waited for its core.
+    Near 1 it was the limit, however much of the core other programs took."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(["taskset", "-c", "1", *map(str, command)], stdout=out,
+                                   stderr=err)
+        begin = time.monotonic()
+        first = last = None
+        while process.poll() is None:
+            time.sleep(0.05)
+            now = time.monotonic()
+            if now - begin < WARM_UP + 0.1:
+                continue
+            sample = now, cpu_and_wait(server.pid), cpu_and_wait(process.pid)
+            if last and sample[2][0] < last[2][0]:
+                break  # the threads that did the work have ended
+            first, last = first or sample, sample
+        process.wait()
+        out.seek(0), err.seek(0)
+        if process.returncode != 0:
+            raise Failed(f"{' '.join(map(str, command))}: {out.read()[-500:]}{err.read()[-500:]}")
+        found = json.load(out)
+    if not first or first is last:
+        raise Failed("too short to see how busy the cores were: more --seconds")
+    seconds = last[0] - first[0]
+    found["server_share"] = share(first[1], last[1], seconds)
+    found["generator_share"] = share(first[2], last[2], seconds)
+    return found
+
+
+def load(build, server, arguments, seconds):
+    """One run of ice-bench: rate, p99, CPU of the server per message, and who was busy."""
+    mode, *rest = map(str, arguments)
+    found = generate(server, [build / "bench/ice-bench", mode, server.address, *rest, "-d",
+                              f"{seconds}s", "-w", f"{WARM_UP}s", "-q", "--json", "-",
+                              "--server-pid", server.pid])
+    run = found["runs"][0]
+    return {"rate": run["rate"], "p99_us": run["latency_us"]["percentiles"]["99"],
+            "us": run["server"]["cpu_seconds"] / run["rate"] / run["seconds"] * 1e6,
+            "server": found["server_share"], "generator": found["generator_share"],
+            "environment": found["environment"]}
+
+
+# --- Connections of our own
+
+
+def allow_files(count):
+    """Raises the limit of open files, also of the servers that are started later."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard < count:
+        raise Failed(f"needs {count} open files, and `ulimit -Hn` is {hard}")
+
+
+def receive(s, size):
+    while size:
+        got = len(s.recv(min(size, 65536)))
+        if not got:
+            raise Failed("the server closed a connection")
+        size -= got
+
+
+@contextlib.contextmanager
+def idle_connections(server, count):
+    """So many that have had one line answered and are silent since."""
+    allow_files(count + 200)
+    with contextlib.ExitStack() as all_of_them:
+        held = []
+        for _ in range(count):
+            s = all_of_them.enter_context(server.connect())
+            s.sendall(LINE)
+            receive(s, len(LINE))
+            held.append(s)
+        yield held
+
+
+def settled(pid):
+    """The resident size, once it has not shrunk for a second."""
+    least, since = resident(pid), time.monotonic()
+    while time.monotonic() - since < 1:
+        time.sleep(0.1)
+        if (now := resident(pid)) < least:
+            least, since = now, time.monotonic()
+    return least
+
+
+def memory(command, count, burst):
+    """Bytes of RSS for each of `count` connections: idle, and after a burst of so many lines came
+    on all of them together and was answered."""
+    with Server(command) as server:
+        with idle_connections(server, 1):  # what the first one costs, none does after it
+            before = settled(server.pid)
+        with idle_connections(server, count) as held:
+            idle = (settled(server.pid) - before) / count
+            for s in held:
+                s.sendall(LINE * burst)
+            for s in held:
+                receive(s, len(LINE) * burst)
+            return idle, (settled(server.pid) - before) / count
+
+
+def idle_share(server, seconds):
+    """Of a core, of a server that nobody asks anything."""
+    time.sleep(0.5)
+    before, begin = cpu_and_wait(server.pid), time.monotonic()
+    time.sleep(seconds)
+    return share(before, cpu_and_wait(server.pid), time.monotonic() - begin)["cpu"]
+
+
+def fed_byte_by_byte(command, size):
+    """CPU seconds of the server for an unfinished line of `size` bytes, each of them read alone:
+    the answer to another connection shows that it has been."""
+    with Server(command) as server, server.connect() as s, server.connect() as other:
+        before = cpu_and_wait(server.pid)[0]
+        for _ in range(size):
+            s.sendall(b"x")
+            other.sendall(b"\r\n")
+            receive(other, 2)
+        return cpu_and_wait(server.pid)[0] - before
+
+
+def needs_two_cores():
+    if not {0, 1} <= os.sched_getaffinity(0):
+        sys.exit("two cores are needed, 0 and 1: one for the server and one for the generator")

@@ -1,0 +1,92 @@
+"""bench/ratios.py must judge rightly and say what it could not measure. Its figures test nothing."""
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+from importlib.util import find_spec
+
+import pytest
+
+from yardsticks_test import BUILT, ROOT
+
+sys.path.insert(0, str(ROOT / "bench"))
+import ratios  # noqa: E402
+
+pytestmark = pytest.mark.skipif(not {0, 1} <= os.sched_getaffinity(0), reason="one core only")
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, ROOT / "bench/ratios.py", "--build", BUILT.parent,
+                           *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          check=False)
+
+
+@pytest.mark.parametrize("value, goal, at_most, verdict", [
+    (0.95, 0.95, False, "met"), (0.94, 0.95, False, "missed by 1.1 %"), (1, None, False, ""),
+    (2, 2, True, "met"), (3, 2, True, "missed by 50 %"), (1, 25, False, "missed by 96 %")])
+def test_a_verdict_says_by_how_much(value, goal, at_most, verdict):
+    assert ratios.judged(value, goal, at_most) == verdict
+
+
+@pytest.mark.parametrize("ratio, cpu, ours, theirs, generator, verdict, decides", [
+    # Both servers were the limit: the rates tell all.
+    (0.96, 0.5, 0.99, 0.99, 0.9, "met", "throughput"),
+    (0.90, 1.5, 0.99, 0.99, 0.9, "missed by 5.3 %", "throughput"),
+    # A yardstick that could do more does not make ours any better than it looks ..
+    (0.90, 1.5, 0.99, 0.50, 1.0, "missed by 5.3 %", "throughput"),
+    # .. but it hides how much better it is itself: the CPU time has to agree.
+    (0.99, 0.96, 0.99, 0.50, 1.0, "met", "both"),
+    (0.99, 0.80, 0.99, 0.50, 1.0, "not decidable: generator at 100% of its core", None),
+    # The same the other way round.
+    (0.90, 0.90, 0.50, 0.99, 1.0, "missed by 5.3 %", "both"),
+    (0.90, 1.20, 0.50, 0.99, 1.0, "not decidable: generator at 100% of its core", None),
+    (0.90, 1.20, 0.50, 0.99, 0.6,
+     "not decidable: neither end at its limit (server 50%, generator 60%)", None)])
+def test_what_was_held_back_decides_nothing(ratio, cpu, ours, theirs, generator, verdict, decides):
+    result = {"goal": 0.95, "ratio": ratio, "cpu_ratio": cpu}
+    said = ratios.decide(result, [("server", ours), ("server", theirs)],
+                         [("generator", generator)] * 2)
+    assert (said, result.get("decides")) == (verdict, decides)
+
+
+def test_a_report_has_each_row_and_the_machine(tmp_path):
+    done = run("--only", "unfinished", "--pairs", 2, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    row, = report["rows"]
+    assert len(row["ratios"]) == 2 and row["least"] <= row["ratio"] <= row["most"]
+    assert row["verdict"] == ratios.judged(row["ratio"], 2.3, True)
+    assert report["machine"]["cores"] == os.cpu_count() and report["machine"]["compiler"]
+    text = (tmp_path / "report.md").read_text()
+    assert report["machine"]["processor"] in text and f"| {row['verdict']} |" in text
+    assert text.splitlines()[-1] in done.stdout
+    assert "[1/1] bytes of an unfinished line" in done.stderr
+    if find_spec("matplotlib"):
+        assert "bytes of an unfinished line" in (tmp_path / "report.svg").read_text()
+        assert xml.parse(tmp_path / "report.svg").getroot().tag.endswith("svg")
+
+
+def test_throughput_says_who_was_busy(tmp_path):
+    done = run("--only", "lines, one at a time / raw_line", "--pairs", 1, "--seconds", 1, "--out",
+               tmp_path)
+    assert done.returncode == 0, done.stderr
+    row, = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert row["ratio"] > 0 and row["cpu_ratio"] > 0
+    for name in "server", "generator":
+        assert all(0 < share <= 1 for share in row["busy"][name])
+
+
+def test_what_is_missing_is_named(tmp_path):
+    done = run("--build", tmp_path / "none", "--only", "raw_line", "--pairs", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert rows and all("not measured: not built" in row["verdict"] for row in rows)
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--only", "nonsense"], "there is no such row"), (["--pairs", "0"], "--pairs must be"),
+    (["--seconds", "0.1"], "--seconds 0.5")])
+def test_wrong_usage(arguments, said):
+    done = run(*arguments)
+    assert done.returncode == 2 and said in done.stderr
