@@ -48,8 +48,8 @@ class IceConan(ConanFile):
         check_min_cppstd(self, 20)
         if self.settings.os != "Linux":
             raise ConanInvalidConfiguration(f"{self.ref} is for Linux")
-        asio = self.dependencies["asio"].ref.version
-        if asio != "system" and Version("1.22.1") < asio < Version("1.28.2"):  # as in FindAsio.cmake
+        asio = self.dependencies["asio"].ref.version  # the same as in FindAsio.cmake
+        if asio != "system" and Version("1.22.1") < asio < Version("1.28.2"):
             raise ConanInvalidConfiguration(
                 f"Asio {asio} frees memory that a cancelled co_spawn still uses "
                 "(chriskohlhoff/asio#1332, versions 1.22.2 to 1.28.1). "

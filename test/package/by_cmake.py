@@ -6,6 +6,7 @@
   subdirectory  add_subdirectory: nothing of ice is installed
   fetchcontent  the same by FetchContent, from an archive of the sources
   pkgconfig     no CMake on the user's side: the compiler and `pkg-config ice-cpp`
+  symbols       a shared library shows what its headers mark with ICE_API, and no more
   refusals      versions of Asio and of ice that will not do, and the reason that is told
 
 No flag of ice may leak into its user's files. All paths have a space in them. Nothing is written
@@ -15,6 +16,7 @@ outside of a temporary folder and of --build.
 import argparse
 import os
 import pathlib
+import re
 import shlex
 import sys
 import tarfile
@@ -103,6 +105,38 @@ def pkgconfig(options, folder):
     serves(program)
 
 
+def defined(library, *options):
+    """The strong symbols of a library, as C++ writes them: not what every user instantiates too."""
+    listed = run("nm", "--defined-only", "--demangle", *options, library).splitlines()
+    found = (re.fullmatch(r"[0-9a-f]+ [TDBR] (.*)", line) for line in listed)
+    return {hit[1] for hit in found if hit}
+
+
+def noun(symbol):
+    """`address` of `ice::address::text() const`, and of `vtable for ice::address`."""
+    hit = re.match(r"(?:[\w -]+ (?:for|to) )?ice::(?:testing::|detail::)*(~?\w+)", symbol)
+    return hit[1] if hit else symbol
+
+
+def symbols(options, _):
+    headers = "".join(path.read_text("utf-8") for path in (ROOT / "include").rglob("*.hpp"))
+    marked = set(re.findall(r"\bICE_API\s[^;{(]*?(\w+)\s*(?:[({]|:[^:])", headers))
+    faults = []
+    for name in ("libice", "libice-testing"):
+        everything = defined(options.build / f"{name}.a")
+        shown = defined(options.shared_build / f"{name}.so", "--dynamic")
+        if not shown:
+            sys.exit(f"{name}.so shows nothing")
+        faults += [f"{name}.so shows {symbol}" for symbol in shown if noun(symbol) not in marked]
+        for symbol in everything - shown:
+            if re.search(rf"\b(class|struct) {noun(symbol)} (final )?[{{:]", headers):
+                faults.append(f"{name}.so hides {symbol}")
+            elif noun(symbol) in marked and "[clone" not in symbol:
+                faults.append(f"{name}.so hides {symbol}")
+    if faults:
+        sys.exit("\n".join(sorted(faults)))
+
+
 def refusals(options, folder):
     prefix = install(options, folder)
     said = cmake(CONSUMER, folder / "ice", options.compiler, f"-DCMAKE_PREFIX_PATH={prefix}",
@@ -126,7 +160,7 @@ def refusals(options, folder):
 
 
 WAYS = {way.__name__: way for way in (shared_build, find_package, subdirectory, fetchcontent,
-                                      pkgconfig, refusals)}
+                                      pkgconfig, symbols, refusals)}
 
 
 def main():
@@ -134,7 +168,7 @@ def main():
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("kind", choices=("static", "shared"))
     parser.add_argument("--build", default=ROOT / "build" / "release", type=pathlib.Path,
-                        help="a finished static build; the shared one is made in it")
+                        help="a finished static one; the shared one is made in it")
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     options = parser.parse_args()
     options.shared_build = options.build / "package shared"
