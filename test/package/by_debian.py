@@ -65,7 +65,7 @@ def use(debs):
     said = debian(FOURTH_STEP, network=False)
     if not re.search(r"^answer: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", said, re.M):
         sys.exit(f"the tutorial's fourth step said:\n{said}")
-    print("installed on a bare Debian 12; the consumer and the fourth step are built there and serve")
+    print("on a bare Debian 12 both were installed; a consumer and the fourth step serve there")
 
 
 def main():
