@@ -27,4 +27,6 @@ string(REGEX REPLACE "/$" "" ICE_PC_TO_PREFIX "${ICE_PC_TO_PREFIX}")
 configure_file(cmake/ice-cpp.pc.in ${PROJECT_BINARY_DIR}/ice-cpp.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/ice-cpp.pc DESTINATION ${ICE_PC_DIR} COMPONENT Development)
 
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT Development)
+if(NOT ICE_DEBIAN)  # it has a place of its own for it
+    install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT Development)
+endif()

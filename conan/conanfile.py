@@ -8,6 +8,7 @@ from conan.errors import ConanInvalidConfiguration
 from conan.tools.build import check_min_cppstd
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load, rmdir
+from conan.tools.scm import Version
 
 required_conan_version = ">=2.1"
 
@@ -39,7 +40,7 @@ class IceConan(ConanFile):
         cmake_layout(self)
 
     def requirements(self):
-        # Older ones that Conan Center has free memory that a cancelled co_spawn still uses.
+        # The newest; validate() tells what is wrong with older ones.
         self.requires("asio/[>=1.28.2 <2]", transitive_headers=True)
         self.requires("fmt/[>=9.1.0 <13]", transitive_headers=True, transitive_libs=True)
 
@@ -47,6 +48,12 @@ class IceConan(ConanFile):
         check_min_cppstd(self, 20)
         if self.settings.os != "Linux":
             raise ConanInvalidConfiguration(f"{self.ref} is for Linux")
+        asio = self.dependencies["asio"].ref.version  # the same as in FindAsio.cmake
+        if asio != "system" and Version("1.22.1") < asio < Version("1.28.2"):
+            raise ConanInvalidConfiguration(
+                f"Asio {asio} frees memory that a cancelled co_spawn still uses "
+                "(chriskohlhoff/asio#1332, versions 1.22.2 to 1.28.1). "
+                "Use Asio 1.22.1, or 1.28.2 and newer.")
 
     def generate(self):
         toolchain = CMakeToolchain(self)

@@ -8,10 +8,11 @@
 #include <string_view>
 
 #include <fmt/core.h>
+#include <ice/export.hpp>
 
 namespace ice {
 
-class address {
+class ICE_API address {
 public:
     // `host` is a name, an IPv4 or an IPv6 address (without brackets). Port 0 means any free port
     // when listening. Throws std::invalid_argument if the host cannot be one.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asio/generic/stream_protocol.hpp>
+#include <ice/export.hpp>
 #include <ice/session.hpp>
 
 namespace ice {
@@ -9,6 +10,6 @@ namespace ice {
 // Options and queries are safe at any time; read and write only when ice does neither (in a
 // handshake, or a logic that took over the conversation). It lives as long as the session.
 // Throws std::logic_error if the session's transport has no sockets.
-asio::generic::stream_protocol::socket& socket(session_base&);
+ICE_API asio::generic::stream_protocol::socket& socket(session_base&);
 
 }  // namespace ice

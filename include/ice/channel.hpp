@@ -7,6 +7,7 @@
 #include <ice/buffer.hpp>
 #include <ice/deadline.hpp>
 #include <ice/error.hpp>
+#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <string>
 #include <string_view>
@@ -23,9 +24,9 @@ struct outcome : error_code {
 };
 
 // What a wait returns that is over before it began.
-task<outcome> ready(outcome);
+ICE_API task<outcome> ready(outcome);
 
-class channel {
+class ICE_API channel {
 public:
     explicit channel(transport& net);
     virtual ~channel();  // closes

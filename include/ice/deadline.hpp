@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <utility>
 #include <vector>
@@ -13,7 +14,7 @@ namespace ice {
 class deadlines;
 
 // Belongs to its owner (a channel, a waiter), who outlives nothing: the destructor takes it out.
-class deadline {
+class ICE_API deadline {
 public:
     using callback = void (*)(void* owner);
 
@@ -43,7 +44,7 @@ private:
 
 // All deadlines of a transport: a binary heap, in which an entry is moved only when it comes to
 // the front too early. O(log n) for that and for a deadline set earlier than before.
-class deadlines {
+class ICE_API deadlines {
 public:
     // `moved` is called when next() has come nearer, as whoever drives the clock must look earlier,
     // and when it has become `never`, as nobody need look any more. Must not throw for the latter.

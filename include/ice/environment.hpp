@@ -2,6 +2,7 @@
 // Held by shared_ptr: it outlives every coroutine that needs it.
 #pragma once
 
+#include <ice/export.hpp>
 #include <ice/log.hpp>
 #include <ice/transport.hpp>
 #include <memory>
@@ -22,9 +23,9 @@ struct environment {
 
 // Runs `work` on the environment's executor. An exception that leaves it is logged as an error of
 // `name`: nothing vanishes as it does with asio::detached.
-void spawn(std::shared_ptr<environment>, task<> work, std::string_view name);
+ICE_API void spawn(std::shared_ptr<environment>, task<> work, std::string_view name);
 
 // The transport of real sockets: TCP and Unix.
-std::shared_ptr<transport> make_socket_transport(asio::any_io_executor);
+ICE_API std::shared_ptr<transport> make_socket_transport(asio::any_io_executor);
 
 }  // namespace ice

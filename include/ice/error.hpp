@@ -2,6 +2,7 @@
 // An expected failure is such a value; it is never thrown by ice itself.
 #pragma once
 
+#include <ice/export.hpp>
 #include <system_error>
 
 namespace ice {
@@ -44,13 +45,13 @@ enum class condition {
     not_executed = 1,
 };
 
-const std::error_category& category() noexcept;
-std::error_code make_error_code(errc) noexcept;
-std::error_condition make_error_condition(condition) noexcept;
+ICE_API const std::error_category& category() noexcept;
+ICE_API std::error_code make_error_code(errc) noexcept;
+ICE_API std::error_condition make_error_condition(condition) noexcept;
 
 // `cause` (an errno), said of a connection that could not be made: its text begins "cannot
 // connect", it equals the same std::errc as `cause` does, and it is condition::not_executed.
-std::error_code connect_error(std::error_code cause) noexcept;
+ICE_API std::error_code connect_error(std::error_code cause) noexcept;
 
 }  // namespace ice
 

@@ -3,13 +3,14 @@
 
 #include <asio/any_io_executor.hpp>
 #include <ice/error.hpp>
+#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <memory>
 
 namespace ice {
 
 // Stays set until clear(): who comes late does not wait. One thread, like everything in ice.
-class event {
+class ICE_API event {
 public:
     explicit event(const asio::any_io_executor& executor);
     ~event();  // whoever still waits gets asio::error::operation_aborted

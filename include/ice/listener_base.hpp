@@ -6,6 +6,7 @@
 #include <functional>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
+#include <ice/export.hpp>
 #include <ice/session.hpp>
 #include <map>
 #include <memory>
@@ -39,13 +40,13 @@ enum class accept_verdict {
     back_off,  // something ran out (descriptors, memory): try again in 100 ms, or it would spin
     give_up,   // the listener is closed
 };
-accept_verdict judge_accept(error_code) noexcept;
+ICE_API accept_verdict judge_accept(error_code) noexcept;
 
 // What limits::connections_per_peer takes for one peer: an IPv4 address, or the 64 bits of an IPv6
 // network, as one host can have all addresses of it. Empty for who is not counted: this host.
-std::string one_peer(const address&);
+ICE_API std::string one_peer(const address&);
 
-class listener_base : public std::enable_shared_from_this<listener_base> {
+class ICE_API listener_base : public std::enable_shared_from_this<listener_base> {
 public:
     virtual ~listener_base();
     listener_base(const listener_base&) = delete;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <map>
 #include <string>
@@ -12,13 +13,13 @@
 namespace ice {
 
 enum class log_level { debug, info, warning, error };
-std::string_view name(log_level) noexcept;
+ICE_API std::string_view name(log_level) noexcept;
 
 // Printable ASCII, anything else as \xNN, a backslash doubled; at most `most` bytes of it, then
 // "...".
-std::string escaped(std::string_view bytes, std::size_t most = 256);
+ICE_API std::string escaped(std::string_view bytes, std::size_t most = 256);
 
-class log {
+class ICE_API log {
 public:
     using sink = std::function<void(log_level, std::string_view line)>;
 

@@ -7,6 +7,7 @@
 #include <ice/action.hpp>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
+#include <ice/export.hpp>
 #include <ice/session.hpp>
 #include <ice/upstream_health.hpp>
 #include <list>
@@ -51,7 +52,7 @@ constexpr bool may_return(const exchange_state& e) noexcept {
     return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 && e.residual == 0;
 }
 
-class pool_base : public std::enable_shared_from_this<pool_base> {
+class ICE_API pool_base : public std::enable_shared_from_this<pool_base> {
 public:
     virtual ~pool_base();
     pool_base(const pool_base&) = delete;

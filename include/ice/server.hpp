@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <concepts>
+#include <ice/export.hpp>
 #include <ice/listener.hpp>
 #include <ice/pool.hpp>
 #include <map>
@@ -13,7 +14,7 @@
 
 namespace ice {
 
-class server {
+class ICE_API server {
 public:
     // With an asio::io_context of its own, which run() runs.
     server();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ice/channel.hpp>
+#include <ice/export.hpp>
 #include <ice/limits.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>
@@ -20,7 +21,7 @@ struct session_settings {
     std::uint64_t outbox_full = 0;  // pushes refused
 };
 
-class session_base {
+class ICE_API session_base {
 public:
     session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
                  listener_base* owner) noexcept;

@@ -7,6 +7,7 @@
 #include <ice/address.hpp>
 #include <ice/channel.hpp>
 #include <ice/deadline.hpp>
+#include <ice/export.hpp>
 #include <ice/result.hpp>
 #include <ice/task.hpp>
 #include <memory>
@@ -15,7 +16,7 @@
 namespace ice {
 
 // Where connections arrive. Destroying it closes it.
-class acceptor {
+class ICE_API acceptor {
 public:
     virtual ~acceptor() = default;
 
@@ -32,7 +33,7 @@ public:
     virtual address local() const = 0;
 };
 
-class transport : public std::enable_shared_from_this<transport> {
+class ICE_API transport : public std::enable_shared_from_this<transport> {
 public:
     explicit transport(asio::any_io_executor executor);
     virtual ~transport();

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <concepts>
 #include <cstdint>
+#include <ice/export.hpp>
 #include <ice/protocol.hpp>
 #include <initializer_list>
 
@@ -24,16 +25,16 @@ enum class resp_type : std::uint8_t {
 namespace detail {
 
 // Of one value, well-formed. Other functions' input is what parse() or a maker has checked.
-resp_type resp_type_of(std::string_view value) noexcept;
-std::string_view resp_text(std::string_view value) noexcept;
-std::int64_t resp_integer(std::string_view value) noexcept;
-std::size_t resp_elements(std::string_view value) noexcept;
-std::string_view resp_first_element(std::string_view array) noexcept;
-std::size_t resp_size(std::string_view begins_with_a_value) noexcept;
+ICE_API resp_type resp_type_of(std::string_view value) noexcept;
+ICE_API std::string_view resp_text(std::string_view value) noexcept;
+ICE_API std::int64_t resp_integer(std::string_view value) noexcept;
+ICE_API std::size_t resp_elements(std::string_view value) noexcept;
+ICE_API std::string_view resp_first_element(std::string_view array) noexcept;
+ICE_API std::size_t resp_size(std::string_view begins_with_a_value) noexcept;
 
-void append_resp_header(char type, std::int64_t number, std::string& out);
-void append_resp_bulk(std::string_view text, std::string& out);
-void append_resp_line(char type, std::string_view text, std::string& out);
+ICE_API void append_resp_header(char type, std::int64_t number, std::string& out);
+ICE_API void append_resp_bulk(std::string_view text, std::string& out);
+ICE_API void append_resp_line(char type, std::string_view text, std::string& out);
 
 }  // namespace detail
 
@@ -113,13 +114,13 @@ struct owned<resp_view> {
 
 // What a server answers with. A CR or LF in a simple string or an error becomes a blank, as in
 // Redis: there it would end the value.
-resp_value resp_simple_string(std::string_view text);
-resp_value resp_error(std::string_view text);
-resp_value resp_integer(std::int64_t number);
-resp_value resp_bulk_string(std::string_view text);
-resp_value resp_null_bulk();
-resp_value resp_null_array();
-resp_value resp_array(std::initializer_list<resp_view> elements);
+ICE_API resp_value resp_simple_string(std::string_view text);
+ICE_API resp_value resp_error(std::string_view text);
+ICE_API resp_value resp_integer(std::int64_t number);
+ICE_API resp_value resp_bulk_string(std::string_view text);
+ICE_API resp_value resp_null_bulk();
+ICE_API resp_value resp_null_array();
+ICE_API resp_value resp_array(std::initializer_list<resp_view> elements);
 
 // A request: an array of bulk strings, made of texts and integers.
 // `pool.request(ice::resp_command("SET", key, value, "PX", 1000))`
@@ -142,7 +143,7 @@ resp_value resp_command(const Words&... words) {
     return resp_value(std::move(out));
 }
 
-class resp {
+class ICE_API resp {
 public:
     // Arrays within arrays. Replies of Redis itself have at most about 8.
     static constexpr std::size_t depth_limit = 32;

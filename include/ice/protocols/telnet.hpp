@@ -3,11 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <ice/export.hpp>
 #include <ice/protocol.hpp>
 
 namespace ice {
 
-class telnet {
+class ICE_API telnet {
 public:
     telnet() = default;
 

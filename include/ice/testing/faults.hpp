@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <string_view>
 
@@ -55,7 +56,7 @@ enum class fault : std::uint8_t {
     aborted,         // per accept: ECONNABORTED
     count,           // how many there are
 };
-std::string_view name(fault) noexcept;
+ICE_API std::string_view name(fault) noexcept;
 
 // As constructed: nothing goes wrong on a fast network.
 struct faults {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <exception>
 #include <ice/environment.hpp>
+#include <ice/export.hpp>
 #include <ice/server.hpp>
 #include <ice/session.hpp>
 #include <ice/testing/faults.hpp>
@@ -25,7 +26,7 @@ namespace ice::testing {
 class network;
 
 // It outlives every server, session and channel made in it: declare it first.
-class simulation {
+class ICE_API simulation {
 public:
     explicit simulation(std::uint64_t seed = 1);
     ~simulation();  // destroys the coroutines that still run

@@ -5,8 +5,7 @@ from conan.tools.system.package_manager import Apt
 
 
 class SystemAsio(ConanFile):
-    name = "asio"
-    version = "system"
+    name = "asio"  # config.yml has the version
     package_type = "header-library"
     settings = "os", "arch", "compiler", "build_type"
 

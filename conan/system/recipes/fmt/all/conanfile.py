@@ -5,8 +5,7 @@ from conan.tools.system.package_manager import Apt
 
 
 class SystemFmt(ConanFile):
-    name = "fmt"
-    version = "system"
+    name = "fmt"  # config.yml has the version
     package_type = "shared-library"
     settings = "os", "arch", "compiler", "build_type"
 

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Uses ice as a stranger does: the project in consumer/ is built against it and must serve.
+
+  shared_build  what the other ways take when the library is to be shared; ctest makes it first
+  find_package  install, move (the package must be relocatable), find_package
+  subdirectory  add_subdirectory: nothing of ice is installed
+  fetchcontent  the same by FetchContent, from an archive of the sources
+  pkgconfig     no CMake on the user's side: the compiler and `pkg-config ice-cpp`
+  symbols       a shared library shows what its headers mark with ICE_API, and no more
+  refusals      versions of Asio and of ice that will not do, and the reason that is told
+
+No flag of ice may leak into its user's files. All paths have a space in them. Nothing is written
+outside of a temporary folder and of --build.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shlex
+import sys
+import tarfile
+import tempfile
+
+from user import CONSUMER, ROOT, build_all, cmake, no_flags_leak, run, serves
+
+LIBRARY = ["-DICE_WERROR=ON", "-DICE_BUILD_TESTS=OFF", "-DICE_BUILD_APPS=OFF",
+           "-DICE_BUILD_BENCH=OFF"]
+COMMANDS = "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"
+
+
+def shared_build(options, _):
+    cmake(ROOT, options.shared_build, options.compiler, "-DBUILD_SHARED_LIBS=ON", "-DICE_HARDEN=ON",
+          *LIBRARY)
+    build_all(options.shared_build)
+
+
+def install(options, folder):
+    """Installs to one place and moves it to another, which is what packagers do."""
+    first, prefix = folder / "first place", folder / "second place"
+    build = options.shared_build if options.kind == "shared" else options.build
+    run("cmake", "--install", build, "--prefix", first)
+    first.rename(prefix)
+    for path in prefix.rglob("*"):
+        if path.suffix in (".cmake", ".pc") and str(ROOT) in path.read_text(encoding="utf-8"):
+            sys.exit(f"{path.name} names the source tree: the package cannot be moved")
+    pattern = "lib*/**/libice.so.*.*" if options.kind == "shared" else "lib*/**/libice.a"
+    if not list(prefix.glob(pattern)):
+        sys.exit(f"no {pattern} was installed")
+    return prefix
+
+
+def find_package(options, folder):
+    build, prefix = folder / "build", install(options, folder)
+    cmake(CONSUMER, build, options.compiler, f"-DCMAKE_PREFIX_PATH={prefix}", COMMANDS)
+    build_all(build)
+    no_flags_leak(build)
+    serves(build / "consumer")
+
+
+def sources(folder):
+    """The files of this tree, committed or about to be, in an archive."""
+    listed = run("git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z").split("\0")
+    archive = folder / "ice.tar"
+    with tarfile.open(archive, "w") as tar:
+        for path in listed:
+            if path and (ROOT / path).is_file():
+                tar.add(ROOT / path, f"ice source/{path}")
+    return archive
+
+
+def inside(options, folder, where):
+    build, prefix = folder / "build", folder / "prefix"
+    cmake(CONSUMER, build, options.compiler, where, COMMANDS,
+          f"-DBUILD_SHARED_LIBS={options.kind == 'shared'}")
+    build_all(build)
+    no_flags_leak(build)
+    run("cmake", "--install", build, "--prefix", prefix)
+    if prefix.exists():
+        sys.exit("installing a project installs the ice inside it")
+    serves(build / "consumer")
+
+
+def subdirectory(options, folder):
+    with tarfile.open(sources(folder)) as tar:
+        tar.extractall(folder)
+    inside(options, folder, f"-DICE_SOURCE={folder / 'ice source'}")
+
+
+def fetchcontent(options, folder):
+    inside(options, folder, f"-DICE_ARCHIVE={sources(folder)}")
+
+
+def pkgconfig(options, folder):
+    prefix = install(options, folder)
+    places = [pc.parent for pc in prefix.glob("lib*/**/ice-cpp.pc")]
+    environment = os.environ | {"PKG_CONFIG_PATH": os.pathsep.join(map(str, places))}
+    flags = shlex.split(run("pkg-config", "--cflags", "--libs", "ice-cpp", env=environment))
+    program = folder / "consumer"
+    # Asio 1.22 knows Clang's coroutines only when told.
+    clang = ["-DASIO_HAS_CO_AWAIT=1"] if "clang" in os.path.basename(options.compiler) else []
+    libraries = places[0].parent
+    run(options.compiler, "-std=c++20", *clang, CONSUMER / "main.cpp", "-o", program, *flags,
+        f"-Wl,-rpath,{libraries}")
+    serves(program)
+
+
+def defined(library, *options):
+    """The strong symbols of a library, as C++ writes them: not what every user instantiates too."""
+    listed = run("nm", "--defined-only", "--demangle", *options, library).splitlines()
+    found = (re.fullmatch(r"[0-9a-f]+ [TDBR] (.*)", line) for line in listed)
+    return {hit[1] for hit in found if hit}
+
+
+def noun(symbol):
+    """`address` of `ice::address::text() const`, and of `vtable for ice::address`."""
+    hit = re.match(r"(?:[\w -]+ (?:for|to) )?ice::(?:testing::|detail::)*(~?\w+)", symbol)
+    return hit[1] if hit else symbol
+
+
+def symbols(options, _):
+    headers = "".join(path.read_text("utf-8") for path in (ROOT / "include").rglob("*.hpp"))
+    marked = set(re.findall(r"\bICE_API\s[^;{(]*?(\w+)\s*(?:[({]|:[^:])", headers))
+    faults = []
+    for name in ("libice", "libice-testing"):
+        everything = defined(options.build / f"{name}.a")
+        shown = defined(options.shared_build / f"{name}.so", "--dynamic")
+        if not shown:
+            sys.exit(f"{name}.so shows nothing")
+        faults += [f"{name}.so shows {symbol}" for symbol in shown if noun(symbol) not in marked]
+        for symbol in everything - shown:
+            if re.search(rf"\b(class|struct) {noun(symbol)} (final )?[{{:]", headers):
+                faults.append(f"{name}.so hides {symbol}")
+            elif noun(symbol) in marked and "[clone" not in symbol:
+                faults.append(f"{name}.so hides {symbol}")
+    if faults:
+        sys.exit("\n".join(sorted(faults)))
+
+
+def refusals(options, folder):
+    prefix = install(options, folder)
+    said = cmake(CONSUMER, folder / "ice", options.compiler, f"-DCMAKE_PREFIX_PATH={prefix}",
+                 "-DICE_WANTED=99.0", fails=True)
+    if "99.0" not in said:
+        sys.exit(f"a wrong version of ice was refused for another reason:\n{said}")
+
+    (folder / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.23)\nproject(user LANGUAGES CXX)\n"
+        f'list(APPEND CMAKE_MODULE_PATH "{ROOT}/cmake")\nfind_package(Asio 1.22.1 REQUIRED)\n')
+    header = folder / "headers" / "asio" / "version.hpp"
+    header.parent.mkdir(parents=True)
+    freed = "frees memory that a cancelled co_spawn still uses"
+    for number, reason in ((102200, "1.22.1"), (102201, None), (102202, freed), (102801, freed),
+                           (102802, None), (103802, None)):
+        header.write_text(f"#define ASIO_VERSION {number} // a version\n")
+        said = cmake(folder, folder / f"asio {number}", options.compiler, "-Wno-dev",
+                     f"-DAsio_INCLUDE_DIR={header.parent.parent}", fails=reason is not None)
+        if reason and reason not in " ".join(said.split()):
+            sys.exit(f"Asio {number} was refused for another reason:\n{said}")
+
+
+WAYS = {way.__name__: way for way in (shared_build, find_package, subdirectory, fetchcontent,
+                                      pkgconfig, symbols, refusals)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("kind", choices=("static", "shared"))
+    parser.add_argument("--build", default=ROOT / "build" / "release", type=pathlib.Path,
+                        help="a finished static one; the shared one is made in it")
+    parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
+    options = parser.parse_args()
+    options.shared_build = options.build / "package shared"
+    with tempfile.TemporaryDirectory(prefix="ice package ") as folder:
+        WAYS[options.way](options, pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,2 @@
+# Installs nothing: find_package then finds the asio that Debian has installed.
+set(VCPKG_POLICY_EMPTY_PACKAGE enabled)
