@@ -97,7 +97,10 @@ public:
     std::string_view bytes() const noexcept { return bytes_; }
 
     // The same bytes.
-    friend bool operator==(const basic_resp&, const basic_resp&) = default;
+    template <class Other>
+    bool operator==(const basic_resp<Other>& other) const noexcept {
+        return bytes() == other.bytes();
+    }
 
 private:
     Bytes bytes_{"$-1\r\n"};
