@@ -150,10 +150,7 @@ parsed<resp_view> resp::parse(std::string_view input) {
             case step::bad: return errc::bad_message;
         }
         scanned_ = 0;
-        while (depth_ != 0 && left_[depth_ - 1] == 0) {  // arrays whose last element this was
-            --depth_;
-            if (depth_ != 0) --left_[depth_ - 1];
-        }
+        while (depth_ != 0 && left_[depth_ - 1] == 0) --depth_;  // arrays that end with it
         if (depth_ == 0) {
             const std::size_t size = std::exchange(at_, 0);
             return {resp_view(input.substr(0, size)), size};
@@ -194,6 +191,10 @@ resp::step resp::take(std::string_view input) {
         const auto size = static_cast<std::size_t>(number);
         return type == '$' ? take_bulk(input, end, size) : open_array(end, size);
     }
+    return taken(end);
+}
+
+resp::step resp::taken(std::size_t end) {
     at_ = end;
     if (depth_ != 0) --left_[depth_ - 1];
     return step::taken;
@@ -204,17 +205,15 @@ resp::step resp::take_bulk(std::string_view input, std::size_t end, std::size_t 
     if (room < 2 || size > room - 2) return step::too_large;
     if (input.size() - end < size + 2) return step::more;
     if (input[end + size] != '\r' || input[end + size + 1] != '\n') return step::bad;
-    at_ = end + size + 2;
-    if (depth_ != 0) --left_[depth_ - 1];
-    return step::taken;
+    return taken(end + size + 2);
 }
 
 resp::step resp::open_array(std::size_t end, std::size_t size) {
     if (size > (limit_ - end) / least_value) return step::too_large;
     if (size > std::numeric_limits<std::uint32_t>::max()) return step::too_large;
     if (depth_ == depth_limit) return step::bad;
+    taken(end);  // of the array that it is in
     left_[depth_++] = static_cast<std::uint32_t>(size);
-    at_ = end;
     return step::taken;
 }
 

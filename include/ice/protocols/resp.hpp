@@ -61,9 +61,7 @@ public:
             ++*this;
             return before;
         }
-        friend bool operator==(const iterator& a, const iterator& b) {
-            return a.rest_.size() == b.rest_.size();
-        }
+        bool operator==(const iterator& b) const { return rest_.size() == b.rest_.size(); }
 
     private:
         friend class basic_resp;
@@ -96,9 +94,10 @@ public:
     iterator end() const noexcept { return iterator(); }
 
     std::string_view bytes() const noexcept { return bytes_; }
-
-    // The same bytes.
-    friend bool operator==(const basic_resp&, const basic_resp&) = default;
+    template <class Other>
+    bool operator==(const basic_resp<Other>& other) const noexcept {
+        return bytes() == other.bytes();
+    }
 
 private:
     Bytes bytes_{"$-1\r\n"};
@@ -122,11 +121,15 @@ ICE_API resp_value resp_null_bulk();
 ICE_API resp_value resp_null_array();
 ICE_API resp_value resp_array(std::initializer_list<resp_view> elements);
 
+// Not bool or char: is 'x' a text or a number?
+template <class T>
+concept resp_word = std::convertible_to<T, std::string_view> ||
+                    (std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char>);
+
 // A request: an array of bulk strings, made of texts and integers.
 // `pool.request(ice::resp_command("SET", key, value, "PX", 1000))`
-template <class... Words>
-    requires(sizeof...(Words) != 0 &&
-             ((std::convertible_to<Words, std::string_view> || std::integral<Words>)&&...))
+template <resp_word... Words>
+    requires(sizeof...(Words) != 0)
 resp_value resp_command(const Words&... words) {
     std::string out;
     detail::append_resp_header('*', sizeof...(words), out);
@@ -149,7 +152,6 @@ public:
     static constexpr std::size_t depth_limit = 32;
 
     resp() = default;
-
     // A value of at most `limit` bytes, all of it counted.
     explicit resp(std::size_t limit) : limit_(limit) {}
 
@@ -185,6 +187,7 @@ private:
     enum class step : std::uint8_t { taken, more, too_large, bad };
 
     step take(std::string_view input);
+    step taken(std::size_t end);
     step take_bulk(std::string_view input, std::size_t end, std::size_t size);
     step open_array(std::size_t end, std::size_t size);
 

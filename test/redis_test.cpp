@@ -1,0 +1,245 @@
+// The pool and resp against a real redis-server: its types, its errors, and the ways in which it
+// ends connections or lets them wait. Here, too, belongs what the pool learns later (pipelining).
+#include <asio/steady_timer.hpp>
+#include <ice/protocols/resp.hpp>
+
+#include "redis_server.hpp"
+#include "world.hpp"
+
+namespace {
+
+using namespace test;
+using ice::errc;
+using ice::resp_command;
+using ice::resp_type;
+using reply = ice::result<ice::resp_value>;
+
+// resp in one of Redis' numbered databases, which each connection chooses before anything else.
+struct in_database : ice::resp {
+    explicit in_database(int n = 0) : number(n) {}
+
+    ice::task<bool> handshake(ice::session<in_database>& peer) {
+        const auto select = resp_command("SELECT", number);
+        if (co_await peer.send(select)) co_return false;
+        const auto said = co_await peer.receive();
+        co_return said && !said->is_error();
+    }
+
+    int number;
+};
+
+constexpr ice::pool_name<ice::resp> plain{"redis"};
+
+struct fixture : world {
+    fixture() { add_plain(3); }
+
+    void add_plain(std::size_t size) {
+        pool = &srv.add(ice::tcp_client_action{redis.where(), plain, size});
+        wait_until_ready();
+    }
+
+    template <class... Words>
+    ice::resp_value ask(const Words&... words) {
+        reply r = run(pool->request(resp_command(words...), 5s));
+        BOOST_TEST_REQUIRE(r.has_value(), r.error().message());
+        return *r;
+    }
+
+    void wait_until_ready() {
+        until([&] { return run(pool->request(resp_command("PING"), 1s)).has_value(); },
+              "redis-server");
+    }
+
+    // `count` requests, each of which must have its own reply if it has any. Returns how many had.
+    int echo(int count, ice::duration timeout = 5s) {
+        int replies = 0;
+        for (int i = 0; i < count; ++i) {
+            const auto mine = fmt::format("echo {}", ++echoes);
+            const reply r = run(pool->request(resp_command("ECHO", mine), timeout));
+            if (!r) continue;
+            BOOST_TEST(r->text() == mine);
+            ++replies;
+        }
+        return replies;
+    }
+
+    redis_server redis;
+    ice::pool<ice::resp>* pool = nullptr;
+    int echoes = 0;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(redis, *boost::unit_test::precondition(redis_server::is_installed))
+
+BOOST_FIXTURE_TEST_CASE(replies_have_the_types_that_redis_gives_them, fixture) {
+    // What a protocol's own tests cannot see: another program's reading of the same page.
+    BOOST_TEST((ask("SET", "k", "a\r\nb") == ice::resp_simple_string("OK")));
+    BOOST_TEST((ask("GET", "k") == ice::resp_bulk_string("a\r\nb")));
+    BOOST_TEST((ask("GET", "none") == ice::resp_null_bulk()));
+    BOOST_TEST((ask("SET", "empty", "") == ice::resp_simple_string("OK")));
+    BOOST_TEST((ask("GET", "empty") == ice::resp_bulk_string("")));
+    BOOST_TEST(ask("INCRBY", "n", 42).integer() == 42);
+    BOOST_TEST(ask("DECRBY", "n", 50).integer() == -8);
+    BOOST_TEST((ask("BLPOP", "none", "0.01") == ice::resp_null_array()));
+    BOOST_TEST((ask("LRANGE", "none", 0, -1) == ice::resp_array({})));
+    BOOST_TEST((ask("MGET", "k", "none") ==
+                ice::resp_array({ice::resp_bulk_string("a\r\nb"), ice::resp_null_bulk()})));
+    BOOST_TEST((ask("EVAL", "return {1, {2, {'x', {}}}}", 0) ==
+                ice::resp_array({ice::resp_integer(1),
+                                 ice::resp_array({ice::resp_integer(2),
+                                                  ice::resp_array({ice::resp_bulk_string("x"),
+                                                                   ice::resp_array({})})})})));
+    BOOST_TEST(ask("COMMAND").size() > 100U, "its largest and deepest reply");
+    const std::string large(900'000, 'x');
+    ask("SET", "large", large);
+    BOOST_TEST((ask("GET", "large").text() == large));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_error_is_a_reply_and_its_connection_goes_on, fixture) {
+    // Closing for each "wrong type" would make a client's mistake a storm of connections.
+    const auto connects = pool->counters().connects;
+    BOOST_TEST(ask("NO_SUCH_COMMAND").is_error());
+    ask("LPUSH", "list", "x");
+    BOOST_TEST(ask("GET", "list").text().starts_with("WRONGTYPE "));
+    BOOST_TEST(echo(10) == 10);
+    BOOST_TEST(pool->counters().connects == connects);
+    BOOST_TEST(pool->counters().discarded == 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_lease_is_a_transaction_with_an_error_inside, fixture) {
+    // MULTI belongs to a connection: on two of them it is nothing.
+    const auto transact = [](ice::pool<ice::resp>& p) -> ice::task<ice::resp_value> {
+        auto lent = co_await p.acquire();
+        ice::resp_value last;
+        const ice::resp_value talk[] = {resp_command("MULTI"), resp_command("SET", "t", "text"),
+                                        resp_command("INCR", "t"), resp_command("GET", "t"),
+                                        resp_command("EXEC")};
+        for (const auto& command : talk) {
+            if (co_await (*lent)->send(command)) co_return ice::resp_error("not sent");
+            const auto said = co_await (*lent)->receive();
+            if (!said) co_return ice::resp_error("no reply");
+            last = *said;
+        }
+        co_return last;
+    };
+    const auto all = run(transact(*pool));
+    BOOST_TEST_REQUIRE(all.size() == 3U);
+    auto each = all.begin();
+    BOOST_TEST((*each++ == ice::resp_simple_string("OK")));
+    BOOST_TEST((*each++).is_error());
+    BOOST_TEST((*each++).text() == "text");
+    BOOST_TEST(pool->counters().discarded == 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(select_is_a_handshake_of_each_connection, fixture) {
+    // A connection that was made later, after a loss, must be in the right database too.
+    auto& third = srv.add(ice::tcp_client_action{redis.where(), "third", 2, in_database(3)});
+    const auto set = resp_command("SET", "where", "in 3");
+    BOOST_TEST(run(third.request(set, 5s)).has_value());
+    BOOST_TEST(ask("GET", "where").is_null());
+    for (int i = 0; i < 3; ++i) {
+        ask("CLIENT", "KILL", "TYPE", "normal");  // all but the one that says so
+        const reply r = run(third.request(resp_command("GET", "where"), 5s));
+        BOOST_TEST_REQUIRE(r.has_value(), r.error().message());
+        BOOST_TEST(r->text() == "in 3");
+    }
+}
+
+BOOST_FIXTURE_TEST_CASE(a_handshake_that_redis_refuses_is_said_to_the_caller, fixture) {
+    // There are 16 databases: a connection in the wrong one must not be lent.
+    auto& none = srv.add(ice::tcp_client_action{redis.where(), "none", 1, in_database(99)});
+    const reply r = run(none.request(resp_command("PING"), 5s));
+    BOOST_TEST((r.error() == errc::handshake_failed), r.error().message());
+    BOOST_TEST(none.counters().requests == 1U);
+    BOOST_TEST(none.idle() == 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(connections_that_redis_has_killed_are_not_handed_out, fixture) {
+    for (int i = 0; i < 10; ++i) {
+        ask("CLIENT", "KILL", "TYPE", "normal");
+        BOOST_TEST(echo(5) == 5);
+    }
+    BOOST_TEST(pool->counters().connects > 3U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_connection_killed_in_the_middle_of_a_request_fails_that_one_alone,
+                        fixture) {
+    std::optional<reply> waits;
+    const auto keep = [](ice::pool<ice::resp>& p, std::optional<reply>& slot) -> ice::task<> {
+        slot = co_await p.request(resp_command("BLPOP", "none", 0), 5s);
+    };
+    ice::spawn(std::make_shared<ice::environment>(ice::make_socket_transport(io.get_executor())),
+               keep(*pool, waits), "waits");
+    const auto blocked = [&] {
+        return ask("INFO", "clients").text().find("blocked_clients:1") != std::string_view::npos;
+    };
+    until(blocked, "a blocked client");
+    ask("CLIENT", "KILL", "TYPE", "normal");
+    until([&] { return waits.has_value(); }, "the end of a request");
+    BOOST_TEST((waits->error() == errc::closed), waits->error().message());
+    BOOST_TEST((waits->error() != ice::condition::not_executed));
+    BOOST_TEST(echo(5) == 5);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_reply_after_a_pause_reaches_nobody, fixture) {
+    // All that were sent meanwhile are answered at once when it ends.
+    BOOST_TEST((ask("CLIENT", "PAUSE", 1000, "ALL") == ice::resp_simple_string("OK")));
+    BOOST_TEST(echo(6, 20ms) < 6);
+    wait_until_ready();
+    BOOST_TEST(echo(20) == 20);
+    BOOST_TEST(pool->counters().timeouts > 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_redis_that_is_killed_and_started_again_is_used_again, fixture) {
+    for (int i = 0; i < 5; ++i) {
+        redis.kill();
+        BOOST_TEST(echo(5) == 0, "nobody is there to reply");
+        redis.start();
+        wait_until_ready();
+        BOOST_TEST(echo(20) == 20);
+    }
+}
+
+BOOST_FIXTURE_TEST_CASE(no_caller_gets_the_reply_of_another_while_redis_comes_and_goes, fixture) {
+    // 16 callers on 3 connections, some of which leave too early for their reply.
+    struct tally {
+        int replies = 0, failures = 0, wrong = 0, running = 0;
+        bool over = false;
+    } t;
+    const auto call = [](ice::pool<ice::resp>& p, int id, tally& seen) -> ice::task<> {
+        ++seen.running;
+        for (int i = 0; !seen.over; ++i) {
+            const auto mine = fmt::format("{} of {}", i, id);
+            const auto patience = std::chrono::milliseconds(i % 5 == 0 ? 1 : 1000);
+            const reply r = co_await p.request(resp_command("ECHO", mine), patience);
+            if (!r) ++seen.failures;
+            else if (r->text() == mine) ++seen.replies;
+            else ++seen.wrong;
+            const auto executor = co_await asio::this_coro::executor;
+            asio::steady_timer pause(executor, std::chrono::milliseconds(1));
+            co_await pause.async_wait(asio::use_awaitable);
+        }
+        --seen.running;
+    };
+    const auto env =
+        std::make_shared<ice::environment>(ice::make_socket_transport(io.get_executor()));
+    for (int id = 0; id < 16; ++id) ice::spawn(env, call(*pool, id, t), "caller");
+    for (int i = 0; i < 3; ++i) {
+        const int enough = t.replies + 200;
+        until([&] { return t.replies >= enough; }, "replies");
+        redis.kill();
+        const int failed = t.failures;
+        until([&] { return t.failures >= failed + 16; }, "failures");
+        redis.start();
+    }
+    const int before = t.replies;
+    until([&] { return t.replies >= before + 200; }, "replies after the last restart");
+    t.over = true;
+    until([&] { return t.running == 0; }, "the end of all callers");
+    BOOST_TEST(t.wrong == 0);
+    BOOST_TEST(pool->busy() == 0U);
+    BOOST_TEST(pool->waiting() == 0U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
