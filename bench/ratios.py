@@ -483,8 +483,9 @@ def parsed():
     options = parser.parse_args()
     if options.pairs < 1 or options.seconds < 0.5:
         parser.error("--pairs must be at least 1, and --seconds 0.5")
-    options.rows = [row for row in ROWS if options.only == str(row.number)
-                    or options.only in f"{row.what} / {row.against}"]
+    options.rows = [row for row in ROWS if (
+        int(options.only) == row.number if options.only.isdigit()
+        else options.only in f"{row.what} / {row.against}")]
     if not options.rows:
         parser.error(f"--only {options.only}: there is no such row")
     return options
