@@ -430,6 +430,7 @@ def report_head(options, about, loads, results):
 
 def draw(results, file):
     """The ratios, with their spread and goals, on a logarithmic axis."""
+    file.unlink(missing_ok=True)  # nothing of an older run stays
     import plot
     try:
         pyplot = plot.pyplot()
