@@ -430,6 +430,7 @@ def report_head(options, about, loads, results):
 
 def draw(results, file):
     """The ratios, with their spread and goals, on a logarithmic axis."""
+    file.unlink(missing_ok=True)  # nothing of an older run stays
     import plot
     try:
         pyplot = plot.pyplot()
@@ -483,8 +484,9 @@ def parsed():
     options = parser.parse_args()
     if options.pairs < 1 or options.seconds < 0.5:
         parser.error("--pairs must be at least 1, and --seconds 0.5")
-    options.rows = [row for row in ROWS if options.only == str(row.number)
-                    or options.only in f"{row.what} / {row.against}"]
+    options.rows = [row for row in ROWS if (
+        int(options.only) == row.number if options.only.isdigit()
+        else options.only in f"{row.what} / {row.against}")]
     if not options.rows:
         parser.error(f"--only {options.only}: there is no such row")
     return options

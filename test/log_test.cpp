@@ -107,6 +107,8 @@ BOOST_AUTO_TEST_CASE(what_is_below_the_level_is_not_written) {
         for (const auto level :
              {log_level::debug, log_level::info, log_level::warning, log_level::error})
             log.write(start, level, ice::name(level), "text");
+        BOOST_TEST(log.writes(log_level::debug) == (levels.size() == 4U));
+        BOOST_TEST(log.writes(log_level::warning) == (levels.size() >= 2U));
         return levels;
     };
     using list = std::vector<log_level>;

@@ -30,6 +30,8 @@ public:
 
     // Below it nothing is written.
     void level(log_level least) noexcept { least_ = least; }
+    // Whether a line of that level is worth making.
+    bool writes(log_level l) const noexcept { return l >= least_; }
 
     // `kind` is a few fixed words, such as "logic threw": 10 lines a second of one kind are
     // written; the next one that passes says how many were not.

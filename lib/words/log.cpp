@@ -45,11 +45,11 @@ log::log() : sink_(to_stderr) {}
 void log::to(sink s) { sink_ = std::move(s); }
 
 void log::write_always(log_level level, std::string_view text) {
-    if (level >= least_) sink_(level, text);
+    if (writes(level)) sink_(level, text);
 }
 
 void log::write(time_point now, log_level level, std::string_view kind, std::string_view text) {
-    if (level < least_) return;
+    if (!writes(level)) return;
     auto found = kinds_.find(kind);
     if (found == kinds_.end()) found = kinds_.emplace(std::string(kind), window{now}).first;
     window& w = found->second;

@@ -1,4 +1,4 @@
-"""bench/ratios.py must judge rightly and say what it could not measure. Its figures test nothing."""
+"""bench/ratios.py must judge rightly, and say what it could not measure: no figure is tested."""
 import json
 import os
 import subprocess
