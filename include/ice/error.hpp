@@ -36,6 +36,7 @@ enum class errc {
     request_timeout,    // the request's own time was over
     host_not_found,     // the resolver knows no such host
     upstream_closes,    // it takes a connection and closes it at once
+    not_sent,           // its connection was lost before, and no time or no retry was left
 };
 
 // What can be asked of any error: `if (ec == ice::condition::not_executed)`.

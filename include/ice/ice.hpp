@@ -15,6 +15,7 @@
 #include <ice/listener_base.hpp>
 #include <ice/log.hpp>
 #include <ice/logic.hpp>
+#include <ice/pipeline.hpp>
 #include <ice/pool.hpp>
 #include <ice/pool_base.hpp>
 #include <ice/protocol.hpp>

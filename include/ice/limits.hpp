@@ -76,6 +76,16 @@ struct pool_limits {
     // Opened before anyone asks, at the start and when the upstream is back, so that the first
     // requests need not wait for it. `unlimited`: as many as the pool's size.
     std::size_t preconnect = unlimited;
+
+    // Requests that share a connection without waiting for the replies before theirs. It needs an
+    // upstream that answers in the order of the requests, as Redis and memcached do; then replies
+    // are given out by that order alone. A free connection is used before one is shared, and one is
+    // shared before another is opened.
+    std::size_t pipeline = 1;
+
+    // Requests that are sent again, in percent of all requests, and ten more: those whose
+    // connection was lost before a byte of them was sent. 0: the caller is told at once.
+    unsigned retries = 10;
 };
 
 // Of one pool.

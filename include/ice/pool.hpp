@@ -3,7 +3,9 @@
 #pragma once
 
 #include <exception>
+#include <ice/pipeline.hpp>
 #include <ice/pool_base.hpp>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -54,7 +56,10 @@ public:
     task<result<R>> request(M message, duration timeout) {
         const auto alive = shared_from_this();  // the server may end before the caller
         const time_point begin = now();
-        auto made = co_await exchange(std::move(message), after(begin, timeout));
+        const time_point until = after(begin, timeout);
+        auto work = is_pipelined() ? shared_exchange(std::move(message), until)
+                                   : exchange(std::move(message), until);
+        auto made = co_await std::move(work);
         count_outcome(made.error(), now() - begin);
         co_return made;
     }
@@ -88,8 +93,10 @@ private:
             if (unsent) {
                 if (peer.is_untouched())
                     taken->settle();  // the message was refused, not the connection
-                else if (peer.bytes().sent() == before && now() < until)
-                    continue;  // it was just dying
+                else if (peer.bytes().sent() == before) {  // it was just dying
+                    if (may_retry(until)) continue;
+                    co_return errc::not_sent;
+                }
                 co_return unsent;
             }
             auto reply = co_await peer.receive();
@@ -99,6 +106,59 @@ private:
             co_return made;
         }
     }
+
+    // A caller beside others, whose replies come in the order of their requests.
+    struct shared_place : pipeline::place {
+        using place::place;
+        std::optional<result<R>> reply;
+    };
+
+    template <class M>
+    task<result<R>> shared_exchange(M message, time_point until) {
+        for (;;) {
+            auto taken = co_await take(until, true);
+            if (!taken) co_return taken.error();
+            std::unique_ptr<pipeline> opened;
+            if (!taken->is_empty()) opened = std::make_unique<pipeline>(*std::move(taken));
+            pipeline& line = opened ? *opened : *shared_line();
+            auto& peer = static_cast<session<P>&>(line.session());
+            const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
+            shared_place mine(*env()->net);
+            const error_code refused = peer.push(message);
+            if (refused == errc::unpackable || refused == errc::outbox_full) co_return refused;
+            if (refused) {
+                if (may_retry(until)) continue;
+                co_return errc::not_sent;
+            }
+            line.join(mine, begin, until);
+            if (opened) spawn(env(), hand_out_replies(self(), std::move(opened)), name());
+            const error_code cancelled = co_await mine.over.wait();
+            if (mine.reply) co_return *std::move(mine.reply);
+            if (cancelled) co_return cancelled;
+            if (mine.failed == errc::not_sent && may_retry(until)) continue;
+            co_return mine.failed;
+        }
+    }
+
+    static task<> hand_out_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
+        auto& peer = static_cast<session<P>&>(line->session());
+        line->fail(errc::bad_message);  // unless another reason comes: the logic of replies threw
+        while (line->size() != 0) {
+            peer.within(line->due(), errc::request_timeout);
+            auto reply = co_await peer.receive();
+            if (!reply) co_return line->fail(reply.error());
+            if (!line->is_sent()) co_return line->fail(errc::bad_message);  // a reply to nothing
+            if (line->caller() != nullptr) {
+                auto made = co_await self->make_of(*std::move(reply));
+                auto* const caller = static_cast<shared_place*>(line->caller());
+                if (caller != nullptr) caller->reply = made;
+                if (!made) co_return line->fail(made.error());
+            }
+            line->answered();
+        }
+    }
+
+    std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
 
     task<result<R>> make_of(message_t<P> reply) {
         if constexpr (std::constructible_from<R, message_t<P>&&>) {

@@ -17,6 +17,8 @@
 
 namespace ice {
 
+class pipeline;
+
 // How often something happened since the pool began.
 struct pool_counters {
     std::uint64_t requests = 0;
@@ -25,6 +27,7 @@ struct pool_counters {
     std::uint64_t failures = 0;  // requests that ended otherwise
     std::uint64_t waited = 0;    // for a connection
     std::uint64_t refused = 0;   // errc::pool_full, errc::pool_wait_timeout, upstream down
+    std::uint64_t retries = 0;   // on another connection: nothing had been sent
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;  // handshakes included
     std::uint64_t returned = 0;          // connections lent and taken back
@@ -84,7 +87,10 @@ public:
             if (session_) pool_->take_back(std::move(session_), settled_);
         }
         session_base& session() const noexcept { return *session_; }
+        pool_base& pool() const noexcept { return *pool_; }
         void settle() noexcept { settled_ = true; }
+        // Of take(): there is none, but a place in shared_line().
+        bool is_empty() const noexcept { return !session_; }
 
     private:
         std::shared_ptr<pool_base> pool_;
@@ -104,8 +110,16 @@ protected:
     pool_base(std::shared_ptr<environment>, options);
 
     // A connection that is quiet at this very moment: an idle one, or the next that comes free,
-    // first come first served, waiting until `until` or pool_timeouts::wait.
-    task<result<loan>> take(time_point until);
+    // first come first served, waiting until `until` or pool_timeouts::wait. Who `shares` may
+    // get an empty loan instead: then one of those that others use has room for a request.
+    task<result<loan>> take(time_point until, bool shares = false);
+
+    // The connection with room for one more request that has the fewest; null if there is none.
+    pipeline* shared_line() const noexcept;
+    bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
+
+    // Whether a request of which nothing was sent may be tried again: pool_limits::retries.
+    bool may_retry(time_point until) noexcept;
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
@@ -113,11 +127,13 @@ protected:
     void count_outcome(error_code ec, duration took) noexcept;
     time_point now() const { return env_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
+    const std::shared_ptr<environment>& env() const noexcept { return env_; }
 
     session_settings settings_;
 
 private:
     friend class server;
+    friend class pipeline;
     struct waiter;
     struct idle_session {
         std::unique_ptr<session_base> session;
@@ -143,7 +159,8 @@ private:
     time_point end_of(const idle_session&) const noexcept;
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     std::unique_ptr<session_base> lend_idle();
-    task<result<loan>> wait_for_one(time_point until, bool first);
+    task<result<loan>> wait_for_one(time_point until, bool first, bool shares);
+    void wake_sharer();
     void fail_waiters(error_code);
     void expire_idle();
     bool is_down() const noexcept { return health_.is_failing() && idle_.empty() && busy_.empty(); }
@@ -160,6 +177,7 @@ private:
     std::vector<lent_session> busy_;
     std::vector<session_base*> opening_;  // in their handshake
     std::list<waiter*> waiters_;          // the front is served first
+    std::vector<pipeline*> lines_;        // busy, for callers that share them
     std::size_t connecting_ = 0;
     pool_counters counters_;
 

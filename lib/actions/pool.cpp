@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ice/pipeline.hpp>
 #include <ice/pool.hpp>
 #include <new>
 #include <stdexcept>
@@ -10,19 +11,30 @@ namespace ice {
 
 // A caller in the queue. It lives in the caller's coroutine, and leaves the queue with it.
 struct pool_base::waiter {
-    explicit waiter(pool_base& p)
-        : pool(p), woken(p.env_->net->executor()), late(p.env_->net->deadlines(), too_late, this) {}
-    ~waiter() { std::erase(pool.waiters_, this); }
+    waiter(pool_base& p, bool s)
+        : pool(p), shares(s), woken(p.env_->net->executor()),
+          late(p.env_->net->deadlines(), too_late, this), since(p.now()) {}
+    ~waiter() {
+        pool.counters_.wait_time += pool.now() - since;
+        std::erase(pool.waiters_, this);
+        pool.wake_sharer();
+    }
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
 
-    static void too_late(void* self) { static_cast<waiter*>(self)->woken.set(); }
+    static void too_late(void* self) { static_cast<waiter*>(self)->fail(errc::pool_wait_timeout); }
+    void fail(error_code why) {
+        failed = why;
+        woken.set();
+    }
 
     pool_base& pool;
+    bool shares;
     event woken;
     deadline late;
     std::optional<loan> given;
-    error_code failed = errc::pool_wait_timeout;
+    error_code failed;
+    time_point since;
 };
 
 pool_base::pool_base(std::shared_ptr<environment> env, options o)
@@ -42,11 +54,12 @@ pool_base::~pool_base() = default;
 
 // -- lending
 
-task<result<pool_base::loan>> pool_base::take(time_point until) {
+task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
     ++counters_.requests;
     if (stopped_) co_return errc::stopped;
     if (waiters_.empty()) {
         if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
+        if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), nullptr);
     }
     if (is_down()) {
         if (connecting_ != 0 || !health_.may_probe(now())) co_return health_.why();
@@ -56,8 +69,8 @@ task<result<pool_base::loan>> pool_base::take(time_point until) {
     const time_point patience = std::min(until, after(now(), timeouts_.wait));
     bool first = false;  // in the queue: only who was served with a dead connection
     for (;;) {
-        auto served = co_await wait_for_one(patience, first);
-        if (!served) co_return served;
+        auto served = co_await wait_for_one(patience, first, shares);
+        if (!served || served->is_empty()) co_return served;
         session_base& s = served->session();
         if (s.bytes().quiet()) co_return served;
         ++counters_.found_dead;
@@ -70,17 +83,38 @@ task<result<pool_base::loan>> pool_base::take(time_point until) {
     }
 }
 
-task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool first) {
-    waiter w(*this);
+task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool first, bool shares) {
+    waiter w(*this, shares);
     waiters_.insert(first ? waiters_.begin() : waiters_.end(), &w);
     w.late.set(until);
     open_more(waiters_.size());
-    const time_point since = now();
-    const error_code cancelled = co_await w.woken.wait();
-    counters_.wait_time += now() - since;
-    if (w.given) co_return *std::move(w.given);
-    if (cancelled) co_return cancelled;
-    co_return w.failed;
+    for (;;) {
+        const error_code cancelled = co_await w.woken.wait();
+        if (w.given) co_return *std::move(w.given);
+        if (cancelled) co_return cancelled;
+        if (w.failed) co_return w.failed;
+        if (shared_line() != nullptr) co_return loan(shared_from_this(), nullptr);
+        w.woken.clear();
+    }
+}
+
+// The first in the queue may have room beside others now; it leaves the queue when it takes it.
+void pool_base::wake_sharer() {
+    if (waiters_.empty() || !waiters_.front()->shares || shared_line() == nullptr) return;
+    waiters_.front()->woken.set();
+}
+
+pipeline* pool_base::shared_line() const noexcept {
+    const auto least = std::ranges::min_element(lines_, {}, &pipeline::size);
+    return least == lines_.end() || (*least)->size() >= limits_.pipeline ? nullptr : *least;
+}
+
+bool pool_base::may_retry(time_point until) noexcept {
+    constexpr std::uint64_t always = 10;
+    if (stopped_ || now() >= until || limits_.retries == 0) return false;
+    if (counters_.retries >= always + counters_.requests * limits_.retries / 100) return false;
+    ++counters_.retries;
+    return true;
 }
 
 // An idle connection on which nothing has come since: bytes or an end would be another's reply.
@@ -229,11 +263,7 @@ void pool_base::open_failed(error_code ec) {
 }
 
 void pool_base::fail_waiters(error_code ec) {
-    for (waiter* w : waiters_) {
-        w->failed = ec;
-        w->woken.set();
-    }
-    waiters_.clear();
+    for (waiter* w : std::exchange(waiters_, {})) w->fail(ec);
 }
 
 // -- ending
@@ -271,13 +301,14 @@ std::string pool_base::report() const {
     return fmt::format(
         "pool '{}' of {}: {}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
         "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures, {} refused, {} "
-        "waited ({:.3f} ms each); connects: {}, {} failed; connections: {} discarded, {} found "
+        "retries, {} waited ({:.3f} ms each); connects: {}, {} failed; connections: {} discarded, "
+        "{} found "
         "dead, {} expired, {} aged",
         name_, upstream_, health_.is_failing() ? "down, " + health_.why().message() : "up", open(),
         size_, idle_.size(), busy_.size(), connecting_, waiters_.size(), c.requests,
-        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.refused, c.waited,
-        mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded, c.found_dead,
-        c.expired, c.aged);
+        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.refused, c.retries,
+        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded,
+        c.found_dead, c.expired, c.aged);
 }
 
 void pool_base::stop() {

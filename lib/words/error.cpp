@@ -28,6 +28,7 @@ const char* text(errc e) noexcept {
         case errc::host_not_found: return "cannot connect: host not found";
         case errc::upstream_closes:
             return "the upstream closes connections as soon as they are made";
+        case errc::not_sent: return "the connection was lost before the request was sent";
     }
     return "unknown error of ice";
 }
@@ -67,7 +68,9 @@ public:
             case errc::pool_wait_timeout:
             case errc::connect_timeout:
             case errc::host_not_found:
-            case errc::upstream_closes: return true;
+            case errc::upstream_closes:
+            case errc::outbox_full:
+            case errc::not_sent: return true;
             default: return false;
         }
     }

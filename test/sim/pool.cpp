@@ -67,10 +67,18 @@ private:
         t.idle = std::chrono::milliseconds(w_.chance.between(20, 30'000));
         t.age = std::chrono::milliseconds(w_.chance.between(1000, 60'000));
         ice::pool_limits l{.waiters = waiters_, .preconnect = w_.chance.between(0, size_)};
+        if (w_.chance.hit(0.4)) share(l);
         if (t.idle > 1s) l.keep = w_.chance.between(0, size_);
         w_.sim.resolves("up", {"10.0.0.1"});
         auto to_up = ice::tcp_client_action{ice::address("up", 7), name, size_};
         pool_ = &srv_->add(std::move(to_up).timeouts(t).limits(l));
+    }
+
+    // Replies are given out by their order alone, so it takes an upstream that keeps it: one that
+    // leaves a reply out or doubles one shifts those behind it, and no pool can know.
+    void share(ice::pool_limits& l) {
+        l.pipeline = w_.chance.between(2, 16);
+        up_.ways.silent = up_.ways.duplicate = up_.ways.wrong_length = 0;
     }
 
     // -- callers

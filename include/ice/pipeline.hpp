@@ -1,0 +1,73 @@
+// pipeline: requests of many callers at once on one connection of a pool. Replies come in the order
+// of the requests; who leaves keeps its place, so that its reply is dropped and never shifted.
+#pragma once
+
+#include <deque>
+#include <ice/event.hpp>
+#include <ice/pool_base.hpp>
+
+namespace ice {
+
+// It begins with a request on a connection that is free, and ends, and the connection with it goes
+// back to the pool, when there is no request without a reply. Owned by the coroutine that receives.
+class pipeline {
+public:
+    // A caller that has asked. It lives in the caller's coroutine, which may end at any time.
+    class place {
+    public:
+        explicit place(transport& net)
+            : over(net.executor()), late_(net.deadlines(), too_late, this) {}
+        ICE_API ~place();
+        place(const place&) = delete;
+        place& operator=(const place&) = delete;
+
+        event over;
+        error_code failed = errc::request_timeout;
+
+    private:
+        friend class pipeline;
+        static void too_late(void* self) { static_cast<place*>(self)->over.set(); }
+
+        deadline late_;
+        pipeline* line_ = nullptr;  // that will have its reply
+    };
+
+    ICE_API explicit pipeline(pool_base::loan);
+    ICE_API ~pipeline();  // whoever still waits learns why, and whether its request was sent
+    pipeline(const pipeline&) = delete;
+    pipeline& operator=(const pipeline&) = delete;
+
+    session_base& session() const noexcept { return loan_.session(); }
+
+    // The message that was pushed behind the byte `begin` is this caller's, who waits until
+    // `until`.
+    ICE_API void join(place&, std::uint64_t begin, time_point until);
+
+    // Replies that are still to come.
+    std::size_t size() const noexcept { return asked_.size(); }
+
+    // Of the reply that is next: its caller (null: has left), whether its request is on its way,
+    // and when it is too late for the connection to be worth anything.
+    place* caller() const noexcept { return asked_.front().caller; }
+    bool is_sent() const noexcept { return asked_.front().begin < session().bytes().sent(); }
+    time_point due() const noexcept { return asked_.front().due; }
+
+    // It has come.
+    ICE_API void answered();
+
+    // Why it ends before the last reply.
+    void fail(error_code why) noexcept { why_ = why; }
+
+private:
+    struct request {
+        place* caller;
+        std::uint64_t begin;  // of its bytes, in all that the connection has sent
+        time_point due;
+    };
+
+    pool_base::loan loan_;
+    std::deque<request> asked_;
+    error_code why_ = errc::stopped;
+};
+
+}  // namespace ice

@@ -1,0 +1,46 @@
+// Who gets the next reply of a connection that many callers share.
+#include <algorithm>
+#include <ice/pipeline.hpp>
+
+namespace ice {
+
+pipeline::place::~place() {
+    if (line_ == nullptr) return;
+    for (request& r : line_->asked_) {
+        if (r.caller == this) r.caller = nullptr;
+    }
+}
+
+pipeline::pipeline(pool_base::loan l) : loan_(std::move(l)) { loan_.pool().lines_.push_back(this); }
+
+pipeline::~pipeline() {
+    std::erase(loan_.pool().lines_, this);
+    const std::uint64_t sent = session().bytes().sent();
+    for (const request& r : asked_) {
+        if (r.caller == nullptr) continue;
+        r.caller->line_ = nullptr;
+        r.caller->failed = r.begin < sent ? why_ : make_error_code(errc::not_sent);
+        r.caller->over.set();
+    }
+    if (asked_.empty()) loan_.settle();
+}
+
+void pipeline::join(place& p, std::uint64_t begin, time_point until) {
+    const pool_base& pool = loan_.pool();
+    asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});
+    p.line_ = this;
+    p.late_.set(until);
+    loan_.pool().wake_sharer();
+}
+
+void pipeline::answered() {
+    place* p = caller();
+    asked_.pop_front();
+    if (p != nullptr) {
+        p->line_ = nullptr;
+        p->over.set();
+    }
+    loan_.pool().wake_sharer();
+}
+
+}  // namespace ice

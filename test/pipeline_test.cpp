@@ -1,0 +1,299 @@
+// Many callers on one connection: the reply of each, whoever leaves and whatever breaks.
+#include <ice/pipeline.hpp>
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <ice/testing/sim.hpp>
+
+#include "printing.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+const ice::address far{"10.0.0.1", 7};
+constexpr ice::pool_name<ice::line> name{"far"};
+
+struct quiet_server : ice::server {
+    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
+        log().to([](ice::log_level, std::string_view) {});
+    }
+};
+
+// A pool, and its upstream, which answers as the test says: on connections of the test's own.
+struct fixture {
+    using reply = ice::result<std::string>;
+
+    ice::pool<ice::line>& add(std::size_t depth, std::size_t size = 1, ice::pool_timeouts t = {},
+                              unsigned retries = 10) {
+        const ice::pool_limits limits{.pipeline = depth, .retries = retries};
+        auto& p = srv.add(ice::tcp_client_action{far, name, size}.limits(limits).timeouts(t));
+        sim.run_for(1ms);
+        return p;
+    }
+
+    // The other end of a connection.
+    struct end {
+        std::unique_ptr<ice::channel> channel;
+        std::string received{};
+    };
+    end& accept(bool reads = true) {
+        std::unique_ptr<ice::channel> got;
+        const auto comes = [&] {
+            if (auto one = listening->accept()) got = *std::move(one);
+            return got != nullptr;
+        };
+        BOOST_REQUIRE(sim.run_until(comes, 10s));
+        end& e = ends.emplace_back(std::move(got));
+        if (reads) sim.spawn(receive(e));
+        return e;
+    }
+    static ice::task<> receive(end& e) {
+        for (;;) {
+            const ice::error_code over = co_await e.channel->fill();
+            if (over) co_return;
+            e.received += e.channel->data();
+            e.channel->consume(e.channel->data().size());
+        }
+    }
+    // What has come since the last call.
+    std::string arrived(end& e) {
+        sim.run_for(1ms);
+        return std::exchange(e.received, {});
+    }
+    void send(end& e, std::string_view text) {
+        e.channel->out() += text;
+        e.channel->try_flush();
+        sim.run_for(1ms);
+    }
+
+    // A request under way; its end stands in the returned slot.
+    std::optional<reply>& ask(std::string text, ice::duration patience = 5s) {
+        auto& slot = replies.emplace_back();
+        sim.spawn(keep(srv.get(name), std::move(text), patience, slot));
+        sim.run_for(100us);
+        return slot;
+    }
+    static ice::task<> keep(ice::pool<ice::line>& p, std::string text, ice::duration patience,
+                            std::optional<reply>& slot) {
+        slot = co_await p.request(std::move(text), patience);
+    }
+
+    ice::testing::simulation sim;
+    std::shared_ptr<ice::transport> host = sim.host("10.0.0.1");
+    std::unique_ptr<ice::acceptor> listening = host->listen(far);
+    std::list<end> ends;
+    std::list<std::optional<reply>> replies;
+    quiet_server srv{sim.net()};
+};
+
+ice::error_code error_of(const std::optional<fixture::reply>& r) {
+    BOOST_REQUIRE_MESSAGE(r.has_value(), "the request has not ended");
+    return r->error();
+}
+std::string text_of(const std::optional<fixture::reply>& r) {
+    const ice::error_code ec = error_of(r);
+    return ec ? ec.message() : **r;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(pipeline, fixture)
+
+BOOST_AUTO_TEST_CASE(requests_go_out_at_once_and_replies_come_in_their_order) {
+    auto& p = add(8);
+    auto& c = accept();
+    auto &a = ask("one"), &b = ask("two"), &d = ask("three");
+    BOOST_TEST(arrived(c) == "one\r\ntwo\r\nthree\r\n");
+    send(c, "1\r\n2\r\n");
+    BOOST_TEST(text_of(a) == "1");
+    BOOST_TEST(text_of(b) == "2");
+    BOOST_TEST(!d.has_value());
+    send(c, "3\r\n");
+    BOOST_TEST(text_of(d) == "3");
+    BOOST_TEST(p.idle() == 1U);
+    BOOST_TEST(p.counters().connects == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(who_leaves_keeps_its_place) {
+    // The danger: its late reply goes to the next one in the line.
+    add(8);
+    auto& c = accept();
+    auto &a = ask("one", 10ms), &b = ask("two");
+    sim.run_for(20ms);
+    BOOST_TEST(error_of(a) == ice::errc::request_timeout);
+    auto& d = ask("three");
+    send(c, "1\r\n2\r\n3\r\n");
+    BOOST_TEST(text_of(b) == "2");
+    BOOST_TEST(text_of(d) == "3");
+}
+
+BOOST_AUTO_TEST_CASE(no_more_than_the_depth_share_and_nobody_is_overtaken) {
+    auto& p = add(2);
+    auto& c = accept();
+    ask("one"), ask("two"), ask("three"), ask("four");
+    BOOST_TEST(arrived(c) == "one\r\ntwo\r\n");
+    BOOST_TEST(p.waiting() == 2U);
+    send(c, "1\r\n");
+    ask("five");
+    BOOST_TEST(arrived(c) == "three\r\n");
+    send(c, "2\r\n3\r\n");
+    BOOST_TEST(arrived(c) == "four\r\nfive\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(when_one_that_waits_leaves_the_next_has_its_turn) {
+    add(1 + 1);
+    auto& c = accept();
+    ask("one"), ask("two"), ask("three", 5ms), ask("four");
+    sim.run_for(10ms);
+    send(c, "1\r\n");
+    BOOST_TEST(arrived(c) == "one\r\ntwo\r\nfour\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_free_connection_is_used_before_one_is_shared) {
+    add(8, 2);
+    auto &c = accept(), &d = accept();
+    ask("one"), ask("two"), ask("three");
+    const std::string both = arrived(c) + arrived(d);
+    BOOST_TEST(both.size() == std::string("one\r\ntwo\r\nthree\r\n").size());
+    BOOST_TEST((both.starts_with("one\r\nthree") || both.starts_with("two\r\n")));
+}
+
+BOOST_AUTO_TEST_CASE(a_broken_connection_tells_who_may_have_been_executed) {
+    sim.faults().window = 10;
+    add(8, 1, {}, 0);
+    auto& c = accept(false);
+    auto &sent = ask("0123456789012345"), &unsent = ask("two");
+    ice::testing::simulation::reset(*c.channel);
+    sim.run_for(1ms);
+    BOOST_TEST(error_of(sent));
+    BOOST_TEST((error_of(sent) != ice::condition::not_executed));
+    BOOST_TEST(error_of(unsent) == ice::errc::not_sent);
+    BOOST_TEST((error_of(unsent) == ice::condition::not_executed));
+}
+
+BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
+    sim.faults().window = 10;
+    auto& p = add(8);
+    auto& c = accept(false);
+    auto &sent = ask("0123456789012345"), &unsent = ask("two");
+    ice::testing::simulation::reset(*c.channel);
+    auto& next = accept();
+    BOOST_TEST(arrived(next) == "two\r\n");
+    send(next, "2\r\n");
+    BOOST_TEST(error_of(sent));
+    BOOST_TEST(text_of(unsent) == "2");
+    BOOST_TEST(p.counters().retries == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_reply_to_nothing_ends_the_connection) {
+    auto& p = add(8);
+    auto& c = accept();
+    auto& a = ask("one");
+    send(c, "1\r\n1\r\n");
+    BOOST_TEST(text_of(a) == "1");
+    BOOST_TEST(p.counters().discarded == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_harms_nobody) {
+    auto& p = add(8);
+    auto& c = accept();
+    auto &a = ask("one"), &bad = ask("t\r\nwo"), &b = ask("three");
+    BOOST_TEST(error_of(bad) == ice::errc::unpackable);
+    send(c, "1\r\n3\r\n");
+    BOOST_TEST(text_of(a) == "1");
+    BOOST_TEST(text_of(b) == "3");
+    BOOST_TEST(error_of(ask("t\r\nwo")) == ice::errc::unpackable);
+    BOOST_TEST(p.idle() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_silent_connection_ends_though_its_callers_have_left) {
+    // Otherwise it would be full of places that nobody waits in, for ever.
+    auto& p = add(2, 1, {.request = 1s});
+    accept();
+    auto &a = ask("one", 10ms), &b = ask("two", 10ms);
+    sim.run_for(2s);
+    BOOST_TEST(error_of(a) == ice::errc::request_timeout);
+    BOOST_TEST(error_of(b) == ice::errc::request_timeout);
+    auto& next = accept();
+    auto& d = ask("three");
+    BOOST_TEST(arrived(next) == "three\r\n");
+    send(next, "3\r\n");
+    BOOST_TEST(text_of(d) == "3");
+    BOOST_TEST(p.counters().discarded == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_gets_the_connection_alone) {
+    auto& p = add(8);
+    auto& c = accept();
+    ask("one");
+    bool leased = false;
+    auto borrow = [&]() -> ice::task<> {
+        auto taken = co_await p.acquire();
+        leased = taken.has_value();
+        co_await (*taken)->send(std::string_view("mine"));
+        const auto got = co_await (*taken)->receive();
+        BOOST_TEST(*got == "yours");
+    };
+    sim.spawn(borrow());
+    sim.run_for(1ms);
+    auto& b = ask("two");  // does not overtake it
+    BOOST_TEST(!leased);
+    BOOST_TEST(arrived(c) == "one\r\n");
+    send(c, "1\r\n");
+    BOOST_TEST(arrived(c) == "mine\r\n");
+    send(c, "yours\r\n");
+    BOOST_TEST(arrived(c) == "two\r\n");
+    send(c, "2\r\n");
+    BOOST_TEST(text_of(b) == "2");
+}
+
+BOOST_AUTO_TEST_CASE(stop_ends_all_of_them) {
+    add(2);
+    accept();
+    auto &a = ask("one"), &b = ask("two"), &d = ask("three");
+    srv.stop();
+    sim.run_for(1ms);
+    for (auto* r : {&a, &b, &d}) BOOST_TEST(error_of(*r) == ice::errc::stopped);
+}
+
+// Each of the 2^16 ways in which some of 16 callers leave before the replies come. In debug builds
+// every 61st of them.
+BOOST_AUTO_TEST_CASE(whoever_of_sixteen_leaves_the_others_get_their_own) {
+    constexpr unsigned callers = 16;
+#ifdef __OPTIMIZE__
+    constexpr unsigned step = 1;
+#else
+    constexpr unsigned step = 61;
+#endif
+    auto& p = add(callers);
+    auto& c = accept();
+    std::string expected, answers;
+    for (unsigned i = 0; i < callers; ++i) expected += fmt::format("q{}\r\n", i);
+    for (unsigned i = 0; i < callers; ++i) answers += fmt::format("a{}\r\n", i);
+    unsigned right = 0, left = 0, wrong = 0;
+    const auto call = [&](unsigned i) -> ice::task<> {
+        const auto got = co_await p.request(fmt::format("q{}", i));
+        if (!got) ++left;
+        else if (*got == fmt::format("a{}", i)) ++right;
+        else ++wrong;
+    };
+    for (unsigned subset = 0; subset < 1U << callers; subset += step) {
+        std::array<asio::cancellation_signal, callers> leave;
+        right = left = wrong = 0;
+        for (unsigned i = 0; i < callers; ++i)
+            asio::co_spawn(srv.executor(), call(i),
+                           asio::bind_cancellation_slot(leave[i].slot(), [](auto) {}));
+        if (arrived(c) != expected) BOOST_FAIL("subset " << subset << " does not arrive whole");
+        for (unsigned i = 0; i < callers; ++i) {
+            if ((subset >> i & 1U) != 0) leave[i].emit(asio::cancellation_type::terminal);
+        }
+        send(c, answers);
+        const auto leavers = static_cast<unsigned>(std::popcount(subset));
+        if (wrong != 0 || right != callers - leavers || p.idle() != 1)
+            BOOST_FAIL("subset " << subset << ": " << right << " right, " << wrong << " wrong");
+    }
+    BOOST_TEST(p.counters().connects == 1U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
