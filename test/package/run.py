@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Uses ice as a stranger does: the project in consumer/ is built against it and must serve.
 
-  static        install this build, move it (the package must be relocatable), find_package
+  static        install this build, move it (the package must be relocatable), find_package;
+                and a load generator by ice::bench
   shared        the same for a shared and hardened build
   subdirectory  add_subdirectory: nothing of ice is installed, and none of its flags leak
   pkgconfig     no CMake on the user's side: the compiler and `pkg-config ice-cpp`
@@ -118,8 +119,31 @@ def by_find_package(prefix, folder, compiler):
     serves(build / "consumer")
 
 
+def generates_load(program, server):
+    """The program loads the echo server and finds every reply right."""
+    with subprocess.Popen([server, "0"], stdout=subprocess.PIPE, text=True) as echo:
+        try:
+            address = echo.stdout.readline().split()[-1]
+            counted = json.loads(run(program, address, "-n", "1000", "-q", "--json", "-"))
+        finally:
+            echo.terminate()
+    if counted["runs"][0]["requests"]["completed"] != 1000:
+        sys.exit(f"the load generator has counted {counted['runs'][0]['requests']}")
+
+
 def static(options, folder):
-    by_find_package(install(options.build, folder), folder, options.compiler)
+    prefix = install(options.build, folder)
+    by_find_package(prefix, folder, options.compiler)
+    server = pathlib.Path(options.build, "bench/raw_echo")
+    if not server.exists():
+        print("built without bench/: ice::bench is not tried")
+        return
+    build = folder / "generator"
+    example = ROOT / "bench/examples/netstring.cpp"
+    cmake(HERE / "generator", build, options.compiler, f"-DCMAKE_PREFIX_PATH={prefix}",
+          f"-DSOURCE={example}")
+    build_all(build)
+    generates_load(build / "generator", server)
 
 
 def shared(options, folder):
