@@ -4,7 +4,11 @@ include(CMakePackageConfigHelpers)
 
 set(ICE_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ice)
 
-install(TARGETS ice ice-testing EXPORT ice-targets
+set(ICE_INSTALLED ice ice-testing)
+if(ICE_BUILD_BENCH)
+    list(APPEND ICE_INSTALLED ice-bench-generator)
+endif()
+install(TARGETS ${ICE_INSTALLED} EXPORT ice-targets
     LIBRARY COMPONENT Runtime NAMELINK_COMPONENT Development
     ARCHIVE COMPONENT Development
     FILE_SET HEADERS COMPONENT Development)

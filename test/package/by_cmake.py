@@ -3,6 +3,7 @@
 
   shared_build  what the other ways take when the library is to be shared; ctest makes it first
   find_package  install, move (the package must be relocatable), find_package
+  generator     a user's load generator, against the installed ice::bench
   subdirectory  add_subdirectory: nothing of ice is installed
   fetchcontent  the same by FetchContent, from an archive of the sources
   pkgconfig     no CMake on the user's side: the compiler and `pkg-config ice-cpp`
@@ -14,10 +15,12 @@ outside of a temporary folder and of --build.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
 import shlex
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -56,6 +59,26 @@ def find_package(options, folder):
     build_all(build)
     no_flags_leak(build)
     serves(build / "consumer")
+
+
+def generator(options, folder):
+    """A load generator by ice::bench loads the echo server and finds every reply right."""
+    server = options.build / "bench/raw_echo"
+    if not server.exists():
+        print("built without bench/: ice::bench is not tried")
+        return
+    build, source = folder / "build", ROOT / "bench/examples/netstring.cpp"
+    cmake(ROOT / "test/package/generator", build, options.compiler, f"-DSOURCE={source}",
+          f"-DCMAKE_PREFIX_PATH={install(options, folder)}")
+    build_all(build)
+    with subprocess.Popen([server, "0"], stdout=subprocess.PIPE, text=True) as echo:
+        try:
+            address = echo.stdout.readline().split()[-1]
+            said = run(build / "generator", address, "-n", "1000", "-q", "--json", "-")
+        finally:
+            echo.terminate()
+    if json.loads(said)["runs"][0]["requests"]["completed"] != 1000:
+        sys.exit(f"the load generator said {said}")
 
 
 def sources(folder):
@@ -159,7 +182,7 @@ def refusals(options, folder):
             sys.exit(f"Asio {number} was refused for another reason:\n{said}")
 
 
-WAYS = {way.__name__: way for way in (shared_build, find_package, subdirectory, fetchcontent,
+WAYS = {way.__name__: way for way in (shared_build, find_package, generator, subdirectory, fetchcontent,
                                       pkgconfig, symbols, refusals)}
 
 

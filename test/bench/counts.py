@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""What a message and a connection of apps/echo cost, as counts that no noise of the machine
+changes. Each has a bound close to what it is, so that it cannot creep up; lower the bound when it sinks.
+
+Instructions are callgrind's, memory is the kernel's. For an optimised build without sanitizers:
+elsewhere the figures mean nothing, and the exit code is 77, "skipped". System calls per message are
+counted in test/apps/cost_test.py, allocations in test/allocation_test.cpp."""
+import argparse
+import contextlib
+import ctypes
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SKIPPED = 77
+ENOUGH = 60  # seconds for what should come at once, under valgrind
+BURST = (b"x" * 30 + b"\r\n") * 64
+CROWD = 9000  # apps/echo takes 10,000
+PR_SET_THP_DISABLE = 41
+
+# what, most: today's figure and a little (318 instructions, and 10 %; 1,529 bytes, and what the goal
+# of 1.5 KiB leaves)
+INSTRUCTIONS = ("instructions per line, 64 in a burst", 350)
+IDLE = ("bytes of memory per idle connection", 1536)
+AFTER_BURST = ("bytes of memory per connection after a burst on each", 1600)
+
+
+@contextlib.contextmanager
+def echo(build, *prefix):
+    """Runs apps/echo for lines below `prefix`; yields the process and the address."""
+    def small_pages():  # huge ones come and go as the machine's memory allows
+        ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+    command = [*prefix, f"{build}/apps/echo", "--protocol", "line", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               preexec_fn=small_pages, text=True)
+    try:
+        address = process.stdout.readline().rpartition(" ")[2].strip()
+        if not address:
+            sys.exit(f"{' '.join(command)} did not start")
+        host, _, port = address.rpartition(":")
+        yield process, (host, int(port))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(ENOUGH)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def exchange(peer, data):
+    peer.sendall(data)
+    missing = len(data)
+    while missing:
+        got = len(peer.recv(missing))
+        if not got:
+            sys.exit("the server has closed the connection")
+        missing -= got
+
+
+def instructions(build, bursts, folder):
+    log = Path(folder, "valgrind")
+    with echo(build, "valgrind", "--tool=callgrind", f"--log-file={log}",
+              "--callgrind-out-file=/dev/null") as (_, address):
+        with socket.create_connection(address, timeout=ENOUGH) as peer:
+            for _ in range(bursts):
+                exchange(peer, BURST)
+    found = re.search(r"Collected : (\d+)", log.read_text())
+    if not found:
+        sys.exit(f"valgrind has counted nothing:\n{log.read_text()}")
+    return int(found[1])
+
+
+def memory(process):
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+
+def per_connection(build):
+    """Memory per idle connection, and again after a burst on each; None if too few may be open."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < CROWD + 100:
+        return None
+    resource.setrlimit(resource.RLIMIT_NOFILE, (CROWD + 100, hard))
+    with contextlib.ExitStack() as crowd, echo(build) as (process, address):
+        def connect():
+            return crowd.enter_context(socket.create_connection(address, timeout=ENOUGH))
+
+        witness = connect()
+        exchange(witness, BURST)
+        before = memory(process)
+        peers = [connect() for _ in range(CROWD)]
+        exchange(witness, BURST)  # its answer comes after all have been accepted
+        idle = (memory(process) - before) / CROWD
+        for peer in peers:
+            exchange(peer, BURST)
+        end = time.monotonic() + 10  # buffers are given back a little later
+        while (after := (memory(process) - before) / CROWD) > AFTER_BURST[1]:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        return idle, after
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--build", default="build/release", help="where apps/echo was built")
+    parser.add_argument("--built-with", default="", metavar="CONFIG FLAGS",
+                        help="skips all if that is no optimised build")
+    chosen = parser.parse_args()
+    if re.search("Debug|-fsanitize|-O0", chosen.built_with.replace("RelWithDebInfo", "")):
+        print(f"skipped: counts of a build with {chosen.built_with!r} mean nothing")
+        return SKIPPED
+    if not shutil.which("valgrind"):
+        print("skipped: there is no valgrind here")
+        return SKIPPED
+    with tempfile.TemporaryDirectory() as folder:
+        n = 200
+        line = (instructions(chosen.build, 2 * n, folder) - instructions(chosen.build, n, folder))
+    found = [(*INSTRUCTIONS, line / n / 64)]
+    sizes = per_connection(chosen.build)
+    if sizes:
+        found += [(*IDLE, sizes[0]), (*AFTER_BURST, sizes[1])]
+    else:
+        print(f"not counted: {CROWD} descriptors are needed (ulimit -n)")
+    for what, most, count in found:
+        print(f"{what:55} {count:8.1f}, at most {most}{'' if count <= most else ': TOO MANY'}")
+    return any(count > most for _, most, count in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
