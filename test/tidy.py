@@ -10,7 +10,7 @@ from pathlib import Path
 CPP, CORE = "*.hpp *.cpp", "include/* lib/*"
 CLOCK = "lib/transport/socket_transport.cpp"  # the one place with real time and chance
 TEXT = f"{CPP} *.py *.cmake *CMakeLists.txt"
-UNTESTED = " ".join(f"include/ice/{h}.hpp" for h in "ice version export asio".split())
+UNTESTED = "*/ice.hpp */version.hpp */export.hpp */asio.hpp"
 
 SIZES = [  # which files, most lines, comment lines excused?, why
     ("*.hpp", 200, False, "a header is one noun"),
@@ -19,8 +19,7 @@ SIZES = [  # which files, most lines, comment lines excused?, why
     ("apps/tutorial/1_*.cpp", 10, True, "the first server is ten lines")]
 
 ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
-    # the words without Asio, for protocols
-    ("values", "version export error result limits", "", ""),
+    ("values", "version export error result limits", "", ""),  # the words without Asio
     ("words", "task address uid buffer deadline event log", "",
      "asio/awaitable.hpp asio/any_io_executor.hpp"),
     ("protocols", "protocol protocols/raw protocols/line protocols/telnet protocols/length "

@@ -70,8 +70,9 @@ public:
     }
 
     // Serves until stop() or the end of a drain. SIGINT and SIGTERM drain, also if they came since
-    // the first add(); a second one stops. SIGUSR1 writes report() to the log. From the first add() on
-    // SIGPIPE is ignored: sockets never raise it, but stdout and stderr do when nobody reads them.
+    // the first add(); a second one stops. SIGUSR1 writes report() to the log. From the first add()
+    // on SIGPIPE is ignored: sockets never raise it, but stdout and stderr do when nobody reads
+    // them.
     // Throws std::logic_error on a loop of the user's.
     void run();
 

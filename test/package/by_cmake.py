@@ -182,8 +182,8 @@ def refusals(options, folder):
             sys.exit(f"Asio {number} was refused for another reason:\n{said}")
 
 
-WAYS = {way.__name__: way for way in (shared_build, find_package, generator, subdirectory, fetchcontent,
-                                      pkgconfig, symbols, refusals)}
+WAYS = {way.__name__: way for way in (shared_build, find_package, generator, subdirectory,
+                                      fetchcontent, pkgconfig, symbols, refusals)}
 
 
 def main():

@@ -58,7 +58,7 @@ class Chroot:
             unshare.append("--net")
         enter = (f"{'' if network else 'ip link set lo up && '}"
                  f"mount -t proc proc {shlex.quote(str(self.root))}/proc && "
-                 f"mount --bind /dev {shlex.quote(str(self.root))}/dev && "
+                 f"mount --rbind /dev {shlex.quote(str(self.root))}/dev && "
                  'exec env -i HOME="$2" USER="$1" PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 '
                  f'chroot --userspec="$1" {shlex.quote(str(self.root))} bash -c "$3"')
         home = "/root" if user == "root" else f"/home/{user}"

@@ -31,7 +31,6 @@ ICE_API std::int64_t resp_integer(std::string_view value) noexcept;
 ICE_API std::size_t resp_elements(std::string_view value) noexcept;
 ICE_API std::string_view resp_first_element(std::string_view array) noexcept;
 ICE_API std::size_t resp_size(std::string_view begins_with_a_value) noexcept;
-
 ICE_API void append_resp_header(char type, std::int64_t number, std::string& out);
 ICE_API void append_resp_bulk(std::string_view text, std::string& out);
 ICE_API void append_resp_line(char type, std::string_view text, std::string& out);
