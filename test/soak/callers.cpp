@@ -1,5 +1,5 @@
 // callers: some of them ask one upstream through one pool, each so often a second, and check that
-// each reply is their own. Writes what became of it as a line of numbers for each tenth of a second.
+// each reply is their own. Writes what became of that: numbers for each tenth of a second.
 #include <chrono>
 #include <filesystem>
 #include <fstream>
