@@ -1,8 +1,10 @@
-// What a pool costs: one caller asks an echo server of lines, one request after the other, through
-// a pool of 1 connection or on a connection that it has for itself.
-// pool_client 127.0.0.1:PORT pool|direct [SECONDS]: prints JSON
+// What a pool costs, and what sharing gains. An echo server of lines is asked on one connection:
+//   direct, pool       by one caller, that has it for itself, or through a pool of 1
+//   queued, pipelined  by 64 callers of a pool of 1, one at a time, or all at once
+// pool_client 127.0.0.1:PORT direct|pool|queued|pipelined [SECONDS]: prints JSON
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <chrono>
 #include <cstdint>
@@ -20,6 +22,7 @@ using steady = std::chrono::steady_clock;
 constexpr ice::pool_name<ice::line> upstream{"upstream"};
 constexpr std::string_view REQUEST = "thirty bytes, and then CR LF..";
 constexpr int BATCH = 64;  // requests between two looks at the clock
+constexpr int CROWD = 64;
 
 double cpu_seconds() {
     rusage used{};
@@ -38,8 +41,12 @@ void check(const Reply& reply) {
 
 struct client {
     ice::server& srv;
-    bool pooled;
+    std::string_view how;
     steady::duration length;
+    double cpu = 0;
+    steady::time_point begin{};
+    std::uint64_t requests = 0;
+    int asking = 0;
 
     ice::task<void> ask_pool(ice::pool<ice::line>& pool) {
         for (int i = 0; i < BATCH; ++i) {
@@ -56,24 +63,39 @@ struct client {
         }
     }
 
+    // Before the clock runs, so that it is connected.
     ice::task<void> run() {
         auto& pool = srv.get(upstream);
-        co_await ask_pool(pool);  // by now it is connected
-        const auto patience = length + std::chrono::seconds(10);
-        auto own = co_await pool.acquire(patience);
-        if (!own) throw std::runtime_error(own.error().message());
-        if (pooled) { auto back = *std::move(own); }
-        const double cpu = cpu_seconds();
-        const auto begin = steady::now();
-        auto now = begin;
-        std::uint64_t requests = 0;
-        for (; now - begin < length; now = steady::now(), requests += BATCH) {
-            if (pooled) co_await ask_pool(pool);
-            else co_await ask(**own);
+        co_await ask_pool(pool);
+        start();
+        if (how == "direct") {
+            const auto patience = length + std::chrono::seconds(10);
+            auto own = co_await pool.acquire(patience);
+            if (!own) throw std::runtime_error(own.error().message());
+            for (; !over(); requests += BATCH) co_await ask(**own);
+        } else {
+            for (; !over(); requests += BATCH) co_await ask_pool(pool);
         }
+        finish();
+    }
+    void start() {
+        cpu = cpu_seconds();
+        begin = steady::now();
+    }
+    bool over() const { return steady::now() - begin >= length; }
+    void finish() {
+        const std::chrono::duration<double> seconds = steady::now() - begin;
         fmt::print("{{\"requests\": {}, \"seconds\": {:.6f}, \"cpu_seconds\": {:.6f}}}\n", requests,
-                   std::chrono::duration<double>(now - begin).count(), cpu_seconds() - cpu);
+                   seconds.count(), cpu_seconds() - cpu);
         srv.stop();
+    }
+
+    // One of a crowd; the last to end says what they have done.
+    ice::task<void> run_beside() {
+        if (asking++ == 0) start();
+        auto& pool = srv.get(upstream);
+        for (; !over(); requests += BATCH) co_await ask_pool(pool);
+        if (--asking == 0) finish();
     }
 };
 
@@ -81,19 +103,26 @@ struct client {
 
 int main(int argc, char** argv) try {
     const std::string_view how = argc > 2 ? argv[2] : "";
-    if (how != "pool" && how != "direct") {
-        std::fputs("pool_client 127.0.0.1:PORT pool|direct [SECONDS]\n", stderr);
+    const auto ways = {"direct", "pool", "queued", "pipelined"};
+    if (std::ranges::find(ways, how) == ways.end()) {
+        std::fputs("pool_client 127.0.0.1:PORT direct|pool|queued|pipelined [SECONDS]\n", stderr);
         return 2;
     }
     const std::chrono::duration<double> length(argc > 3 ? std::stod(argv[3]) : 2);
     ice::server srv;
-    srv.add(ice::tcp_client_action{ice::address(argv[1]), upstream, 1});
-    client asking{srv, how == "pool", std::chrono::duration_cast<steady::duration>(length)};
+    const ice::pool_limits limits{.pipeline = how == "pipelined" ? std::size_t{CROWD} : 1};
+    srv.add(ice::tcp_client_action{ice::address(argv[1]), upstream, 1}.limits(limits));
+    client asking{srv, how, std::chrono::duration_cast<steady::duration>(length)};
     std::exception_ptr failed;
-    asio::co_spawn(srv.executor(), asking.run(), [&](std::exception_ptr e) {
-        failed = e;
-        srv.stop();
-    });
+    const bool crowd = how == "queued" || how == "pipelined";
+    for (int i = 0; i < (crowd ? CROWD : 1); ++i) {
+        auto work = crowd ? asking.run_beside() : asking.run();
+        asio::co_spawn(srv.executor(), std::move(work), [&](std::exception_ptr e) {
+            if (!e) return;
+            failed = e;
+            srv.stop();
+        });
+    }
     srv.run();
     if (failed) std::rethrow_exception(failed);
 } catch (const std::exception& error) {

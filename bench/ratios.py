@@ -166,7 +166,7 @@ def ceiling():
                ("bench/epoll_generator",))
 
 
-def pool():
+def pool(name, ours, against, theirs, goal):
     def measure(run, row):
         def one(how):
             with measuring.Server([run.build / "bench/raw_line", "0"]) as server:
@@ -174,14 +174,14 @@ def pool():
                                                     server.address, how, run.seconds])
             return {"rate": found["requests"] / found["seconds"],
                     "us": found["cpu_seconds"] / found["requests"] * 1e6}
-        a, b = interleaved(run, lambda: one("pool"), lambda: one("direct"))
+        a, b = interleaved(run, lambda: one(ours), lambda: one(theirs))
         pairs = list(zip(a, b, strict=True))
         result = {"cpu_ratio": middle([y["us"] / x["us"] for x, y in pairs]),
                   **spread([x["rate"] / y["rate"] for x, y in pairs]), "decides": "throughput",
                   "detail": f"{middle([x['us'] for x in a]):.1f} µs, "
                             f"{middle([x['us'] for x in b]):.1f} µs of CPU"}
         return {**result, "verdict": judged(result["ratio"], row.goal, False)}
-    return Row(7, "a pool of 1, one caller", "its connection, used directly", 0.95, measure)
+    return Row(7, name, against, goal, measure)
 
 
 def memory(name, goal):
@@ -305,7 +305,8 @@ ROWS = [
     memory("asio_line", None),
     many_idle(),
     idle_cpu(),
-    pool(),
+    pool("a pool of 1, one caller", "pool", "its connection, used directly", "direct", 0.95),
+    pool("64 callers, pipelined on one connection", "pipelined", "one at a time", "queued", 10),
     throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),
     ceiling(),
     compiling(),
