@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What a message and a connection of apps/echo cost, as counts that no noise of the machine
-changes. Each has a bound close to what it is, so that it cannot creep up; lower the bound when it sinks.
+changes. Each has a bound close to what it is, so that it cannot creep up; when a count sinks,
+lower its bound.
 
 Instructions are callgrind's, memory is the kernel's. For an optimised build without sanitizers:
-elsewhere the figures mean nothing, and the exit code is 77, "skipped". System calls per message are
-counted in test/apps/cost_test.py, allocations in test/allocation_test.cpp."""
+elsewhere the figures mean nothing, and the exit code is 77, "skipped". System calls per message
+are counted in test/apps/cost_test.py, allocations in test/allocation_test.cpp."""
 import argparse
 import contextlib
 import ctypes
@@ -25,8 +26,8 @@ BURST = (b"x" * 30 + b"\r\n") * 64
 CROWD = 9000  # apps/echo takes 10,000
 PR_SET_THP_DISABLE = 41
 
-# what, most: today's figure and a little (318 instructions, and 10 %; 1,529 bytes, and what the goal
-# of 1.5 KiB leaves)
+# what, most: today's figure and a little (318 instructions, and 10 %; 1,529 bytes, and what the
+# goal of 1.5 KiB leaves)
 INSTRUCTIONS = ("instructions per line, 64 in a burst", 350)
 IDLE = ("bytes of memory per idle connection", 1536)
 AFTER_BURST = ("bytes of memory per connection after a burst on each", 1600)
