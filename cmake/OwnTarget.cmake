@@ -55,3 +55,17 @@ function(ice_own_target target)
     endif()
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
+
+# ice_own_program(prefix source libraries...): one file is one program. `tutorial/1_echo.cpp` is
+# tutorial/1_echo below the build directory; its target is prefix-1_echo.
+function(ice_own_program prefix source)
+    cmake_path(GET source STEM name)
+    cmake_path(GET source PARENT_PATH folder)
+    set(target ${prefix}-${name})
+    add_executable(${target} ${source})
+    target_link_libraries(${target} PRIVATE ${ARGN})
+    target_compile_features(${target} PRIVATE cxx_std_20)
+    set_target_properties(${target} PROPERTIES
+        OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${folder})
+    ice_own_target(${target})
+endfunction()

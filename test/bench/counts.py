@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What a message and a connection of apps/echo cost, as counts that no noise of the machine
-changes. Each has a bound close to what it is, so that it cannot creep up; lower it when that sinks.
+changes. Each has a bound close to what it is, so that it cannot creep up; when a count sinks,
+lower its bound.
 
 Instructions are callgrind's, memory is the kernel's. For an optimised build without sanitizers:
-elsewhere the figures mean nothing, and the exit code is 77, "skipped". System calls per message are
-counted in test/apps/cost_test.py, allocations in test/allocation_test.cpp."""
+elsewhere the figures mean nothing, and the exit code is 77, "skipped". System calls per message
+are counted in test/apps/cost_test.py, allocations in test/allocation_test.cpp."""
 import argparse
 import contextlib
 import ctypes

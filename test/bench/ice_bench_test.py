@@ -195,6 +195,21 @@ def test_an_open_loop_sends_what_is_due(raw_line, arrival):
     assert requests["completed"] == requests["sent"]
 
 
+def test_the_warm_up_is_not_counted():
+    answered = []
+
+    def counted(data):
+        answered.append(data.count(b"\n"))
+        return data
+
+    with Fake(answer=counted) as server:
+        run = measured("line", at(server), "-d", "0.3s", "-w", "0.3s", "-c", 3)["runs"][0]
+    requests = run["requests"]
+    assert requests["sent"] == requests["completed"] + requests["unfinished"]
+    assert 0 < requests["sent"] < sum(answered)
+    assert sum(times for _, times in run["latency_us"]["counts"]) == requests["completed"]
+
+
 def test_the_same_seed_makes_the_same_schedule(raw_line):
     arguments = ["line", at(raw_line), "-R", 500, "-d", "1s", "-w", 0, "--arrival", "poisson"]
     due = [measured(*arguments, "--seed", seed)["runs"][0]["requests"]["due"]
@@ -227,6 +242,7 @@ def test_says_what_of_the_rate_was_achieved():
     assert achieved < 20
     assert "warning: less than 99 %" in done.stdout
     assert int(re.search(r"dropped (\d+)", done.stdout)[1]) > 500
+    assert int(re.search(r"late (\d+)", done.stdout)[1]) > 10  # all that were sent but the first
 
 
 # --- Errors
@@ -421,6 +437,34 @@ def test_the_histogram_agrees_with_hdrhistogram():
         assert int(rows[percent]) == theirs.get_value_at_percentile(float(percent)), percent
     assert int(rows["100"]) == max(samples)  # the largest is kept exactly
     assert float(rows["mean"]) == pytest.approx(sum(samples) / len(samples), rel=1e-3)
+
+
+def test_a_percentile_is_the_end_of_its_cell():
+    """What HdrHistogram's layout says, by arithmetic: 2048 cells, then 1024 for each power of 2."""
+    chance = random.Random(8)
+    samples = sorted([int(chance.lognormvariate(12, 3)) for _ in range(9_999)] + [0, 2047, 2048])
+
+    def end_of_cell(value):
+        shift = max(value.bit_length() - 11, 0)
+        return (((value >> shift) + 1) << shift) - 1
+
+    done = subprocess.run([BUILT / "percentiles"], input="\n".join(map(str, samples)), text=True,
+                          capture_output=True, check=True)
+    rows = dict(line.split() for line in done.stdout.splitlines())
+    for percent in ("1", "50", "75", "90", "99", "99.9", "99.99"):
+        rank = int(float(percent) / 100 * len(samples) + 0.5)
+        expected = min(end_of_cell(samples[rank - 1]), samples[-1])
+        assert int(rows[percent]) == expected, percent
+
+
+def test_a_wrong_reply_in_a_protocol_of_ones_own_is_an_error():
+    with Fake(answer=lambda data: data.replace(b":1,", b":9,")) as server:
+        run = bench(at(server), "-n", 3, "-c", 1, "--json", "-", "-q",
+                    program=BUILT / "examples/netstring")
+    found = json.loads(run.stdout)["runs"][0]
+    assert run.returncode == 1
+    assert found["errors"] == {"mismatch": 1} and found["requests"]["completed"] == 2
+    assert found["first_error"] == "mismatch: asked '1', got '9'"
 
 
 def test_a_generator_for_a_protocol_of_ones_own(raw_echo):
