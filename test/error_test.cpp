@@ -17,7 +17,6 @@ constexpr bool not_executed(errc e) {
         case errc::cut_short:
         case errc::bad_message:
         case errc::message_too_large:
-        case errc::outbox_full:
         case errc::message_timeout:
         case errc::idle_timeout:
         case errc::write_timeout:
@@ -32,12 +31,14 @@ constexpr bool not_executed(errc e) {
         case errc::pool_wait_timeout:
         case errc::connect_timeout:
         case errc::host_not_found:
-        case errc::upstream_closes: return true;
+        case errc::upstream_closes:
+        case errc::outbox_full:
+        case errc::not_sent: return true;
     }
     return false;
 }
 
-constexpr int last = static_cast<int>(errc::upstream_closes);
+constexpr int last = static_cast<int>(errc::not_sent);
 
 }  // namespace
 
