@@ -299,7 +299,7 @@ BOOST_AUTO_TEST_CASE(a_value_may_be_as_long_as_the_limit_and_no_longer) {
           "*2\r\n" + bulk(20) + bulk(19),
           "*3\r\n:1\r\n$-1\r\n*1\r\n+" + std::string(9, 'x') + "\r\n", ":1\r\n"s, "*1\r\n:1\r\n"s,
           "$0\r\n\r\n"s, "*0\r\n"s, nested(5)}) {
-        for (const std::size_t spare : {0, 1, 100})
+        for (const std::size_t spare : {0U, 1U, 100U})
             BOOST_TEST((error("", ice::resp(v.size() + spare)) == none &&
                         play(ice::resp(v.size() + spare), v).messages.size() == 1U),
                        fmt::format("{:?}", v));

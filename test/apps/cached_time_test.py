@@ -112,6 +112,16 @@ def test_with_the_time_server_down_redis_answers_and_then_our_own_clock(front, c
     assert cache.ask("GET", KEY) == NOTHING
 
 
+def test_with_the_time_server_stopped_every_answer_still_comes_in_time(front, cache, upstream):
+    # Danger: all wait for one that will never say no.
+    with upstream.frozen():
+        assert [answer(front) for _ in range(3)] == ["ours"] * 3
+        mark(cache)
+        assert answer(front) == "the cache's"
+        cache.ask("DEL", KEY)
+    comes_back(front, "the time server's")
+
+
 def test_with_both_down_our_own_clock_answers(front, cache, upstream):
     # Danger: two failures at once are one that nobody tried.
     cache.kill()

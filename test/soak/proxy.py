@@ -47,7 +47,7 @@ class Carrier:
         await self.send(chunk, writer)
 
     async def delay(self, chunk, writer):
-        late = TOO_LATE if self.unlucky(0.01) else self.proxy.chance.random() * 0.02
+        late = TOO_LATE if self.unlucky(0.05) else self.proxy.chance.random() * 0.02
         await asyncio.sleep(late)
         await self.send(chunk, writer)
 
