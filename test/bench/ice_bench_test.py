@@ -523,5 +523,5 @@ def test_the_epoll_generator_counts_right_replies(raw_line):
     (lambda data: b"", "nothing came")])
 def test_the_epoll_generator_ends_at_a_wrong_reply(answer, said):
     with Fake(answer=answer) as server:
-        done = bench(at(server), "-c", 2, "-P", 4, "-d", 2, program=BUILT / "epoll_generator")
+        done = bench(at(server), "-c", 2, "-P", 4, "-d", 9, program=BUILT / "epoll_generator")
     assert done.returncode == 1 and said in done.stderr
