@@ -3,6 +3,8 @@
 #pragma once
 
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <ice/protocol.hpp>
@@ -49,6 +51,10 @@ inline std::int64_t id_of(char kind, std::string_view text) {
     std::int64_t id = -1;
     const auto [end, ec] = std::from_chars(text.data() + 1, text.data() + text.size(), id);
     return ec == std::errc() && end != text.data() + text.size() && *end == ' ' ? id : -1;
+}
+// What has come of the first text in there.
+inline std::string_view head_of(std::string_view input) {
+    return input.substr(std::min(input.find(':'), input.size() - 1) + 1);
 }
 
 }  // namespace swarm

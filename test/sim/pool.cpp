@@ -30,7 +30,15 @@ public:
         for (std::uint64_t i = 0; i < callers; ++i) w_.sim.spawn(calls(requests / callers));
         for (auto crashes = w_.chance.below(4); crashes != 0; --crashes) w_.sim.spawn(crash());
         if (w_.chance.hit(0.3)) w_.sim.spawn(move());
-        run_until([&] { return left_ == requests / callers * callers; }, 1h, "callers that end");
+        const auto all_left = [&] { return left_ == requests / callers * callers; };
+        if (w_.does("stop", 0.1)) {
+            settle(w_.chance.below(2s));
+            srv_->stop();
+            run_until(all_left, 1min, "callers of a pool that has stopped");
+            settle(5s);  // the last crash is over
+            return end();
+        }
+        run_until(all_left, 1h, "callers that end");
         recover();
         end();
     }
@@ -44,6 +52,7 @@ private:
         };
         up_.ways = {.service = w_.chance.below(ice::duration(20ms)),
                     .silent = some(0.1),
+                    .early = some(1),
                     .late = some(0.1),
                     .duplicate = some(0.05),
                     .extra = some(0.05),
@@ -55,6 +64,7 @@ private:
                     .talks_first = some(0.05),
                     .deaf = some(0.05)};
         impatient_ = some(0.5);
+        large_ = w_.chance.hit(0.2) ? 0.2 : 0.02;
         fickle_ = some(0.5);
     }
 
@@ -122,13 +132,21 @@ private:
         }
         const bool hasty = w_.does("hasty", impatient_);
         const ice::duration patience = w_.chance.below(hasty ? ice::duration(20ms) : 5s);
-        const std::size_t padding = w_.chance.hit(0.02) ? w_.chance.below(longest - 20) : 10;
+        const std::size_t most = std::min(longest - 20, 1000 * w_.sim.faults().segment);
+        const std::size_t padding = w_.chance.hit(large_) ? w_.chance.below(most) : 10;
         const auto begin = w_.sim.now();
         w_.sim.note("request", id);
         const auto reply = co_await pool_->request(text_of('q', id, padding), patience);
         w_.sim.note(reply ? "reply" : "error", id);
         w_.check(w_.sim.now() - begin <= patience + slack, "a request ended late");
+        check_timeout(reply.error(), begin + patience);
         judge(id, reply);
+    }
+
+    // What was left of an earlier request would ring at any time.
+    void check_timeout(ice::error_code ec, ice::time_point end) {
+        if (ec == ice::errc::request_timeout)
+            w_.check(w_.sim.now() >= end, "a request timed out before its time");
     }
 
     void judge(std::uint64_t id, const ice::result<std::string>& reply) {
@@ -145,6 +163,7 @@ private:
 
     // Several messages on one connection; some borrowers go in the middle, or throw.
     ice::task<> borrow(std::uint64_t id) {
+        const auto end = w_.sim.now() + 1s;
         auto taken = co_await pool_->acquire(1s);
         if (!taken) co_return;
         auto& lease = *taken;
@@ -152,10 +171,13 @@ private:
         std::int64_t before = -1;
         for (std::uint64_t i = 0; i < rounds; ++i) {
             const std::uint64_t mine = i == 0 ? id : ++last_id_;
+            if (w_.does("pause", 0.2)) co_await net_->sleep(w_.chance.below(500ms));
             const ice::error_code unsent = co_await lease->send(text_of('q', mine, 20));
+            check_timeout(unsent, end);
             if (unsent || w_.does("leave", 0.1)) co_return;
             if (w_.does("throw", 0.1)) throw caller_left();
             const auto got = co_await lease->receive();
+            check_timeout(got.error(), end);
             if (!got) co_return;
             // A second reply to the message before: within a lease that is the borrower's to see.
             if (before >= 0 && id_of('a', *got) == before) co_return lease->close();
@@ -275,7 +297,7 @@ private:
     ice::pool<frames>* pool_ = nullptr;
     std::size_t size_ = 0, waiters_ = 0;
     ice::pool_timeouts times_;
-    double impatient_ = 0, fickle_ = 0;
+    double impatient_ = 0, fickle_ = 0, large_ = 0;
     std::uint64_t last_id_ = 0, left_ = 0, replies_ = 0;
     std::size_t good_ = 0, over_ = 0;  // of all_succeed()
     std::vector<std::uint64_t> unexecuted_;

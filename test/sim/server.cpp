@@ -179,7 +179,9 @@ void drain(world& w) {
     auto& f = w.sim.faults();
     for (const auto kind : {fault::one_byte_read, fault::short_read, fault::short_write})
         f[kind] = w.chance.hit(0.5) ? 0.3 : 0;
+    f[fault::no_descriptors] = w.chance.hit(0.3) ? 0.7 : 0;  // they wait in the backlog
     f[fault::lost_tail] = 1;  // a reset destroys all that is not read: it must not come to one
+    f.latency = w.chance.below(ice::duration(3ms));
     f.jitter = w.chance.below(ice::duration(1ms));
     scenario s(w);
     s.draw_limits();
@@ -189,10 +191,11 @@ void drain(world& w) {
     s.serve();
     s.visit(0);
     s.passes([] { return false; }, w.chance.below(60ms));
+    f[fault::no_descriptors] = 0;
     w.sim.note("drain");
     ++w.seen["drain"];
     s.srv_->drain();
-    s.them_.due_before = w.sim.now() - 5ms;  // it was under way for less
+    s.them_.due_before = w.sim.now() - 5ms;  // what is under way is sent later
     s.all_leave();
     if (!s.passes([&] { return s.listener_->size() == 0; }, 31s)) w.fail("the drain never ends");
     s.end();

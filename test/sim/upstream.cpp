@@ -48,6 +48,7 @@ ice::task<> upstream::accept_all(std::shared_ptr<ice::acceptor> from) {
 ice::task<> upstream::serve(std::unique_ptr<ice::channel> c) {
     const entry here(channels_, c.get());
     frames protocol;
+    std::int64_t begun = -1;  // answered before all of it had come
     if (world_.does("talks_first", ways.talks_first)) {
         c->out() += "@";
         c->try_flush();
@@ -56,14 +57,18 @@ ice::task<> upstream::serve(std::unique_ptr<ice::channel> c) {
     for (;;) {
         auto found = protocol.parse(c->data());
         if (found.failed()) co_return;
-        if (!found.has_message()) {
+        auto id = id_of('q', head_of(c->data()));
+        if (!found.has_message() && id >= 0 && id != begun && world_.does("early", ways.early)) {
+            begun = id;
+        } else if (!found.has_message()) {
             const ice::error_code over = co_await c->fill();
             if (over) co_return;
             continue;
+        } else {
+            c->consume(found.size());
+            if (id < 0) co_return world_.fail("the upstream got what nobody sent");
+            if (id == begun) continue;
         }
-        const auto id = id_of('q', found.message());
-        c->consume(found.size());
-        if (id < 0) co_return world_.fail("the upstream got what nobody sent");
         const bool goes_on = co_await answer(*c, static_cast<std::uint64_t>(id));
         if (!goes_on) co_return;
     }

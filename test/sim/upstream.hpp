@@ -14,6 +14,7 @@ namespace swarm {
 struct manners {
     ice::duration service = 5ms;  // from 0 to this
     double silent = 0;            // r: never answers
+    double early = 0;             // r: acts on the first bytes of a long one, and answers
     double late = 0;              // r: answers after up to 10 s
     double duplicate = 0;         // r: answers twice, in one segment
     double extra = 0;             // r: an answer and some bytes more

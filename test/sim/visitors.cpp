@@ -18,8 +18,8 @@ struct counted {
 
 struct visitors::visit {
     std::unique_ptr<ice::channel> c;
-    std::uint64_t asked = 0, answered = 0;  // the last ids
-    ice::time_point asked_at{};             // when the last burst was all sent
+    std::uint64_t asked = 0, answered = 0;              // the last ids
+    std::map<std::uint64_t, ice::time_point> bursts{};  // the last id of each, and when it was sent
     bool over = false;
 };
 
@@ -52,9 +52,15 @@ ice::task<> visitors::polite(std::uint64_t requests) {
         const std::uint64_t n = world_.chance.between(1, left);
         left -= n;
         co_await burst(v, n);
+        if (left != 0 && world_.does("goes_on", 0.4)) {  // it reads the answers later
+            if (world_.chance.hit(0.5)) co_await net->sleep(world_.chance.below(20ms));
+            continue;
+        }
         if (left == 0 && !v.over && world_.does("half_close", 0.3)) {
             ice::testing::simulation::half_close(*v.c);
         }
+        if (!v.over && world_.does("reads_late", 0.2))
+            co_await net->sleep(world_.chance.below(50ms));
         co_await answers(v);
         if (world_.chance.hit(0.5)) co_await net->sleep(world_.chance.below(20ms));
     }
@@ -65,8 +71,8 @@ ice::task<> visitors::polite(std::uint64_t requests) {
 ice::task<> visitors::burst(visit& v, std::uint64_t n) {
     frames protocol;
     std::string all;
+    world_.requests += n;
     for (; n != 0; --n) protocol.packet(text_of('q', ++v.asked, world_.chance.below(30)), all);
-    world_.requests += v.asked - v.answered;
     while (!all.empty()) {
         const std::size_t piece =
             world_.chance.hit(0.5) ? all.size() : 1 + world_.chance.below(all.size());
@@ -79,7 +85,7 @@ ice::task<> visitors::burst(visit& v, std::uint64_t n) {
         }
         if (!all.empty()) co_await v.c->net().sleep(world_.chance.below(5ms));
     }
-    v.asked_at = v.c->net().now();
+    v.bursts.emplace(v.asked, v.c->net().now());
 }
 
 ice::task<> visitors::answers(visit& v) {
@@ -100,7 +106,8 @@ ice::task<> visitors::answers(visit& v) {
         if (!over) continue;
         v.over = true;
         world_.check(over != ice::errc::stopped, "neither an answer nor an end");
-        world_.check(!strict || v.asked_at >= due_before, "a request was not answered");
+        for (const auto& [last, sent] : v.bursts)
+            world_.check(last <= v.answered || !is_due(sent), "a request was not answered");
     }
 }
 
@@ -123,9 +130,10 @@ ice::task<> visitors::rude() {
         // Not for ever: bytes that vanish on their way are taken without an error.
         for (const auto end = net->now() + patience; net->now() < end; c.out() += "p") {
             const auto lost = co_await c.flush(patience, end, ice::errc::stopped);
-            if (lost) break;
+            if (lost) co_return;
             co_await net->sleep(5s);
         }
+        world_.check(world_.sim.faults()[fault::end] > 0, "a slow sender is never closed");
     } else if (world_.does("deaf_peer", 0.3)) {
         const auto end = net->now() + patience;
         // Enough for the answers to fill the window, if nothing of it vanishes on its way.

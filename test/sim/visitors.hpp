@@ -27,6 +27,7 @@ public:
 
 private:
     struct visit;
+    bool is_due(ice::time_point asked) const { return strict && asked < due_before; }
     std::shared_ptr<ice::transport> somewhere();
     ice::task<> polite(std::uint64_t requests);
     ice::task<> burst(visit&, std::uint64_t n);
