@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 POOL, BASE = "include/ice/pool.hpp", "include/ice/pool_base.hpp"
 SESSION, SESSION_BASE = "include/ice/session.hpp", "include/ice/session_base.hpp"
 LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
+SHARING = "lib/actions/pipeline.cpp"
 TURNS = "lib/conversation/session.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
 # Who else holds the code of a header: what is compiled beside the .cpp files that are changed.
-HOLDS = {POOL: [CALLERS], BASE: [LENDING, CALLERS], SESSION: [CALLERS], SESSION_BASE: [SERVERS]}
+HOLDS = {POOL: [CALLERS], BASE: [LENDING, SHARING, CALLERS], SESSION: [CALLERS],
+         SESSION_BASE: [SERVERS]}
 
 # Name; what is wrong with it, and which guards are gone (one guard alone is often backed by
 # another, and then nothing wrong can be seen); file, text, and what stands there instead.
@@ -28,7 +30,8 @@ MUTANTS = [
     ("return_on_timeout",
      "a request that has timed out gives its connection back: the timeout does not cancel the "
      "channel, and the replies are not counted",
-     (POOL, "auto reply = co_await peer.receive();",
+     (POOL, """auto reply = co_await peer.receive();
+            if (!reply) co_return reply.error();""",
       """peer.within(never, errc{});
             using namespace asio::experimental::awaitable_operators;
             auto first = co_await (peer.receive() || peer.sleep(until - now()));
@@ -36,7 +39,8 @@ MUTANTS = [
                 taken->settle();
                 co_return errc::request_timeout;
             }
-            auto& reply = std::get<0>(first);"""),
+            auto& reply = std::get<0>(first);
+            if (!reply) co_return reply.error();"""),
      (POOL, "#include <utility>",
       "#include <utility>\n#include <asio/experimental/awaitable_operators.hpp>"),
      (BASE, " && e.asked == e.replied", "")),
