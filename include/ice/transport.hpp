@@ -23,8 +23,7 @@ public:
     // Waits until a connection may have arrived, or until cancel().
     virtual task<outcome> ready() = 0;
 
-    // A connection that has arrived. Never waits: std::errc::operation_would_block if there is
-    // none.
+    // A connection that has arrived. Never waits: asio::error::would_block if there is none.
     virtual result<std::unique_ptr<channel>> accept() = 0;
 
     virtual void cancel() = 0;

@@ -35,9 +35,7 @@ public:
         co_return read_now();
     }
 
-    bool quiet() noexcept override {
-        return !cancelled_ && in_.size() == 0 && !wire_->readable(end_);
-    }
+    bool quiet() noexcept override { return !cancelled_ && in_.size() == 0 && wire_->quiet(end_); }
 
     // -- sending
 

@@ -90,6 +90,12 @@ bool wire::readable(int at) const noexcept {
     return me.read != me.arrived.size() || me.finished || me.broken;
 }
 
+bool wire::quiet(int at) noexcept {
+    end& me = ends[at];
+    if (me.read == me.arrived.size() && !me.finished) me.error.clear();
+    return !readable(at);
+}
+
 std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
     end& me = ends[at];
     if (!me.broken && !me.finished && net.strikes(fault::reset)) {  // by something between the ends

@@ -43,6 +43,7 @@ struct wire : std::enable_shared_from_this<wire> {
     std::size_t send(int from, std::string_view bytes, error_code& ec);
     std::size_t receive(int at, char* to, std::size_t most, error_code& ec);
     bool readable(int at) const noexcept;
+    bool quiet(int at) noexcept;  // as recv(2) with MSG_PEEK: it is told of an error, too
     void shut(int from);
     void close(int at);
     void reset(int from);  // `from` is gone at once; the other end hears of it

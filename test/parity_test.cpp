@@ -1,0 +1,815 @@
+// parity: what a connection promises holds on real sockets and in the simulation alike: each case
+// here runs on both. Where they differ, the simulation is wrong.
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <boost/test/data/test_case.hpp>
+#include <functional>
+#include <ice/testing/sim.hpp>
+
+#include "../lib/transport/socket_channel.hpp"
+#include "world.hpp"
+
+using namespace test;
+using ice::channel;
+using ice::errc;
+using ice::error_code;
+
+namespace {
+
+const auto both = boost::unit_test::data::make({"sockets", "simulated"});
+
+// A coroutine that runs beside the test, and may be cancelled by Asio's own means.
+struct operation {
+    std::optional<error_code> ended;
+    asio::cancellation_signal leave;
+};
+
+struct ends {
+    std::unique_ptr<channel> near;  // has connected
+    std::unique_ptr<channel> far;   // was accepted
+};
+
+class place {
+public:
+    virtual ~place() = default;
+    virtual const std::shared_ptr<ice::transport>& net() = 0;
+    virtual void until(const std::function<bool()>& done) = 0;
+    // Lets everything happen that is under way.
+    virtual void pass() = 0;
+    virtual void wait_for_reset(channel&) = 0;  // and take no notice of it
+    virtual void half_close(channel&) = 0;
+    virtual void reset(std::unique_ptr<channel>) = 0;
+
+    template <class T>
+    T run(ice::task<T> work) {
+        std::optional<T> made;
+        asio::co_spawn(net()->executor(), keep(std::move(work), made),
+                       [](const std::exception_ptr& e) { BOOST_TEST(!e); });
+        until([&] { return made.has_value(); });
+        return *std::move(made);
+    }
+    // It ends before the test does: a channel must not die while something waits in it.
+    std::shared_ptr<operation> start(ice::task<ice::outcome> work) {
+        auto o = std::make_shared<operation>();
+        asio::co_spawn(net()->executor(), std::move(work),
+                       asio::bind_cancellation_slot(
+                           o->leave.slot(), [o](const std::exception_ptr&, const ice::outcome& ec) {
+                               o->ended = ec;
+                           }));
+        pass();
+        return o;
+    }
+    error_code end_of(const std::shared_ptr<operation>& o) {
+        until([&] { return o->ended.has_value(); });
+        return *o->ended;
+    }
+
+    error_code fill(channel& c) { return run(c.fill()); }
+    error_code flush(channel& c) { return run(c.flush(10s, ice::never, errc::stopped)); }
+
+    ice::result<std::unique_ptr<channel>> connect(const ice::address& to) {
+        return run(net()->connect(to, net()->now() + 5s));
+    }
+    std::unique_ptr<channel> accept(ice::acceptor& from) {
+        const error_code ec = run(from.ready());
+        BOOST_TEST(!ec);
+        return from.accept().value();
+    }
+    ends pair() {
+        const auto door = net()->listen(any_port);
+        auto near = connect(door->local()).value();
+        return {std::move(near), accept(*door)};
+    }
+    void arrive(ends& e, std::string_view text) {
+        const std::size_t before = e.far->data().size();
+        e.near->out() += text;
+        BOOST_TEST(!flush(*e.near));
+        while (e.far->data().size() < before + text.size()) BOOST_TEST_REQUIRE(!fill(*e.far));
+    }
+    void wait_for_news(channel& c) {
+        until([&] { return !c.quiet(); });
+    }
+    // As much as neither end's kernel takes.
+    void stuff(channel& c) {
+        c.out().append(16 * 1024 * 1024, 'x');
+        BOOST_TEST(!c.try_flush());
+    }
+
+private:
+    template <class T>
+    static ice::task<> keep(ice::task<T> work, std::optional<T>& made) {
+        made.emplace(co_await std::move(work));
+    }
+};
+
+class sockets final : public place {
+public:
+    const std::shared_ptr<ice::transport>& net() override { return net_; }
+    void until(const std::function<bool()>& done) override { w_.until(done); }
+    void pass() override { w_.settle(); }
+    void wait_for_reset(channel& c) override {
+        pollfd p{.fd = descriptor(c), .events = 0, .revents = 0};
+        BOOST_TEST(::poll(&p, 1, 10'000) == 1);
+    }
+    void half_close(channel& c) override { ::shutdown(descriptor(c), SHUT_WR); }
+    void reset(std::unique_ptr<channel> c) override {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(descriptor(*c), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+
+private:
+    static int descriptor(channel& c) {
+        return dynamic_cast<ice::socket_channel&>(c).native().native_handle();
+    }
+    world w_;
+    std::shared_ptr<ice::transport> net_ = ice::make_socket_transport(w_.io.get_executor());
+};
+
+class simulated final : public place {
+public:
+    const std::shared_ptr<ice::transport>& net() override { return sim_.net(); }
+    void until(const std::function<bool()>& done) override {
+        BOOST_TEST_REQUIRE(sim_.run_until(done, 10s));
+    }
+    void pass() override { sim_.run_for(2ms); }
+    void wait_for_reset(channel&) override { pass(); }
+    void half_close(channel& c) override { ice::testing::simulation::half_close(c); }
+    void reset(std::unique_ptr<channel> c) override { ice::testing::simulation::reset(*c); }
+
+private:
+    ice::testing::simulation sim_;
+};
+
+std::unique_ptr<place> make(std::string_view kind) {
+    if (kind == "sockets") return std::make_unique<sockets>();
+    return std::make_unique<simulated>();
+}
+
+const error_code reset = asio::error::connection_reset;
+const error_code broken_pipe = asio::error::broken_pipe;
+
+ice::task<ice::outcome> sleep(std::shared_ptr<ice::transport> net, ice::duration span) {
+    co_await net->sleep(span);
+    co_return ice::outcome();
+}
+ice::task<ice::outcome> goodbye(channel& c, ice::duration patience) {
+    co_await c.linger(patience);
+    co_return ice::outcome();
+}
+// Reads `n` bytes and forgets them.
+ice::task<ice::outcome> read(channel& c, std::size_t n) {
+    for (;;) {
+        const std::size_t got = std::min(n, c.data().size());
+        c.consume(got);
+        n -= got;
+        if (n == 0) co_return ice::outcome();
+        const error_code ec = co_await c.fill();
+        if (ec) co_return ec;
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(parity)
+
+// -- bytes
+
+BOOST_DATA_TEST_CASE(bytes_arrive_in_their_order, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->arrive(e, "one ");
+    w->arrive(e, "two");
+    BOOST_TEST(e.far->data() == "one two");
+}
+
+BOOST_DATA_TEST_CASE(both_ends_send, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->arrive(e, "question");
+    e.far->out() = "answer";
+    BOOST_TEST(e.far->try_flush());
+    BOOST_TEST(!w->fill(*e.near));
+    BOOST_TEST(e.near->data() == "answer");
+}
+
+BOOST_DATA_TEST_CASE(sending_nothing_sends_nothing, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    BOOST_TEST(e.near->try_flush());
+    BOOST_TEST(!w->flush(*e.near));
+    w->pass();
+    BOOST_TEST(e.far->quiet());
+    BOOST_TEST(e.near->sent() == 0u);
+}
+
+BOOST_DATA_TEST_CASE(one_read_brings_no_more_than_it_may, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.far->read_at_most(10);
+    e.near->out().assign(25, 'x');
+    BOOST_TEST(e.near->try_flush());
+    w->pass();
+    BOOST_TEST(!w->fill(*e.far));
+    BOOST_TEST(e.far->data().size() == 10u);
+    BOOST_TEST(!w->fill(*e.far));
+    BOOST_TEST(e.far->data().size() == 20u);
+}
+
+BOOST_DATA_TEST_CASE(what_is_pushed_goes_out_when_the_handler_gives_way, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "pushed";
+    e.near->flush_soon();
+    BOOST_TEST(e.near->sent() == 0u);
+    BOOST_TEST(!w->fill(*e.far));
+    BOOST_TEST(e.far->data() == "pushed");
+}
+
+BOOST_DATA_TEST_CASE(bytes_are_counted_when_the_kernel_has_them, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "12345";
+    BOOST_TEST(e.near->unsent() == 5u);
+    BOOST_TEST(e.near->try_flush());
+    BOOST_TEST(e.near->unsent() == 0u);
+    BOOST_TEST(e.near->sent() == 5u);
+}
+
+// -- a peer that does not read
+
+BOOST_DATA_TEST_CASE(a_full_window_stops_the_writer, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    w->pass();
+    BOOST_TEST(e.near->unsent() > 0u);
+    BOOST_TEST(e.near->unsent() + e.near->sent() == 16u * 1024 * 1024);
+    BOOST_TEST(!e.near->cancelled());
+}
+
+BOOST_DATA_TEST_CASE(a_reader_sets_the_writer_going, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    const auto flushed = w->start(e.near->flush(10s, ice::never, errc::stopped));
+    BOOST_TEST(!flushed->ended);
+    BOOST_TEST(!w->run(read(*e.far, 16 * 1024 * 1024)));
+    BOOST_TEST(!w->end_of(flushed));
+    BOOST_TEST(e.near->unsent() == 0u);
+    BOOST_TEST(e.near->sent() == 16u * 1024 * 1024);
+}
+
+BOOST_DATA_TEST_CASE(what_is_added_meanwhile_comes_behind, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    e.near->out() += "tail";
+    BOOST_TEST(!e.near->try_flush());
+    BOOST_TEST(!w->run(read(*e.far, 16 * 1024 * 1024)));
+    while (e.far->data().size() < 4) BOOST_TEST_REQUIRE(!w->fill(*e.far));
+    BOOST_TEST(e.far->data() == "tail");
+}
+
+BOOST_DATA_TEST_CASE(a_peer_that_never_reads_ends_the_write, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    const auto flushed = w->start(e.near->flush(20ms, ice::never, errc::stopped));
+    BOOST_TEST(w->end_of(flushed) == errc::write_timeout);
+    BOOST_TEST(e.near->cancelled() == errc::write_timeout);
+}
+
+BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    const auto at = w->net()->now() + 20ms;
+    const auto flushed = w->start(e.near->flush(10s, at, errc::request_timeout));
+    BOOST_TEST(w->end_of(flushed) == errc::request_timeout);
+    BOOST_TEST((w->net()->now() >= at));
+}
+
+// -- the end of the stream
+
+BOOST_DATA_TEST_CASE(a_peer_that_closes_is_closed, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near.reset();
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+    BOOST_TEST(!e.far->cancelled());
+}
+
+BOOST_DATA_TEST_CASE(an_end_is_told_again, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near.reset();
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+}
+
+BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_cut_short, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->arrive(e, "half a mess");
+    e.near.reset();
+    BOOST_TEST(w->fill(*e.far) == errc::cut_short);
+    BOOST_TEST(e.far->data() == "half a mess");
+}
+
+BOOST_DATA_TEST_CASE(what_was_sent_comes_before_the_end, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "last words";
+    BOOST_TEST(e.near->try_flush());
+    e.near.reset();
+    BOOST_TEST(!w->fill(*e.far));
+    BOOST_TEST(e.far->data() == "last words");
+    e.far->consume(10);
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+}
+
+BOOST_DATA_TEST_CASE(who_waits_hears_of_the_end, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto waits = w->start(e.far->fill());
+    BOOST_TEST(!waits->ended);
+    e.near.reset();
+    BOOST_TEST(w->end_of(waits) == errc::closed);
+}
+
+BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_goes_on, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->half_close(*e.near);
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+    e.far->out() = "still here";
+    BOOST_TEST(e.far->try_flush());
+    BOOST_TEST(!w->fill(*e.near));
+    BOOST_TEST(e.near->data() == "still here");
+    e.near->consume(10);
+    e.far.reset();
+    BOOST_TEST(w->fill(*e.near) == errc::closed);
+}
+
+BOOST_DATA_TEST_CASE(who_has_said_the_end_sends_no_more, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->half_close(*e.near);
+    e.near->out() = "one more thing";
+    BOOST_TEST(!e.near->try_flush());
+    BOOST_TEST(e.near->cancelled() == broken_pipe);
+    BOOST_TEST(w->flush(*e.near) == broken_pipe);
+}
+
+BOOST_DATA_TEST_CASE(both_directions_end_by_themselves, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->half_close(*e.near);
+    w->half_close(*e.far);
+    BOOST_TEST(w->fill(*e.near) == errc::closed);
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+}
+
+// -- resets
+
+BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_waits, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto waits = w->start(e.far->fill());
+    w->reset(std::move(e.near));
+    BOOST_TEST(w->end_of(waits) == reset);
+}
+
+BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_reads_later, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->reset(std::move(e.near));
+    w->wait_for_reset(*e.far);
+    BOOST_TEST(w->fill(*e.far) == reset);
+}
+
+BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_writes, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->reset(std::move(e.near));
+    w->wait_for_reset(*e.far);
+    e.far->out() = "x";
+    BOOST_TEST(!e.far->try_flush());
+    BOOST_TEST(e.far->cancelled() == reset);
+}
+
+BOOST_DATA_TEST_CASE(a_reset_is_told_once, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->reset(std::move(e.near));
+    w->wait_for_reset(*e.far);
+    BOOST_TEST(w->fill(*e.far) == reset);
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+    e.far->out() = "x";
+    BOOST_TEST(!e.far->try_flush());
+    BOOST_TEST(e.far->cancelled() == broken_pipe);
+}
+
+BOOST_DATA_TEST_CASE(what_came_before_a_reset_can_still_be_read, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "last words";
+    BOOST_TEST(e.near->try_flush());
+    w->pass();
+    w->reset(std::move(e.near));
+    w->wait_for_reset(*e.far);
+    BOOST_TEST(!w->fill(*e.far));
+    BOOST_TEST(e.far->data() == "last words");
+    BOOST_TEST(w->fill(*e.far) == reset);
+}
+
+BOOST_DATA_TEST_CASE(closing_with_bytes_unread_is_a_reset, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "unread";
+    BOOST_TEST(e.near->try_flush());
+    w->wait_for_news(*e.far);
+    e.far.reset();
+    BOOST_TEST(w->fill(*e.near) == reset);
+}
+
+BOOST_DATA_TEST_CASE(a_write_to_a_peer_that_is_gone_succeeds_once, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.far.reset();
+    w->wait_for_news(*e.near);
+    e.near->out() = "first";
+    BOOST_TEST(e.near->try_flush());
+    w->wait_for_reset(*e.near);
+    e.near->out() = "second";
+    BOOST_TEST(!e.near->try_flush());
+    BOOST_TEST(e.near->cancelled() == broken_pipe);
+}
+
+BOOST_DATA_TEST_CASE(a_reset_ends_a_write_that_waits, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    const auto flushed = w->start(e.near->flush(10s, ice::never, errc::stopped));
+    w->reset(std::move(e.far));
+    BOOST_TEST(w->end_of(flushed) == reset);
+}
+
+// -- quiet()
+
+BOOST_DATA_TEST_CASE(a_new_connection_is_quiet, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    BOOST_TEST(e.near->quiet());
+    BOOST_TEST(e.far->quiet());
+}
+
+BOOST_DATA_TEST_CASE(bytes_are_not_quiet_until_they_are_consumed, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->arrive(e, "abc");
+    BOOST_TEST(!e.far->quiet());
+    e.far->consume(2);
+    BOOST_TEST(!e.far->quiet());
+    e.far->consume(1);
+    BOOST_TEST(e.far->quiet());
+}
+
+BOOST_DATA_TEST_CASE(an_end_is_not_quiet, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near.reset();
+    w->wait_for_news(*e.far);
+    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+    BOOST_TEST(!e.far->quiet());
+}
+
+BOOST_DATA_TEST_CASE(a_reset_is_not_quiet_and_who_asks_is_told, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->reset(std::move(e.near));
+    w->wait_for_news(*e.far);
+    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+}
+
+BOOST_DATA_TEST_CASE(what_is_cancelled_is_not_quiet, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->cancel(errc::stopped);
+    BOOST_TEST(!e.near->quiet());
+}
+
+// -- cancelling, on our side
+
+BOOST_DATA_TEST_CASE(cancelling_ends_who_waits_and_all_that_comes_after, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto waits = w->start(e.far->fill());
+    e.far->cancel(errc::logic_timeout);
+    e.far->cancel(errc::stopped);  // the first why counts
+    BOOST_TEST(w->end_of(waits) == errc::logic_timeout);
+    BOOST_TEST(w->fill(*e.far) == errc::logic_timeout);
+    BOOST_TEST(w->flush(*e.far) == errc::logic_timeout);
+    BOOST_TEST(!e.far->try_flush());
+}
+
+BOOST_DATA_TEST_CASE(what_is_cancelled_takes_nothing_that_has_come, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "too late";
+    BOOST_TEST(e.near->try_flush());
+    w->wait_for_news(*e.far);
+    e.far->cancel(errc::stopped);
+    BOOST_TEST(w->fill(*e.far) == errc::stopped);
+    BOOST_TEST(e.far->data() == "");
+}
+
+BOOST_DATA_TEST_CASE(cancelling_ends_a_write, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    const auto flushed = w->start(e.near->flush(10s, ice::never, errc::request_timeout));
+    e.near->cancel(errc::stopped);
+    BOOST_TEST(w->end_of(flushed) == errc::stopped);
+}
+
+BOOST_DATA_TEST_CASE(a_reader_that_leaves_loses_nothing, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto waits = w->start(e.far->fill());
+    waits->leave.emit(asio::cancellation_type::terminal);
+    BOOST_TEST(w->end_of(waits) == asio::error::operation_aborted);
+    BOOST_TEST(!e.far->cancelled());
+    w->arrive(e, "for the next");
+    BOOST_TEST(e.far->data() == "for the next");
+}
+
+BOOST_DATA_TEST_CASE(a_writer_that_leaves_does_not_stop_the_write, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    w->stuff(*e.near);
+    const auto flushed = w->start(e.near->flush(10s, ice::never, errc::stopped));
+    flushed->leave.emit(asio::cancellation_type::terminal);
+    BOOST_TEST(w->end_of(flushed) == asio::error::operation_aborted);
+    BOOST_TEST(!w->run(read(*e.far, 16 * 1024 * 1024)));
+    BOOST_TEST(e.near->unsent() == 0u);
+}
+
+BOOST_DATA_TEST_CASE(who_waits_is_told_when_the_channel_closes_by_its_deadline, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto at = w->net()->now() + 20ms;
+    e.far->deadline(at, errc::idle_timeout);
+    const auto waits = w->start(e.far->fill());
+    BOOST_TEST(w->end_of(waits) == errc::idle_timeout);
+    BOOST_TEST(e.far->cancelled() == errc::idle_timeout);
+    BOOST_TEST((w->net()->now() >= at));
+}
+
+BOOST_DATA_TEST_CASE(a_deadline_that_is_taken_back_never_comes, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.far->deadline(w->net()->now() + 5ms, errc::idle_timeout);
+    e.far->deadline(ice::never, errc{});
+    w->run(sleep(w->net(), 20ms));
+    BOOST_TEST(!e.far->cancelled());
+}
+
+BOOST_DATA_TEST_CASE(a_deadline_that_is_moved_comes_later, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.far->deadline(w->net()->now() + 5ms, errc::idle_timeout);
+    const auto at = w->net()->now() + 40ms;
+    e.far->deadline(at, errc::message_timeout);
+    const auto waits = w->start(e.far->fill());
+    BOOST_TEST(w->end_of(waits) == errc::message_timeout);
+    BOOST_TEST((w->net()->now() >= at));
+}
+
+// -- draining
+
+BOOST_DATA_TEST_CASE(a_drain_ends_who_waits, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto waits = w->start(e.far->fill());
+    e.far->drain(errc::draining);
+    e.far->drain(errc::stopped);  // the first why counts
+    BOOST_TEST(w->end_of(waits) == errc::draining);
+    BOOST_TEST(!e.far->cancelled());
+}
+
+BOOST_DATA_TEST_CASE(a_drain_gives_first_what_has_come, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near->out() = "in time";
+    BOOST_TEST(e.near->try_flush());
+    w->wait_for_news(*e.far);
+    e.far->drain(errc::draining);
+    BOOST_TEST(!w->fill(*e.far));
+    BOOST_TEST(e.far->data() == "in time");
+    BOOST_TEST(w->fill(*e.far) == errc::draining);
+}
+
+BOOST_DATA_TEST_CASE(a_drain_does_not_end_sending, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.far->drain(errc::draining);
+    BOOST_TEST(w->fill(*e.far) == errc::draining);
+    e.far->out() = "goodbye";
+    BOOST_TEST(e.far->try_flush());
+    BOOST_TEST(!w->fill(*e.near));
+    BOOST_TEST(e.near->data() == "goodbye");
+}
+
+BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near.reset();
+    w->wait_for_news(*e.far);
+    e.far->drain(errc::draining);
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+}
+
+// -- saying goodbye
+
+BOOST_DATA_TEST_CASE(a_goodbye_waits_for_the_peer_to_close, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto leaves = w->start(goodbye(*e.far, 10s));
+    BOOST_TEST(!leaves->ended);
+    BOOST_TEST(w->fill(*e.near) == errc::closed);
+    e.near.reset();
+    BOOST_TEST(!w->end_of(leaves));
+}
+
+BOOST_DATA_TEST_CASE(a_goodbye_reads_what_still_comes, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto leaves = w->start(goodbye(*e.far, 10s));
+    e.near->out() = "wait, one more";
+    BOOST_TEST(e.near->try_flush());
+    w->pass();
+    BOOST_TEST(!leaves->ended);
+    e.near.reset();
+    BOOST_TEST(!w->end_of(leaves));
+    BOOST_TEST(e.far->data() == "");
+}
+
+BOOST_DATA_TEST_CASE(a_goodbye_has_its_time, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    const auto at = w->net()->now() + 20ms;
+    const auto leaves = w->start(goodbye(*e.far, 20ms));
+    BOOST_TEST(!w->end_of(leaves));
+    BOOST_TEST((w->net()->now() >= at));
+}
+
+BOOST_DATA_TEST_CASE(a_goodbye_to_who_is_gone_is_short, both) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.near.reset();
+    BOOST_TEST(w->fill(*e.far) == errc::closed);
+    BOOST_TEST(!w->run(goodbye(*e.far, 1h)));
+}
+
+// -- connecting and accepting
+
+BOOST_DATA_TEST_CASE(nobody_there_is_refused, both) {
+    const auto w = make(sample);
+    const auto where = w->net()->listen(any_port)->local();
+    const auto refused = w->connect(where);
+    BOOST_TEST((refused.error() == std::errc::connection_refused));
+    BOOST_TEST((refused.error() == ice::condition::not_executed));
+    BOOST_TEST(refused.error().message() == "cannot connect: Connection refused");
+}
+
+BOOST_DATA_TEST_CASE(no_such_unix_socket_is_an_error, both) {
+    const auto w = make(sample);
+    const auto refused = w->connect(ice::address("unix:/nowhere/at/all"));
+    BOOST_TEST((refused.error() == std::errc::no_such_file_or_directory));
+    BOOST_TEST((refused.error() == ice::condition::not_executed));
+}
+
+BOOST_DATA_TEST_CASE(no_such_name_is_an_error, both) {
+    const auto w = make(sample);
+    BOOST_TEST(w->connect(ice::address("no.such.invalid", 1)).error() == errc::host_not_found);
+}
+
+BOOST_DATA_TEST_CASE(this_host_has_a_name, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(ice::address("localhost", 0));
+    BOOST_TEST(w->connect(ice::address("localhost", door->local().port())).has_value());
+}
+
+BOOST_DATA_TEST_CASE(a_port_is_listened_to_once, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    const std::string text =
+        fmt::format("cannot listen on {}: Address already in use", door->local());
+    BOOST_CHECK_EXCEPTION(w->net()->listen(door->local()), std::runtime_error,
+                          [&](const std::exception& e) { return e.what() == text; });
+}
+
+BOOST_DATA_TEST_CASE(ports_that_are_given_differ, both) {
+    const auto w = make(sample);
+    const auto one = w->net()->listen(any_port), two = w->net()->listen(any_port);
+    BOOST_TEST(one->local().port() != 0);
+    BOOST_TEST(one->local().port() != two->local().port());
+    BOOST_TEST(one->local().host() == "127.0.0.1");
+}
+
+BOOST_DATA_TEST_CASE(nothing_to_accept_would_block, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    BOOST_TEST(door->accept().error() == asio::error::would_block);
+}
+
+BOOST_DATA_TEST_CASE(a_connection_is_made_before_it_is_accepted, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    auto near = w->connect(door->local()).value();
+    near->out() = "early";
+    BOOST_TEST(near->try_flush());
+    w->pass();
+    const auto far = w->accept(*door);
+    BOOST_TEST(!w->fill(*far));
+    BOOST_TEST(far->data() == "early");
+}
+
+BOOST_DATA_TEST_CASE(who_is_gone_before_is_accepted_and_has_ended, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    w->connect(door->local()).value().reset();
+    w->pass();
+    const auto far = w->accept(*door);
+    BOOST_TEST(w->fill(*far) == errc::closed);
+}
+
+BOOST_DATA_TEST_CASE(connections_are_accepted_in_their_order, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    const auto one = w->connect(door->local()).value();
+    const auto two = w->connect(door->local()).value();
+    one->out() = "1";
+    two->out() = "2";
+    BOOST_TEST(one->try_flush());
+    BOOST_TEST(two->try_flush());
+    for (const char* text : {"1", "2"}) {
+        const auto far = w->accept(*door);
+        BOOST_TEST(!w->fill(*far));
+        BOOST_TEST(far->data() == text);
+    }
+}
+
+BOOST_DATA_TEST_CASE(a_closed_door_ends_who_waits_for_it, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    const auto waits = w->start(door->ready());
+    BOOST_TEST(!waits->ended);
+    door->cancel();
+    BOOST_TEST(w->end_of(waits) == asio::error::operation_aborted);
+    BOOST_TEST(door->accept().error() == asio::error::bad_descriptor);
+    BOOST_TEST((w->connect(door->local()).error() == std::errc::connection_refused));
+}
+
+BOOST_DATA_TEST_CASE(a_closed_door_resets_who_was_not_let_in, both) {
+    const auto w = make(sample);
+    auto door = w->net()->listen(any_port);
+    const auto near = w->connect(door->local()).value();
+    door.reset();
+    BOOST_TEST(w->fill(*near) == reset);
+}
+
+BOOST_DATA_TEST_CASE(each_end_knows_the_other, both) {
+    const auto w = make(sample);
+    const auto door = w->net()->listen(any_port);
+    const auto near = w->connect(door->local()).value();
+    const auto far = w->accept(*door);
+    BOOST_TEST((near->peer() == door->local()));
+    BOOST_TEST(far->peer().host() == "127.0.0.1");
+    BOOST_TEST(far->peer().port() != 0);
+}
+
+// -- time
+
+BOOST_DATA_TEST_CASE(a_sleeper_can_be_woken, both) {
+    const auto w = make(sample);
+    const auto sleeps = w->start(sleep(w->net(), 1h));
+    BOOST_TEST(!sleeps->ended);
+    sleeps->leave.emit(asio::cancellation_type::terminal);
+    BOOST_TEST(!w->end_of(sleeps));
+}
+
+BOOST_DATA_TEST_CASE(sleep_takes_its_time, both) {
+    const auto w = make(sample);
+    const auto at = w->net()->now() + 10ms;
+    BOOST_TEST(!w->run(sleep(w->net(), 10ms)));
+    BOOST_TEST((w->net()->now() >= at));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
