@@ -22,7 +22,8 @@ constexpr bool not_executed(errc e) {
         case errc::write_timeout:
         case errc::logic_timeout:
         case errc::stopped:
-        case errc::request_timeout: return false;
+        case errc::request_timeout:
+        case errc::upstream_stuck: return false;
         case errc::unpackable:
         case errc::handshake_timeout:
         case errc::handshake_failed:
@@ -38,7 +39,7 @@ constexpr bool not_executed(errc e) {
     return false;
 }
 
-constexpr int last = static_cast<int>(errc::not_sent);
+constexpr int last = static_cast<int>(errc::upstream_stuck);
 
 }  // namespace
 

@@ -172,6 +172,18 @@ BOOST_AUTO_TEST_CASE(a_broken_connection_tells_who_may_have_been_executed) {
     BOOST_TEST((error_of(unsent) == ice::condition::not_executed));
 }
 
+BOOST_AUTO_TEST_CASE(who_waits_behind_a_request_that_got_no_reply_is_told_so) {
+    // The danger: "no reply in time" to one that asked a moment ago.
+    add(8);
+    accept();
+    auto& first = ask("one", 30s);
+    sim.run_for(29s);
+    auto& second = ask("two", 5s);
+    sim.run_for(2s);
+    BOOST_TEST(error_of(first) == ice::errc::request_timeout);
+    BOOST_TEST(error_of(second) == ice::errc::upstream_stuck);
+}
+
 BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
     sim.faults().window = 10;
     auto& p = add(8);

@@ -37,6 +37,7 @@ enum class errc {
     host_not_found,     // the resolver knows no such host
     upstream_closes,    // it takes a connection and closes it at once
     not_sent,           // its connection was lost before, and no time or no retry was left
+    upstream_stuck,     // pipelined: no reply to an earlier request, so the connection was closed
 };
 
 // What can be asked of any error: `if (ec == ice::condition::not_executed)`.

@@ -29,6 +29,7 @@ public:
         static void too_late(void* self) { static_cast<place*>(self)->over.set(); }
 
         deadline late_;
+        time_point until_ = never;
         pipeline* line_ = nullptr;  // that will have its reply
     };
 

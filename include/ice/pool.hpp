@@ -50,8 +50,9 @@ public:
     // Sends `message` on a free connection, and gives its reply: owned, as the connection goes
     // back. Ends within `timeout` (pool_timeouts::request), waiting and connecting included.
     // Errors: errc::pool_full, pool_wait_timeout, connect_timeout, connect_error(..), unpackable:
-    // not executed (condition::not_executed); request_timeout, closed, cut_short, bad_message, or
-    // what the socket says: it may have been executed. A view in `message` must live until the end.
+    // not executed (condition::not_executed); request_timeout, upstream_stuck, closed, cut_short,
+    // bad_message, or what the socket says: it may have been executed. A view in `message` must
+    // live until the end.
     template <class M>
     task<result<R>> request(M message, duration timeout) {
         const auto alive = shared_from_this();  // the server may end before the caller
@@ -144,7 +145,7 @@ private:
         auto& peer = static_cast<session<P>&>(line->session());
         line->fail(errc::bad_message);  // unless another reason comes: the logic of replies threw
         while (line->size() != 0) {
-            peer.within(line->due(), errc::request_timeout);
+            peer.within(line->due(), errc::upstream_stuck);
             auto reply = co_await peer.receive();
             if (!reply) co_return line->fail(reply.error());
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // a reply to nothing

@@ -19,7 +19,8 @@ pipeline::~pipeline() {
     for (const request& r : asked_) {
         if (r.caller == nullptr) continue;
         r.caller->line_ = nullptr;
-        r.caller->failed = r.begin < sent ? why_ : make_error_code(errc::not_sent);
+        if (loan_.pool().now() < r.caller->until_)
+            r.caller->failed = r.begin < sent ? why_ : make_error_code(errc::not_sent);
         r.caller->over.set();
     }
     if (asked_.empty()) loan_.settle();
@@ -29,6 +30,7 @@ void pipeline::join(place& p, std::uint64_t begin, time_point until) {
     const pool_base& pool = loan_.pool();
     asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});
     p.line_ = this;
+    p.until_ = until;
     p.late_.set(until);
     loan_.pool().wake_sharer();
 }

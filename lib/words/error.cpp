@@ -29,6 +29,8 @@ const char* text(errc e) noexcept {
         case errc::upstream_closes:
             return "the upstream closes connections as soon as they are made";
         case errc::not_sent: return "the connection was lost before the request was sent";
+        case errc::upstream_stuck:
+            return "no reply in time to an earlier request on the connection";
     }
     return "unknown error of ice";
 }
