@@ -20,7 +20,9 @@ enum class verdict { right, failed, wrong };
 // What began in one tenth of a second.
 struct row {
     unsigned right = 0, failed = 0, wrong = 0;
-    ice::duration overrun{};  // the longest that a request took beyond its timeout
+    ice::duration overrun{};         // the longest that a request took beyond its timeout
+    std::ptrdiff_t descriptors = 0;  // once in that time; 0: not yet looked at
+    long resident = 0;               // KiB
 };
 
 class ledger {
@@ -34,6 +36,12 @@ public:
     }
     void add(ice::error_code why) { ++failures_[why.message()]; }
     void add_stall(ice::duration d) { stall_ = std::max(stall_, d); }
+    void look_at_process(ice::time_point now) {
+        row& r = rows_[now.time_since_epoch() / row_width];
+        if (r.descriptors != 0) return;
+        r.descriptors = descriptors();
+        r.resident = resident();
+    }
 
     // Begin, right, failed, wrong, worst overrun, worst stall of the whole process (ms) since the
     // line before, descriptors, resident memory (KiB).
@@ -43,7 +51,7 @@ public:
             const std::chrono::duration<double> began = index * row_width;
             fmt::print("{:.1f} {} {} {} {:.3f} {:.3f} {} {}\n", began.count(), r.right, r.failed,
                        r.wrong, milliseconds_with_fraction(r.overrun).count(),
-                       milliseconds_with_fraction(stall_).count(), descriptors(), resident());
+                       milliseconds_with_fraction(stall_).count(), r.descriptors, r.resident);
             stall_ = {};
             rows_.erase(rows_.begin());
         }
@@ -155,6 +163,7 @@ ice::task<> report(ice::transport& net, ledger& seen, std::chrono::milliseconds 
         const auto planned = net.now() + 10ms;
         co_await net.sleep(10ms);
         seen.add_stall(net.now() - planned);
+        seen.look_at_process(net.now());
         seen.write(net.now() - behind);
     }
 }
