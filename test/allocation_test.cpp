@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <new>
 
 #include "conversation.hpp"
@@ -50,30 +51,46 @@ ice::task<std::string_view> yielding(std::string_view message, ice::session<ice:
     co_return message;
 }
 
-std::string burst_of(int n) {
+std::string burst_of(int n, std::string_view message = "0123456789\r\n") {
     std::string all;
-    for (int i = 0; i < n; ++i) all += "0123456789\r\n";
+    for (int i = 0; i < n; ++i) all += message;
     return all;
 }
 
+// PING, and GET of what is there: answered by a constant, and by a view of what is kept.
+struct get_and_ping {
+    std::map<std::string, std::string, std::less<>> values{
+        {"key", "$20\r\n01234567890123456789\r\n"}};
+
+    ice::resp_view operator()(ice::resp_view request) const {
+        const auto word = request.begin();
+        if (ice::resp_names((*word).text(), "ping")) return ice::resp_view("+PONG\r\n");
+        const auto found = values.find((*std::next(word)).text());
+        return found == values.end() ? ice::resp_view() : ice::resp_view(found->second);
+    }
+};
+
 // How many allocations `measured` bursts of `n` messages made, in memory.
 template <class P, class L>
-std::size_t in_memory(P protocol, L logic, int n) {
+std::size_t in_memory(P protocol, L logic, const std::string& burst, const std::string& answers) {
     memory_world w;
     conversation<P> c(w, protocol);
     c.serve(logic);
-    const std::string burst = burst_of(n);
     std::size_t before = 0;
     bool right = true;
     for (int i = 0; i < warm_up + measured; ++i) {
         if (i == warm_up) before = allocations;
         c.arrive(burst);
-        right = right && c.wire.written == burst;
+        right = right && c.wire.written == answers;
         c.wire.written.clear();  // keeps its room
     }
     const std::size_t made = allocations - before;
     BOOST_TEST(right);
     return made;
+}
+template <class P, class L>
+std::size_t in_memory(P protocol, L logic, int n) {
+    return in_memory(protocol, logic, burst_of(n), burst_of(n));
 }
 
 // The same over loopback. The peer is a plain socket of preallocated buffers on the same thread, so
@@ -132,6 +149,23 @@ BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_memory) {
         BOOST_TEST(in_memory(ice::raw{}, plain, n) == 0u);
         BOOST_TEST(in_memory(ice::raw{}, ice::echo{}, n) == 0u);
         BOOST_TEST(in_memory(ice::line{}, plain, n) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_server_of_redis_language_allocates_nothing_for_ping_and_get) {
+    // A value made for each answer would be two: its text, and the header that goes before it.
+    const std::string ping = "*1\r\n$4\r\nPING\r\n", pong = "+PONG\r\n";
+    const std::string get = "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n",
+                      value = "$20\r\n01234567890123456789\r\n";
+    for (const int n : {1, 64}) {
+        const auto count = [n](auto protocol, const std::string& one, const std::string& answer) {
+            return in_memory(protocol, get_and_ping(), burst_of(n, one), burst_of(n, answer));
+        };
+        BOOST_TEST(count(ice::resp_requests(), ping, pong) == 0u);
+        BOOST_TEST(count(ice::resp_requests(), get, value) == 0u);
+        BOOST_TEST(count(ice::resp_requests(), "GET key\r\n", value) <= measured);  // one buffer
+        BOOST_TEST(count(ice::resp(), ping, pong) == 0u);
+        BOOST_TEST(count(ice::resp(), get, value) == 0u);
     }
 }
 
