@@ -12,6 +12,7 @@
 namespace {
 
 std::size_t allocations = 0;  // since the program began
+std::size_t releases = 0;     // the same of operator delete
 bool scarce = false;          // there is no memory left
 
 }  // namespace
@@ -30,8 +31,11 @@ void* operator new(std::size_t n, std::align_val_t align) {
     if (p) return p;
     throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept {
+    ++releases;
+    std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept { operator delete(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
@@ -167,6 +171,20 @@ BOOST_AUTO_TEST_CASE(a_server_of_redis_language_allocates_nothing_for_ping_and_g
         BOOST_TEST(count(ice::resp(), ping, pong) == 0u);
         BOOST_TEST(count(ice::resp(), get, value) == 0u);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_at_rest_keeps_no_large_inline_command) {
+    // Each of 10,000 could hold 14 KB for ever, for one line.
+    ice::resp_requests p;
+    std::string out;
+    const auto released_at_rest = [&](const std::string& line) {
+        BOOST_TEST(p.parse(line, out).has_message());
+        const std::size_t before = releases;
+        BOOST_TEST(!p.parse("", out).has_message());
+        return releases - before;
+    };
+    BOOST_TEST(released_at_rest(burst_of(1000, "a ") + "\n") == 1u);
+    BOOST_TEST(released_at_rest("GET key\r\n") == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {
