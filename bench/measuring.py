@@ -1,8 +1,10 @@
 """How the figures of ratios.py are taken: servers on core 0, generators on core 1, and what the
 kernel says of both meanwhile. Nothing here knows a goal."""
 import contextlib
+import csv
 import json
 import os
+import re
 import resource
 import select
 import socket
@@ -71,16 +73,48 @@ class Server:
         self.process.stdout.close()
 
 
+class Redis(Server):
+    """redis-server with its defaults, but that it keeps nothing on disk."""
+
+    def __init__(self):
+        with socket.socket() as probe:  # it takes no port 0
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen(
+            ["taskset", "-c", "0", "redis-server", "--port", str(port), "--bind", "127.0.0.1",
+             "--save", "", "--appendonly", "no", "--dir", self.folder.name],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
+        end = time.monotonic() + ENOUGH
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.__exit__()
+                raise Failed("redis-server did not start")
+            time.sleep(0.05)
+
+    def answers(self):
+        with contextlib.suppress(OSError), self.connect() as s:
+            s.sendall(b"PING\r\n")
+            return s.recv(7) == b"+PONG\r\n"
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+
 def share(before, after, seconds):
     """Of a core: what a process ran, and what it would have run had it never waited."""
     ran, waited = (b - a for a, b in zip(before, after, strict=True))
     return {"cpu": ran / seconds, "busy": min(1, (ran + waited) / seconds)}
 
 
-def generate(server, command):
-    """Runs a generator on core 1 and returns its JSON, with the shares of both processes. `busy` is
-    the share of the time in which a process had something to do: it ran or waited for its core.
-    Near 1 it was the limit, however much of the core other programs took."""
+def generate(server, command, read=json.load):
+    """Runs a generator on core 1 and returns its JSON (or what `read` makes of its output), with
+    the shares of both processes. `busy` is the share of the time in which a process had something
+    to do: it ran or waited for its core. Near 1 it was the limit, however much of the core other
+    programs took."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(["taskset", "-c", "1", *map(str, command)], stdout=out,
                                    stderr=err)
@@ -99,7 +133,7 @@ def generate(server, command):
         out.seek(0), err.seek(0)
         if process.returncode != 0:
             raise Failed(f"{' '.join(map(str, command))}: {out.read()[-500:]}{err.read()[-500:]}")
-        found = json.load(out)
+        found = read(out)
     if not first or first is last:
         raise Failed("too short to see how busy the cores were: more --seconds")
     seconds = last[0] - first[0]
@@ -121,6 +155,34 @@ def load(build, server, arguments, seconds):
             "environment": found["environment"]}
 
 
+def resp(*words):
+    """A request in Redis' language."""
+    return "".join([f"*{len(words)}\r\n", *(f"${len(w)}\r\n{w}\r\n" for w in words)]).encode()
+
+
+def ask(server, *words):
+    """One request to a server of Redis' language; its answer has to be +OK."""
+    with server.connect() as s:
+        s.sendall(resp(*words))
+        if receive(s, 5) != b"+OK\r\n":
+            raise Failed(f"{words[0]} was refused")
+
+
+def redis_benchmark(server, command, depth, requests):
+    """One run of redis-benchmark with its 50 connections, as load()."""
+    host, _, port = server.address.rpartition(":")
+
+    def read(out):
+        (_, *names), (_, *values) = csv.reader(out)
+        return {"rate": float(values[names.index("rps")])}
+
+    before = cpu_and_wait(server.pid)[0]
+    found = generate(server, ["redis-benchmark", "-h", host, "-p", port, "-t", command, "-P", depth,
+                              "-n", requests, "--csv"], read)
+    return {"rate": found["rate"], "us": (cpu_and_wait(server.pid)[0] - before) / requests * 1e6,
+            "server": found["server_share"], "generator": found["generator_share"]}
+
+
 # --- Connections of our own
 
 
@@ -134,11 +196,13 @@ def allow_files(count):
 
 
 def receive(s, size):
+    got = []
     while size:
-        got = len(s.recv(min(size, 65536)))
-        if not got:
+        got.append(s.recv(min(size, 65536)))
+        if not got[-1]:
             raise Failed("the server closed a connection")
-        size -= got
+        size -= len(got[-1])
+    return b"".join(got)
 
 
 @contextlib.contextmanager
@@ -178,6 +242,27 @@ def memory(command, count, burst):
             for s in held:
                 receive(s, len(LINE) * burst)
             return idle, (settled(server.pid) - before) / count
+
+
+def allocations(command, request, answer, rounds):
+    """Of the heap, for each round of a request: counted by valgrind in two runs, subtracted, so
+    that neither the start of the program nor that of a connection is in it."""
+    def count(times):
+        with tempfile.NamedTemporaryFile("r") as log:
+            valgrind = ["valgrind", "--leak-check=no", f"--log-file={log.name}"]
+            with Server([*valgrind, *command]) as server:
+                with server.connect() as s:
+                    for _ in range(times):
+                        s.sendall(request)
+                        if receive(s, len(answer)) != answer:
+                            raise Failed(f"{command[0]} answered wrongly")
+                server.process.terminate()
+                server.process.wait(ENOUGH)
+            found = re.search(r"total heap usage: ([\d,]+) allocs", log.read())
+        if not found:
+            raise Failed("valgrind has counted nothing")
+        return int(found[1].replace(",", ""))
+    return (count(2 * rounds) - count(rounds)) / rounds
 
 
 def idle_share(server, seconds):

@@ -20,15 +20,22 @@ from pathlib import Path
 import compile_time
 import measuring
 import system_calls
-from measuring import ROOT, Failed
+from measuring import LINE, ROOT, Failed
 
+VENV = ROOT / "build/venv"  # where `./run bench` puts what Python has and Debian has not
 LIMIT = 0.95  # so busy, and a process was what limited a run
+
+
+def has_uvloop(venv):
+    return any(venv.glob("lib/python*/site-packages/uvloop"))
+
 
 # name: program below the build directory and its arguments
 SERVERS = {
     "ice": ["apps/echo", "--protocol", "line", "--listen", "127.0.0.1:0"],
     "ice, coroutine": ["bench/coroutine_line", "0"],
     "ice, bytes": ["apps/echo", "--protocol", "raw", "--listen", "127.0.0.1:0"],
+    "keyvalue": ["apps/keyvalue", "--listen", "127.0.0.1:0"],
     "raw_line": ["bench/raw_line", "0"],
     "raw_echo": ["bench/raw_echo", "0"],
     "asio_line": ["bench/asio_line", "0"],
@@ -36,13 +43,14 @@ SERVERS = {
     "go_line": ["../bench/peers/go_line", "0"],
     "tokio_line": ["../bench/peers/tokio_line", "0"],
     "asyncio_line": [sys.executable, ROOT / "bench/peers/asyncio_line.py", "0"],
-    "uvloop_line": [sys.executable, ROOT / "bench/peers/asyncio_line.py", "--uvloop", "0"]}
+    "uvloop_line": [VENV / "bin/python" if has_uvloop(VENV) else sys.executable,
+                    ROOT / "bench/peers/asyncio_line.py", "--uvloop", "0"]}
 
 
 def missing(build, name):
     """Why a server cannot be measured here; None if it can."""
     program = build / SERVERS[name][0]
-    if name == "uvloop_line" and not find_spec("uvloop"):
+    if name == "uvloop_line" and not has_uvloop(VENV) and not find_spec("uvloop"):
         return "uvloop is not installed"
     if program.exists():
         return None
@@ -61,7 +69,10 @@ def judged(value, goal, at_most):
     """Met, or missed by how much."""
     if goal is None:
         return ""
-    short = (value - goal if at_most else goal - value) / goal
+    short = value - goal if at_most else goal - value
+    if goal == 0 and short > 0:
+        return f"missed by {short:.2g}"
+    short /= goal or 1
     return "met" if short <= 0 else f"missed by {100 * short:.2g} %"
 
 
@@ -138,6 +149,42 @@ def throughput(number, what, ours, theirs, goal, *arguments):
         return compared(run, row, *interleaved(run, lambda: one(ours), lambda: one(theirs)),
                         "server", "generator")
     return Row(number, what, theirs, goal, measure, (ours, theirs))
+
+
+def against_redis(command, depth):
+    """keyvalue and redis-server in turn, asked by redis-benchmark."""
+    def measure(run, row):
+        program, *rest = SERVERS["keyvalue"]
+
+        def start(ours):
+            return measuring.Server([run.build / program, *rest]) if ours else measuring.Redis()
+
+        def one(ours, requests):
+            with start(ours) as server:
+                measuring.ask(server, "SET", "key:__rand_int__", "VXK")  # what GET asks for
+                return measuring.redis_benchmark(server, command, depth, requests)
+
+        # It takes a number of requests, not a time: a short run says how many fit into it.
+        n = [int(one(ours, 100_000 * (1 + depth // 16))["rate"]
+                 * (run.seconds + measuring.WARM_UP)) for ours in (True, False)]
+        return compared(run, row, *interleaved(run, lambda: one(True, n[0]),
+                                               lambda: one(False, n[1])), "server", "generator")
+    name = command.partition("_")[0].upper()
+    return Row(6, f"RESP {name}, {depth} under way", "redis-server", 1.3, measure,
+               ("keyvalue", "redis-server", "redis-benchmark"))
+
+
+def allocations(name, what, request, answer):
+    burst, rounds = 64, 100
+
+    def measure(run, row):
+        program, *rest = SERVERS[name]
+        each = measuring.allocations([run.build / program, *rest], request * burst, answer * burst,
+                                     rounds) / burst
+        return {"value": each, "figure": f"{each:.2f}", "detail": "counted by valgrind",
+                "verdict": judged(round(each, 2), row.goal, True)}
+    return Row(3, f"heap allocations for each of {burst} {what}", "", 0, measure,
+               (name, "valgrind"), at_most=True)
 
 
 def ceiling():
@@ -300,11 +347,17 @@ ROWS = [
     throughput(2, "lines, 64 under way", "ice", "asyncio_line", None, "line", "-P", 64),
     throughput(2, "lines, 64 under way", "ice", "uvloop_line", None, "line", "-P", 64),
     throughput(2, "64 bytes, one at a time", "ice, bytes", "raw_echo", None, "echo", "-s", 64),
+    allocations("ice", "lines", LINE, LINE),
+    allocations("ice, coroutine", "lines, coroutine", LINE, LINE),
+    allocations("ice, bytes", "pieces of bytes", LINE, LINE),
+    allocations("keyvalue", "PINGs", measuring.resp("PING"), b"+PONG\r\n"),
     memory("ice", 1536),
     memory("raw_line", None),
     memory("asio_line", None),
     many_idle(),
     idle_cpu(),
+    *(against_redis(command, depth) for depth in (16, 64)
+      for command in ("ping_mbulk", "set", "get")),
     pool("a pool of 1, one caller", "pool", "its connection, used directly", "direct", 0.95),
     pool("64 callers, pipelined on one connection", "pipelined", "one at a time", "queued", 10),
     throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <new>
 
 #include "conversation.hpp"
@@ -11,6 +12,7 @@
 namespace {
 
 std::size_t allocations = 0;  // since the program began
+std::size_t releases = 0;     // the same of operator delete
 bool scarce = false;          // there is no memory left
 
 }  // namespace
@@ -29,8 +31,11 @@ void* operator new(std::size_t n, std::align_val_t align) {
     if (p) return p;
     throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept {
+    ++releases;
+    std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept { operator delete(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
@@ -50,30 +55,46 @@ ice::task<std::string_view> yielding(std::string_view message, ice::session<ice:
     co_return message;
 }
 
-std::string burst_of(int n) {
+std::string burst_of(int n, std::string_view message = "0123456789\r\n") {
     std::string all;
-    for (int i = 0; i < n; ++i) all += "0123456789\r\n";
+    for (int i = 0; i < n; ++i) all += message;
     return all;
 }
 
+// PING, and GET of what is there: answered by a constant, and by a view of what is kept.
+struct get_and_ping {
+    std::map<std::string, std::string, std::less<>> values{
+        {"key", "$20\r\n01234567890123456789\r\n"}};
+
+    ice::resp_view operator()(ice::resp_view request) const {
+        const auto word = request.begin();
+        if (ice::resp_names((*word).text(), "ping")) return ice::resp_view("+PONG\r\n");
+        const auto found = values.find((*std::next(word)).text());
+        return found == values.end() ? ice::resp_view() : ice::resp_view(found->second);
+    }
+};
+
 // How many allocations `measured` bursts of `n` messages made, in memory.
 template <class P, class L>
-std::size_t in_memory(P protocol, L logic, int n) {
+std::size_t in_memory(P protocol, L logic, const std::string& burst, const std::string& answers) {
     memory_world w;
     conversation<P> c(w, protocol);
     c.serve(logic);
-    const std::string burst = burst_of(n);
     std::size_t before = 0;
     bool right = true;
     for (int i = 0; i < warm_up + measured; ++i) {
         if (i == warm_up) before = allocations;
         c.arrive(burst);
-        right = right && c.wire.written == burst;
+        right = right && c.wire.written == answers;
         c.wire.written.clear();  // keeps its room
     }
     const std::size_t made = allocations - before;
     BOOST_TEST(right);
     return made;
+}
+template <class P, class L>
+std::size_t in_memory(P protocol, L logic, int n) {
+    return in_memory(protocol, logic, burst_of(n), burst_of(n));
 }
 
 // The same over loopback. The peer is a plain socket of preallocated buffers on the same thread, so
@@ -133,6 +154,37 @@ BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_memory) {
         BOOST_TEST(in_memory(ice::raw{}, ice::echo{}, n) == 0u);
         BOOST_TEST(in_memory(ice::line{}, plain, n) == 0u);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_server_of_redis_language_allocates_nothing_for_ping_and_get) {
+    // A value made for each answer would be two: its text, and the header that goes before it.
+    const std::string ping = "*1\r\n$4\r\nPING\r\n", pong = "+PONG\r\n";
+    const std::string get = "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n",
+                      value = "$20\r\n01234567890123456789\r\n";
+    for (const int n : {1, 64}) {
+        const auto count = [n](auto protocol, const std::string& one, const std::string& answer) {
+            return in_memory(protocol, get_and_ping(), burst_of(n, one), burst_of(n, answer));
+        };
+        BOOST_TEST(count(ice::resp_requests(), ping, pong) == 0u);
+        BOOST_TEST(count(ice::resp_requests(), get, value) == 0u);
+        BOOST_TEST(count(ice::resp_requests(), "GET key\r\n", value) <= measured);  // one buffer
+        BOOST_TEST(count(ice::resp(), ping, pong) == 0u);
+        BOOST_TEST(count(ice::resp(), get, value) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_at_rest_keeps_no_large_inline_command) {
+    // Each of 10,000 could hold 14 KB for ever, for one line.
+    ice::resp_requests p;
+    std::string out;
+    const auto released_at_rest = [&](const std::string& line) {
+        BOOST_TEST(p.parse(line, out).has_message());
+        const std::size_t before = releases;
+        BOOST_TEST(!p.parse("", out).has_message());
+        return releases - before;
+    };
+    BOOST_TEST(released_at_rest(burst_of(1000, "a ") + "\n") == 1u);
+    BOOST_TEST(released_at_rest("GET key\r\n") == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {

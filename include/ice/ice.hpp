@@ -22,6 +22,7 @@
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/raw.hpp>
 #include <ice/protocols/resp.hpp>
+#include <ice/protocols/resp_requests.hpp>
 #include <ice/protocols/telnet.hpp>
 #include <ice/result.hpp>
 #include <ice/serve.hpp>

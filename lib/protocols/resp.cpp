@@ -18,22 +18,22 @@ bool read_number(std::string_view text, std::int64_t& number) noexcept {
     return error == std::errc() && read == end;
 }
 
-// What stands in the first line, behind the type.
-std::string_view header(std::string_view value) noexcept {
-    return value.substr(1, value.find('\r') - 1);
+// The first line of an array or a bulk string that is well-formed and not null: read by hand, as a
+// length has one or two digits, and less costs a call.
+struct head {
+    std::size_t number = 0;
+    std::size_t end = 0;  // behind its CR LF
+};
+head head_of(std::string_view value) noexcept {
+    head found;
+    std::size_t at = 1;
+    for (; value[at] != '\r'; ++at)
+        found.number = 10 * found.number + static_cast<unsigned char>(value[at] - '0');
+    found.end = at + 2;
+    return found;
 }
 
-std::int64_t number_of(std::string_view value) noexcept {
-    std::int64_t number = 0;
-    read_number(header(value), number);
-    return number;
-}
-
-}  // namespace
-
-namespace detail {
-
-resp_type resp_type_of(std::string_view value) noexcept {
+inline resp_type type_of(std::string_view value) noexcept {
     if (value.size() < least_value) return resp_type::null_bulk;  // it was moved from
     const bool is_null = value[1] == '-';
     switch (value[0]) {
@@ -45,13 +45,19 @@ resp_type resp_type_of(std::string_view value) noexcept {
     }
 }
 
+}  // namespace
+
+namespace detail {
+
+resp_type resp_type_of(std::string_view value) noexcept { return type_of(value); }
+
 std::string_view resp_text(std::string_view value) noexcept {
-    switch (resp_type_of(value)) {
+    switch (type_of(value)) {
         case resp_type::simple_string:
         case resp_type::error:
-        case resp_type::integer: return header(value);
+        case resp_type::integer: return value.substr(1, value.size() - least_value);
         case resp_type::bulk_string: {
-            const std::size_t begin = value.find('\n') + 1;
+            const std::size_t begin = head_of(value).end;
             return value.substr(begin, value.size() - 2 - begin);
         }
         default: return {};
@@ -59,38 +65,51 @@ std::string_view resp_text(std::string_view value) noexcept {
 }
 
 std::int64_t resp_integer(std::string_view value) noexcept {
-    return resp_type_of(value) == resp_type::integer ? number_of(value) : 0;
+    std::int64_t number = 0;
+    if (type_of(value) == resp_type::integer) read_number(resp_text(value), number);
+    return number;
 }
 
 std::size_t resp_elements(std::string_view value) noexcept {
-    if (resp_type_of(value) != resp_type::array) return 0;
-    return static_cast<std::size_t>(number_of(value));
+    if (type_of(value) != resp_type::array) return 0;
+    return head_of(value).number;
 }
 
 std::string_view resp_first_element(std::string_view array) noexcept {
-    if (resp_type_of(array) != resp_type::array) return {};
-    return array.substr(array.find('\n') + 1);
+    if (type_of(array) != resp_type::array) return {};
+    return array.substr(head_of(array).end);
 }
 
 // Without recursion: an array's elements are simply more values to pass.
 std::size_t resp_size(std::string_view begins_with_a_value) noexcept {
     const std::string_view bytes = begins_with_a_value;
+    if (bytes[0] == '$' && bytes[1] != '-') {  // as most elements are
+        const head only = head_of(bytes);
+        return only.end + only.number + 2;
+    }
     std::size_t at = 0;
     for (std::size_t left = 1; left != 0; --left) {
         const auto value = bytes.substr(at);
-        at += value.find('\n') + 1;
-        if (value[0] == '$' && value[1] != '-')
-            at += static_cast<std::size_t>(number_of(value)) + 2;
-        if (value[0] == '*') left += resp_elements(value);
+        const char type = value[0];
+        if ((type != '$' && type != '*') || value[1] == '-') {
+            at += value.find('\n') + 1;
+            continue;
+        }
+        const head first = head_of(value);
+        at += first.end;
+        if (type == '$') at += first.number + 2;
+        else left += first.number;
     }
     return at;
 }
 
 void append_resp_header(char type, std::int64_t number, std::string& out) {
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
-    out.push_back(type);
-    out.append(digits, end).append("\r\n");
+    char line[24];  // 64 bits have 20 digits
+    line[0] = type;
+    char* end = std::to_chars(line + 1, line + sizeof line - 2, number).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    out.append(line, end);
 }
 
 void append_resp_bulk(std::string_view text, std::string& out) {

@@ -9,7 +9,7 @@ import pytest
 from app import SLOWER, program
 from client import hours_ahead
 
-APPS = ["echo", "time", "telnet", "cached_time"]
+APPS = ["echo", "time", "telnet", "cached_time", "keyvalue"]
 
 
 def run(name, *options):
@@ -61,6 +61,7 @@ def test_what_cannot_be_listened_on_is_named(where, why):
     ("echo", ["--listen", "127.0.0.1:65536"]), ("echo", ["--listen", ""]),
     ("echo", ["--listen", "unix:"]), ("echo", ["--listen", "unix:/" + 108 * "x"]),
     ("time", ["--listen", "127.0.0.1:-1"]), ("time", ["--protocol", "line"]),
+    ("keyvalue", ["--memory", "much"]), ("keyvalue", ["--memory", "-1"]),
     ("telnet", ["--upstream", "127.0.0.1"]), ("telnet", ["--connections", "0"]),
     ("telnet", ["--connections", "three"]), ("telnet", ["--timeout", "5"]),
     ("telnet", ["--timeout", "soon"]), ("telnet", ["--timeout", "-1s"]),

@@ -1,6 +1,7 @@
 """bench/ratios.py must judge rightly, and say what it could not measure: no figure is tested."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -11,6 +12,7 @@ import pytest
 from yardsticks_test import BUILT, ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
+import measuring  # noqa: E402
 import ratios  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not {0, 1} <= os.sched_getaffinity(0), reason="one core only")
@@ -24,7 +26,8 @@ def run(*arguments):
 
 @pytest.mark.parametrize("value, goal, at_most, verdict", [
     (0.95, 0.95, False, "met"), (0.94, 0.95, False, "missed by 1.1 %"), (1, None, False, ""),
-    (2, 2, True, "met"), (3, 2, True, "missed by 50 %"), (1, 25, False, "missed by 96 %")])
+    (2, 2, True, "met"), (3, 2, True, "missed by 50 %"), (1, 25, False, "missed by 96 %"),
+    (0, 0, True, "met"), (0.02, 0, True, "missed by 0.02")])
 def test_a_verdict_says_by_how_much(value, goal, at_most, verdict):
     assert ratios.judged(value, goal, at_most) == verdict
 
@@ -75,6 +78,46 @@ def test_throughput_says_who_was_busy(tmp_path):
     assert row["ratio"] > 0 and row["cpu_ratio"] > 0
     for name in "server", "generator":
         assert all(0 < share <= 1 for share in row["busy"][name])
+
+
+def test_every_goal_has_a_row():
+    assert {row.number for row in ratios.ROWS if row.goal is not None} == set(range(1, 12))
+
+
+@pytest.mark.skipif(not (shutil.which("redis-server") and shutil.which("redis-benchmark")),
+                    reason="redis-server or redis-benchmark is not installed")
+def test_redis_is_measured_beside_keyvalue(tmp_path):
+    # Danger: it stays behind, or keeps its data in the folder where the benchmark was started.
+    before = set(os.listdir())
+    done = run("--only", "RESP GET, 16 under way / redis-server", "--pairs", 1, "--seconds", 1,
+               "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    row, = json.loads((tmp_path / "report.json").read_text())["rows"]
+    assert row["ratio"] > 0 and row["cpu_ratio"] > 0 and "not measured" not in row["verdict"]
+    assert set(os.listdir()) == before
+    with measuring.Redis() as server:
+        measuring.ask(server, "SET", "key", "value")
+        with pytest.raises(measuring.Failed):
+            measuring.ask(server, "SET", "key")
+        folder = server.folder.name
+    assert server.process.returncode is not None and not os.path.exists(folder)
+
+
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="there is no valgrind here")
+@pytest.mark.parametrize("words, answer, least, most", [
+    (["PING"], b"+PONG\r\n", 0, 0.1),
+    (["INCR"], b"-ERR unknown command 'INCR'\r\n", 1, 10)])  # a text is made for this one
+def test_allocations_are_counted(words, answer, least, most):
+    command = [BUILT.parent / "apps/keyvalue", "--listen", "127.0.0.1:0"]
+    if not command[0].exists():
+        pytest.skip("the apps are not built")
+    assert least <= measuring.allocations(command, measuring.resp(*words), answer, 50) <= most
+
+
+def test_uvloop_is_found_where_it_was_installed(tmp_path):
+    assert not ratios.has_uvloop(tmp_path)
+    (tmp_path / "lib/python3.11/site-packages/uvloop").mkdir(parents=True)
+    assert ratios.has_uvloop(tmp_path)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -48,11 +48,9 @@ public:
         using difference_type = std::ptrdiff_t;
 
         iterator() = default;
-        value_type operator*() const {
-            return value_type(rest_.substr(0, detail::resp_size(rest_)));
-        }
+        value_type operator*() const { return value_type(rest_.substr(0, size_)); }
         iterator& operator++() {
-            rest_.remove_prefix(detail::resp_size(rest_));
+            *this = iterator(rest_.substr(size_));
             return *this;
         }
         iterator operator++(int) {
@@ -64,8 +62,10 @@ public:
 
     private:
         friend class basic_resp;
-        explicit iterator(std::string_view rest) : rest_(rest) {}
+        explicit iterator(std::string_view rest)
+            : rest_(rest), size_(rest.empty() ? 0 : detail::resp_size(rest)) {}
         std::string_view rest_;
+        std::size_t size_ = 0;  // of the element that it begins with
     };
 
     basic_resp() = default;
@@ -154,8 +154,8 @@ public:
     // A value of at most `limit` bytes, all of it counted.
     explicit resp(std::size_t limit) : limit_(limit) {}
 
-    // One value: a reply, or a request (an array of bulk strings; not Redis' inline commands, which
-    // are for people with telnet). Resumes where it stopped, so its cost is O(n) however its bytes
+    // One value: a reply, or a request (an array of bulk strings; servers have resp_requests, with
+    // inline commands, too). Resumes where it stopped, so its cost is O(n) however its bytes
     // arrive, and nothing is reserved for what a length only declares.
     // errc::message_too_large: a value that is longer than the limit, or must become so by a length
     // it declares; errc::bad_message: anything else that RESP2 does not allow, or arrays nested
