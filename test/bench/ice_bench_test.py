@@ -537,7 +537,7 @@ def test_a_wrong_reply_in_a_protocol_of_ones_own_is_an_error():
 
 def test_a_generator_for_a_protocol_of_ones_own(raw_echo):
     source = (ROOT / "bench/examples/netstring.cpp").read_text()
-    assert len(source.splitlines()) <= 21
+    assert len(source.splitlines()) <= 20
     run = bench(at(raw_echo), "-n", 5000, "-P", 8, "--json", "-", "-q",
                 program=BUILT / "examples/netstring")
     assert run.returncode == 0, run.stderr
