@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <system_error>
 
 #include "report.hpp"
 
@@ -20,10 +22,12 @@ constexpr double sure = 0.05;  // a difference that chance makes less often than
 
 json load(const std::string& file) {
     std::ifstream in(file);
-    if (!in) throw std::runtime_error(fmt::format("cannot read {}", file));
+    if (!in)
+        throw std::invalid_argument(
+            fmt::format("cannot read {}: {}", file, std::generic_category().message(errno)));
     json j = json::parse(in, nullptr, false);
     if (!j.is_object() || j.value("schema", "") != "ice-bench/1")
-        throw std::runtime_error(fmt::format("{} is not a result of --json", file));
+        throw std::invalid_argument(fmt::format("{} is not a result of --json", file));
     return j;
 }
 

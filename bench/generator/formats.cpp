@@ -178,9 +178,11 @@ std::string to_csv(const std::vector<report>& runs) {
 
 void write_to(const std::string& file, std::string_view text) {
     if (file == "-") {
-        std::fwrite(text.data(), 1, text.size(), stdout);
-        std::fflush(stdout);
-        return;
+        if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+            std::fflush(stdout) == 0)
+            return;
+        throw std::runtime_error("cannot write to stdout: " +
+                                 std::generic_category().message(errno));
     }
     std::ofstream out(file, std::ios::binary);
     out << text;

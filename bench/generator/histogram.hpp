@@ -28,6 +28,7 @@ public:
     }
 
     void add(const histogram& other) noexcept {
+        if (other.total_ == 0) return;
         for (std::size_t i = 0; i < cells; ++i) counts_[i] += other.counts_[i];
         total_ += other.total_;
         least_ = std::min(least_, other.least_);

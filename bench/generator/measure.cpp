@@ -187,13 +187,18 @@ report measure(const options& o, const mode& m, const endpoint& at) {
         over = std::max(over, w->finished());
     }
     r.interrupted = worker::interrupted;
-    over = r.interrupted || o.length == 0ns ? std::min(over, end) : end;
+    const bool all_asked = o.count != 0 && r.counts.sent + r.counts.dropped >= o.count;
+    // In an open loop the time of a request lasts until the next one would be due.
+    if (all_asked && o.open_loop())
+        over = std::max(over, begin + nanoseconds(static_cast<std::int64_t>(
+                                          1e9 * static_cast<double>(o.count) / o.rate)));
+    over = r.interrupted || o.length == 0ns || all_asked ? std::min(over, end) : end;
     r.seconds = seconds(over - begin);
     r.cpu_share = r.counts.cpu_seconds / static_cast<double>(o.threads) / r.seconds;
-    if (before) {
-        r.server = usage();
-        r.server->cpu_seconds -= before->cpu_seconds;
-    }
+    try {
+        if (before) r.server = usage();
+        if (before) r.server->cpu_seconds -= before->cpu_seconds;
+    } catch (const std::runtime_error&) {}  // it has ended: the rest of the report tells how
     return r;
 }
 

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <stdexcept>
 
+#include "quantity.hpp"
+
 namespace ice::bench {
 namespace {
 
@@ -16,29 +18,9 @@ std::string digits(double v) {
     return fmt::format("{:.{}f}", v, v >= 9.995 ? 1 : 2);
 }
 
-// A number with one of the suffixes; throws if it has another.
-double number(std::string_view text, std::string_view whole, bool is_time) {
-    double value = 0;
-    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-    if (ec == std::errc()) {
-        if (is_time) {
-            for (const auto& [name, ns] : {std::pair{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}})
-                if (unit == name) return value * ns;
-        } else {
-            for (const auto& [name, factor] :
-                 {std::pair{"", 1.0}, {"k", 1e3}, {"m", 1e6}, {"%", 1.0}})
-                if (unit == name) return value * factor;
-        }
-    }
-    throw std::invalid_argument(
-        fmt::format("{}: {} is not a {}", whole, text,
-                    is_time ? "time with a unit (us, ms or s)" : "number (1000, 100k, 1m)"));
-}
-
 void print_latency(std::FILE* to, const tally& t, bool open) {
-    fmt::print(to, "\n{:<14}{:>12}{}\n", "latency", open ? "from due" : "",
-               open ? fmt::format("{:>14}", "uncorrected") : "");
+    fmt::print(to, "\nlatency{}\n",
+               open ? fmt::format("{:>19}{:>14}", "from due", "uncorrected") : "");
     const auto row = [&](const std::string& name, double corrected, double uncorrected) {
         fmt::print(to, "  {:<12}{:>12}{}\n", name, shown_time(corrected),
                    open ? fmt::format("{:>14}", shown_time(uncorrected)) : "");
@@ -59,6 +41,7 @@ std::string shown_time(double ns) {
 }
 
 std::string shown_count(double n) {
+    if (n < 9.995) return fmt::format("{:.3g}", n);
     if (n < 999.5) return fmt::format("{:.0f}", n);
     if (n < 999.5e3) return digits(n / 1e3) + "k";
     if (n < 999.5e6) return digits(n / 1e6) + "M";
@@ -70,8 +53,8 @@ double report::achieved() const { return asked.open_loop() ? rate() / asked.rate
 void print_table(std::FILE* to, const report& r) {
     const tally& t = r.counts;
     const bool open = r.asked.open_loop();
-    fmt::print(to, "\n{:<14}{}/s  ({} replies in {:.2f} s)\n", "rate", shown_count(r.rate()),
-               t.in_time, r.seconds);
+    fmt::print(to, "\n{:<14}{}/s  ({} {} in {})\n", "rate", shown_count(r.rate()), t.in_time,
+               t.in_time == 1 ? "reply" : "replies", shown_time(r.seconds * 1e9));
     if (open)
         fmt::print(to, "{:<14}{:.1f} % of the {}/s asked\n", "achieved", 100 * r.achieved(),
                    shown_count(r.asked.rate));
@@ -117,7 +100,8 @@ void print_table(std::FILE* to, const report& r) {
 condition::condition(std::string_view text) : text_(text) {
     const auto at = text.find_first_of("<>");
     if (at == text.npos || at == 0)
-        throw std::invalid_argument(fmt::format("{}: a condition looks like p99>5ms", text));
+        throw std::invalid_argument(
+            fmt::format("--fail-if '{}': a condition looks like p99>5ms or rate<100k", text));
     metric_ = text.substr(0, at);
     relation_ = text[at];
     while (metric_.ends_with(' ')) metric_.pop_back();
@@ -133,11 +117,17 @@ condition::condition(std::string_view text) : text_(text) {
     }
     constexpr std::string_view counts[] = {"rate", "achieved", "errors", "late", "dropped", "cpu"};
     if (!is_time_ && std::ranges::find(counts, metric_) == std::end(counts))
-        throw std::invalid_argument(fmt::format(
-            "{}: there is no metric {}; there are rate, achieved, errors, late, dropped, cpu, "
-            "mean, min, max and percentiles such as p99.9",
-            text, metric_));
-    limit_ = number(limit, text, is_time_);
+        throw std::invalid_argument(
+            fmt::format("--fail-if '{}': there is no metric {}; there are rate, achieved, errors, "
+                        "late, dropped, cpu, "
+                        "mean, min, max and percentiles such as p99.9",
+                        text, metric_));
+    if (!is_time_ && limit.ends_with('%')) limit.remove_suffix(1);
+    try {
+        limit_ = is_time_ ? time_of(limit) : count_of(limit);
+    } catch (const std::invalid_argument& e) {
+        throw std::invalid_argument(fmt::format("--fail-if '{}': {}", text, e.what()));
+    }
 }
 
 double condition::value(const report& r) const {

@@ -2,15 +2,11 @@
 #include "worker.hpp"
 
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
-#include <deque>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -50,27 +46,6 @@ std::string text_of(int error) { return std::generic_category().message(error); 
 
 std::atomic<bool> worker::interrupted{false};
 
-// Requests that went out together.
-struct worker::burst {
-    clock::time_point due, sent;
-    std::size_t left;
-};
-
-struct worker::connection {
-    enum class state { closed, connecting, opening, ready };
-
-    int fd = -1;
-    state is = state::closed;
-    bool waits_to_write = false;
-    std::unique_ptr<dialogue> talk;
-    std::string out;  // to be sent
-    std::size_t out_done = 0;
-    buffer rest;  // the beginning of a reply
-    std::deque<burst> bursts;
-    std::size_t under_way = 0;
-    clock::time_point since;  // connecting or opening; closed: when to try again
-};
-
 worker::worker(const options& o, const mode& m, const endpoint& to, const share& part)
     : options_(o), mode_(m), to_(to), part_(part), make_(m.make(o.size)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)), input_(new char[input_size]), left_(part.count) {
@@ -81,14 +56,10 @@ worker::worker(const options& o, const mode& m, const endpoint& to, const share&
                           static_cast<double>(part.number) / threads);
     }
     for (std::size_t i = 0; i < part.connections; ++i)
-        connections_.push_back(std::make_unique<connection>());
+        connections_.push_back(std::make_unique<connection>(epoll_));
 }
 
-worker::~worker() {
-    for (const auto& c : connections_)
-        if (c->fd >= 0) ::close(c->fd);
-    ::close(epoll_);
-}
+worker::~worker() { ::close(epoll_); }
 
 void worker::run() {
     ::prctl(PR_SET_TIMERSLACK, 1000UL);  // ns; the default of 50 us would be in every due time
@@ -100,7 +71,7 @@ void worker::run() {
     if (mode_.one_each) free_ = connections_.size();
     for (const auto& c : connections_) {
         if (!mode_.one_each) open(*c, now);
-        else if (!schedule_) refill(*c, now);
+        else if (!schedule_ && may_ask(now)) open_with_request(*c, now, now);
     }
 
     double cpu_at_begin = thread_cpu_seconds();
@@ -136,9 +107,7 @@ bool worker::is_over(clock::time_point now) const {
 }
 
 void worker::finish(clock::time_point now) {
-    for (const auto& c : connections_)
-        for (const auto& b : c->bursts)
-            if (b.due >= part_.begin) total_.unfinished += b.left;
+    for (const auto& c : connections_) total_.unfinished += c->asked.since(part_.begin);
     if (schedule_) {
         const auto end = std::min(part_.end, now);
         for (; schedule_->next() < end && (part_.count == 0 || left_ > 0); schedule_->advance()) {
@@ -154,26 +123,10 @@ void worker::finish(clock::time_point now) {
 // -- connections
 
 void worker::open(connection& c, clock::time_point now) {
-    const int family = to_.storage.ss_family;
     c.since = now;
-    c.fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c.fd < 0) return lose(c, failure::connect, text_of(errno), now);
-    if (family != AF_UNIX) {
-        const int on = 1;
-        ::setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        // Ports must not wait in TIME_WAIT: after 28,000 connections there would be none left.
-        const linger reset{1, 0};
-        if (mode_.one_each) ::setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    }
-    epoll_event e{};
-    e.events = EPOLLIN | EPOLLOUT;
-    e.data.ptr = &c;
-    c.waits_to_write = true;  // that is how a connect ends
-    ::epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &e);
-    c.is = connection::state::connecting;
-    const auto* at = reinterpret_cast<const sockaddr*>(&to_.storage);
-    if (::connect(c.fd, at, to_.size) == 0) return connected(c, now);
-    if (errno != EINPROGRESS) return lose(c, failure::connect, text_of(errno), now);
+    // Ports must not wait in TIME_WAIT: after 28,000 connections there would be none left.
+    if (const int error = c.open(to_, mode_.one_each))
+        lose(c, failure::connect, text_of(error), now);
 }
 
 void worker::connected(connection& c, clock::time_point now) {
@@ -181,42 +134,29 @@ void worker::connected(connection& c, clock::time_point now) {
     const std::uint64_t first = (std::uint64_t{part_.number} << 56) | (dialogues_++ << 28);
     c.talk = make_(first);
     c.is = connection::state::opening;
-    c.out.clear();
-    c.out_done = 0;
-    c.talk->open(c.out);
-    if (c.talk->is_open()) {
-        c.is = connection::state::ready;
-        if (mode_.one_each) {
-            c.talk->ask(1, c.out);
-        } else {
-            free_ += options_.depth;
-            if (!schedule_) return refill(c, now);
-        }
-    }
-    flush(c, now);
+    c.talk->open(c.waiting());
+    if (c.talk->is_open()) ready(c);
+    refill(c, now);
+}
+
+void worker::ready(connection& c) {
+    c.is = connection::state::ready;
+    if (mode_.one_each) c.waiting() += c.talk->ask(1);
+    else free_ += options_.depth;
 }
 
 void worker::close(connection& c) {
-    if (c.fd >= 0) ::close(c.fd);
-    c.fd = -1;
-    if (c.is == connection::state::ready && !mode_.one_each) free_ -= options_.depth - c.under_way;
+    if (c.is == connection::state::ready && !mode_.one_each)
+        free_ -= options_.depth - c.asked.size();
     if (mode_.one_each) ++free_;
-    under_way_ -= c.under_way;
-    c.under_way = 0;
-    c.is = connection::state::closed;
-    c.bursts.clear();
-    c.rest.consume(c.rest.size());
-    c.out.clear();
-    c.out_done = 0;
-    c.talk.reset();
+    under_way_ -= c.asked.size();
+    c.close();
 }
 
 // The requests that were under way have failed; a connection that had none counts as one.
 void worker::lose(connection& c, failure why, std::string text, clock::time_point now) {
-    std::uint64_t failed = 0;
-    for (const auto& b : c.bursts)
-        if (b.due >= part_.begin) failed += b.left;
-    if (c.under_way == 0 && now >= part_.begin) failed = 1;
+    std::uint64_t failed = c.asked.since(part_.begin);
+    if (c.asked.size() == 0 && now >= part_.begin) failed = 1;
     auto& t = interval_;
     t.failures[static_cast<std::size_t>(why)] += failed;
     if (failed != 0 && t.example.empty() && total_.example.empty())
@@ -227,28 +167,34 @@ void worker::lose(connection& c, failure why, std::string text, clock::time_poin
 
 // -- sending
 
-// Closed loop: each reply makes room for the next request.
+// Sends what the dialogue itself has to say, and in a closed loop, where each reply makes room for
+// the next, as many requests as there is room for: made, sent and noted at once.
 void worker::refill(connection& c, clock::time_point now) {
-    if (mode_.one_each) {
-        if (!may_ask(now)) return;
-        ask(c, 1, now, now);
-        return open(c, now);
+    std::string_view requests;
+    if (!schedule_ && c.is == connection::state::ready && !mode_.one_each && may_ask(now)) {
+        std::size_t n = options_.depth - c.asked.size();
+        if (part_.count != 0 && n > left_) n = static_cast<std::size_t>(left_);
+        if (n != 0) {
+            requests = c.talk->ask(n);
+            asked(c, {now, now, n});
+        }
     }
-    std::size_t n = may_ask(now) ? options_.depth - c.under_way : 0;
-    if (part_.count != 0 && n > left_) n = static_cast<std::size_t>(left_);
-    if (n != 0) ask(c, n, now, now);
-    flush(c, now);
+    send(c, requests, now);
 }
 
-void worker::ask(connection& c, std::size_t n, clock::time_point due, clock::time_point now) {
-    if (!mode_.one_each) c.talk->ask(n, c.out);
-    c.bursts.push_back({due, now, n});
-    c.under_way += n;
-    under_way_ += n;
-    free_ -= n;
-    if (due < part_.begin) return;
-    if (part_.count != 0) left_ -= n;
-    interval_.sent += n;
+// Where each request has a connection of its own, it counts from when that is begun.
+void worker::open_with_request(connection& c, clock::time_point due, clock::time_point now) {
+    asked(c, {due, now, 1});
+    open(c, now);
+}
+
+void worker::asked(connection& c, const under_way::burst& b) {
+    c.asked.add(b);
+    under_way_ += b.count;
+    free_ -= b.count;
+    if (b.due < part_.begin) return;
+    if (part_.count != 0) left_ -= b.count;
+    interval_.sent += b.count;
 }
 
 // Open loop: all that are due go out, if there is a connection that can take them.
@@ -259,132 +205,75 @@ void worker::send_due(clock::time_point now) {
         const auto due = schedule_->next();
         schedule_->advance();
         if (due >= part_.end) break;
-        ask(*c, 1, due, now);
         if (due >= part_.begin) {
             ++interval_.due;
             if (now - due > late_after) ++interval_.late;
         }
-        if (mode_.one_each) open(*c, now);
-        else to_flush_.push_back(c);
+        if (mode_.one_each) {
+            open_with_request(*c, due, now);
+            continue;
+        }
+        c->waiting() += c->talk->ask(1);
+        asked(*c, {due, now, 1});
+        to_send_.push_back(c);
     }
-    for (connection* c : to_flush_)
-        if (c->fd >= 0) flush(*c, now);  // it may stand here twice: the second finds nothing
-    to_flush_.clear();
+    for (connection* c : to_send_)
+        if (c->is == connection::state::ready)
+            send(*c, {}, now);  // nothing, if it stands here twice
+    to_send_.clear();
 }
 
-worker::connection* worker::next_free() {
+connection* worker::next_free() {
     for (std::size_t i = 0; i < connections_.size(); ++i) {
         turn_ = turn_ + 1 < connections_.size() ? turn_ + 1 : 0;
         connection& c = *connections_[turn_];
-        if (mode_.one_each ? c.is == connection::state::closed && c.under_way == 0
-                           : c.is == connection::state::ready && c.under_way < options_.depth)
+        if (mode_.one_each ? c.is == connection::state::closed && c.asked.size() == 0
+                           : c.is == connection::state::ready && c.asked.size() < options_.depth)
             return &c;
     }
     return nullptr;
 }
 
-void worker::flush(connection& c, clock::time_point now) {
-    while (c.out_done < c.out.size()) {
-        const ssize_t n = ::send(c.fd, c.out.data() + c.out_done, c.out.size() - c.out_done,
-                                 MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n >= 0) {
-            c.out_done += static_cast<std::size_t>(n);
-            interval_.bytes_out += static_cast<std::uint64_t>(n);
-        } else if (errno == EAGAIN) {
-            return watch(c, true);
-        } else if (errno != EINTR) {
-            return lose(c, failure::write, text_of(errno), now);
-        }
-    }
-    c.out.clear();
-    c.out_done = 0;
-    watch(c, false);
-}
-
-void worker::watch(connection& c, bool writable) {
-    if (c.waits_to_write == writable) return;
-    c.waits_to_write = writable;
-    epoll_event e{};
-    e.events = writable ? EPOLLIN | EPOLLOUT : EPOLLIN;
-    e.data.ptr = &c;
-    ::epoll_ctl(epoll_, EPOLL_CTL_MOD, c.fd, &e);
+void worker::send(connection& c, std::string_view bytes, clock::time_point now) {
+    const auto sent = c.send(bytes);
+    interval_.bytes_out += sent.bytes;
+    if (sent.error != 0) lose(c, failure::write, text_of(sent.error), now);
 }
 
 // -- receiving
 
-void worker::readable(connection& c, clock::time_point now) {
-    char* at = input_.get();
-    std::size_t room = input_size;
-    if (c.rest.size() != 0) {
-        const auto r = c.rest.prepare(64 * 1024);
-        at = r.data;
-        room = r.size;
-    }
-    const ssize_t n = ::recv(c.fd, at, room, MSG_DONTWAIT);
-    if (n < 0) {
-        if (errno == EAGAIN || errno == EINTR) return;
-        return lose(c, failure::read, text_of(errno), now);
-    }
-    if (n == 0) return lose(c, failure::closed, "the server closed the connection", now);
-    interval_.bytes_in += static_cast<std::uint64_t>(n);
+// One read of the clock for all that a read has brought: the replies had come by then, and the
+// requests that they make room for go out then. So in a closed loop no time is left out.
+void worker::readable(connection& c) {
+    const auto got = c.receive(input_.get(), input_size);
+    const auto now = clock::now();
+    if (got.error == connection::ended)
+        return lose(c, failure::closed, "the server closed the connection", now);
+    if (got.error != 0) return lose(c, failure::read, text_of(got.error), now);
+    if (got.bytes == 0) return;
+    interval_.bytes_in += got.bytes;
 
-    std::size_t used = 0;
-    if (c.rest.size() != 0) {
-        c.rest.commit(static_cast<std::size_t>(n));
-        if (heard(c, c.rest.data(), used, now)) c.rest.consume(used);
-        return;
-    }
-    const std::string_view input(at, static_cast<std::size_t>(n));
-    if (!heard(c, input, used, now) || used == input.size()) return;
-    const auto r = c.rest.prepare(input.size() - used);
-    std::memcpy(r.data, input.data() + used, input.size() - used);
-    c.rest.commit(input.size() - used);
-}
-
-// False if the connection is closed now.
-bool worker::heard(connection& c, std::string_view input, std::size_t& used,
-                   clock::time_point now) {
-    auto h = c.talk->listen(input, c.out);
-    used = h.size;
+    auto h = c.talk->listen(c.input(), c.waiting());
+    c.consume(h.size);
     if (h.replies != 0) answered(c, h.replies, now);
-    if (h.wrong != fault::none) {
-        lose(c, failure_of(h.wrong), std::move(h.why), now);
-        return false;
-    }
-    if (c.is == connection::state::opening && c.talk->is_open()) {
-        c.is = connection::state::ready;
-        if (mode_.one_each) c.talk->ask(1, c.out);
-        else free_ += options_.depth;
-    }
-    if (mode_.one_each && h.replies != 0) {
-        close(c);
-        if (!schedule_) refill(c, clock::now());
-        return false;
-    }
-    // `now` is when the whole batch of events had come; what goes out from here has its own time.
-    if (!schedule_ && c.is == connection::state::ready && !mode_.one_each) refill(c, clock::now());
-    else flush(c, now);
-    return c.fd >= 0;
+    if (h.wrong != fault::none) return lose(c, failure_of(h.wrong), std::move(h.why), now);
+    if (c.is == connection::state::opening && c.talk->is_open()) ready(c);
+    if (!mode_.one_each || h.replies == 0) return refill(c, now);
+    close(c);
+    if (!schedule_ && may_ask(now)) open_with_request(c, now, now);
 }
 
 void worker::answered(connection& c, std::size_t n, clock::time_point now) {
     under_way_ -= n;
-    c.under_way -= n;
     if (!mode_.one_each) free_ += n;
-    while (n != 0) {
-        burst& b = c.bursts.front();
-        const std::size_t part = std::min(n, b.left);
-        if (b.due >= part_.begin) {
-            interval_.completed += part;
-            interval_.latency.record((now - b.due).count(), part);
-            if (schedule_) interval_.uncorrected.record((now - b.sent).count(), part);
-            finished_ = now;
-        }
-        if (now >= part_.begin && now < part_.end) interval_.in_time += part;
-        n -= part;
-        b.left -= part;
-        if (b.left == 0) c.bursts.pop_front();
-    }
+    if (now >= part_.begin && now < part_.end) interval_.in_time += n;
+    c.asked.take(n, [&](const under_way::burst& b) {
+        if (b.due < part_.begin) return;
+        interval_.completed += b.count;
+        interval_.latency.record((now - b.due).count(), b.count);
+        if (schedule_) interval_.uncorrected.record((now - b.sent).count(), b.count);
+        finished_ = now;
+    });
 }
 
 // -- time
@@ -410,43 +299,40 @@ void worker::wait(clock::time_point now) {
     if (n < 0 && errno != EINTR) throw std::runtime_error("epoll_wait: " + text_of(errno));
     if (n <= 0) return;
     now = clock::now();
-    for (int i = 0; i < n; ++i) {
-        connection& c = *static_cast<connection*>(events[i].data.ptr);
-        if (c.fd < 0) continue;
-        const auto what = events[i].events;
-        if (c.is == connection::state::connecting) {
-            int error = 0;
-            socklen_t size = sizeof error;
-            ::getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-            if (error != 0) lose(c, failure::connect, text_of(error), now);
-            else if ((what & EPOLLOUT) != 0) connected(c, now);
-            continue;
-        }
-        if ((what & EPOLLOUT) != 0) flush(c, now);
-        if (c.fd >= 0 && (what & ~static_cast<unsigned>(EPOLLOUT)) != 0) readable(c, now);
+    for (int i = 0; i < n; ++i)
+        happened(*static_cast<connection*>(events[i].data.ptr), events[i].events, now);
+}
+
+void worker::happened(connection& c, std::uint32_t what, clock::time_point now) {
+    using is = connection::state;
+    if (c.is == is::closed) return;
+    if (c.is == is::connecting) {
+        if (const int error = c.result()) lose(c, failure::connect, text_of(error), now);
+        else if ((what & EPOLLOUT) != 0) connected(c, now);
+        return;
     }
+    if ((what & EPOLLOUT) != 0) send(c, {}, now);
+    if (c.is != is::closed && (what & ~std::uint32_t{EPOLLOUT}) != 0) readable(c);
 }
 
 void worker::sweep(clock::time_point now) {
     next_sweep_ = now + tick;
-    for (const auto& p : connections_) {
-        connection& c = *p;
-        using is = connection::state;
-        if (c.is == is::closed) {
-            if (mode_.one_each) {
-                if (!schedule_ && c.since <= now) refill(c, now);
-            } else if (c.since <= now && may_ask(now)) {
-                open(c, now);
-            }
-            continue;
-        }
-        if (c.is == is::ready) last_up_ = now;
-        if (c.is != is::ready && now - c.since > options_.timeout) {
-            lose(c, failure::connect, "no answer in time", now);
-        } else if (c.under_way != 0 && now - c.bursts.front().sent > options_.timeout) {
-            lose(c, failure::timeout, "no reply in time", now);
-        }
+    for (const auto& c : connections_) look_at(*c, now);
+}
+
+void worker::look_at(connection& c, clock::time_point now) {
+    using is = connection::state;
+    if (c.is == is::closed) {
+        if (c.since > now || !may_ask(now)) return;
+        if (!mode_.one_each) open(c, now);
+        else if (!schedule_) open_with_request(c, now, now);
+        return;
     }
+    if (c.is == is::ready) last_up_ = now;
+    if (c.is != is::ready && now - c.since > options_.timeout)
+        lose(c, failure::connect, "no answer in time", now);
+    else if (c.asked.size() != 0 && now - c.asked.oldest() > options_.timeout)
+        lose(c, failure::timeout, "no reply in time", now);
 }
 
 void worker::publish() {

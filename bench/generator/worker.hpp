@@ -3,28 +3,21 @@
 #pragma once
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <atomic>
 #include <ice/bench.hpp>
-#include <ice/buffer.hpp>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "connection.hpp"
 #include "options.hpp"
 #include "schedule.hpp"
 #include "tally.hpp"
 
 namespace ice::bench {
-
-// The socket address of the server, resolved once.
-struct endpoint {
-    sockaddr_storage storage{};
-    socklen_t size = 0;
-};
 
 // One thread's part of a run.
 struct share {
@@ -56,32 +49,32 @@ public:
     static std::atomic<bool> interrupted;
 
 private:
-    struct burst;
-    struct connection;
+    bool may_ask(clock::time_point now) const;
+    bool is_over(clock::time_point now) const;
+    void finish(clock::time_point now);
 
     void open(connection& c, clock::time_point now);
     void connected(connection& c, clock::time_point now);
+    void ready(connection& c);
     void close(connection& c);
     void lose(connection& c, failure why, std::string text, clock::time_point now);
 
     void refill(connection& c, clock::time_point now);
-    void ask(connection& c, std::size_t n, clock::time_point due, clock::time_point now);
+    void open_with_request(connection& c, clock::time_point due, clock::time_point now);
     void send_due(clock::time_point now);
     connection* next_free();
-    void flush(connection& c, clock::time_point now);
+    void asked(connection& c, const under_way::burst& b);
+    void send(connection& c, std::string_view bytes, clock::time_point now);
 
-    void readable(connection& c, clock::time_point now);
-    bool heard(connection& c, std::string_view input, std::size_t& used, clock::time_point now);
+    void readable(connection& c);
     void answered(connection& c, std::size_t n, clock::time_point now);
 
     void wait(clock::time_point now);
     int wait_for_events(clock::time_point now, epoll_event* events, int most);
+    void happened(connection& c, std::uint32_t what, clock::time_point now);
     void sweep(clock::time_point now);
+    void look_at(connection& c, clock::time_point now);
     void publish();
-    bool may_ask(clock::time_point now) const;
-    bool is_over(clock::time_point now) const;
-    void finish(clock::time_point now);
-    void watch(connection& c, bool writable);
 
     const options& options_;
     const mode& mode_;
@@ -96,7 +89,7 @@ private:
     std::size_t turn_ = 0;  // where the search for a free connection goes on
     std::size_t free_ = 0;  // requests that the connections could still take
     std::size_t under_way_ = 0;
-    std::vector<connection*> to_flush_;
+    std::vector<connection*> to_send_;
     std::uint64_t left_ = 0;  // of part_.count
     std::uint64_t dialogues_ = 0;
     clock::time_point next_sweep_;

@@ -29,8 +29,8 @@ public:
     // Nothing is asked before this holds.
     virtual bool is_open() const = 0;
 
-    // Appends the next `count` requests.
-    virtual void ask(std::size_t count, std::string& out) = 0;
+    // The next `count` requests, one behind the other. Valid until the next call.
+    virtual std::string_view ask(std::size_t count) = 0;
 
     struct heard {
         std::size_t size = 0;     // bytes of `input` that are done with

@@ -48,11 +48,13 @@ public:
         else return true;
     }
 
-    void ask(std::size_t count, std::string& out) override {
+    std::string_view ask(std::size_t count) override {
+        requests_.clear();
         for (; count != 0; --count)
-            if (const error_code ec = packet(*protocol_, ask_(next_++), out))
+            if (const error_code ec = packet(*protocol_, ask_(next_++), requests_))
                 throw std::invalid_argument("the protocol cannot send this request: " +
                                             ec.message());
+        return requests_;
     }
 
     heard listen(std::string_view input, std::string& out) override {
@@ -115,6 +117,7 @@ private:
     Check check_;
     std::uint64_t next_;  // the number of the next request
     std::uint64_t due_;   // of the next reply
+    std::string requests_;
     std::shared_ptr<handshakes> all_;
     [[no_unique_address]] std::conditional_t<shakes, std::optional<handshake<P>>, nothing> shaking_;
 };
