@@ -39,9 +39,10 @@ def connect(port):
 
 
 def stop(process):
-    """While it waits: at any other time strace stops it for a moment, too, and it looks the same."""
+    """While it waits: at any other time strace stops it for a moment, too; it looks the same."""
     def wait_for(states):
-        while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in states:
+        stat = Path(f"/proc/{process}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] not in states:
             time.sleep(0.001)
 
     wait_for("S")

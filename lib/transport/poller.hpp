@@ -53,8 +53,8 @@ public:
         virtual void abandon() noexcept = 0;
 
         std::uint32_t watched_ = 0;
-        bool drained_ = false;
 #if ICE_POLLS_IN_ASIO
+        bool drained_ = false;
         registration* at_ = nullptr;  // in Asio's reactor
 #endif
     };
@@ -71,7 +71,11 @@ public:
 
     // Proof that nothing is left to read, found while dealing with EPOLLIN: what has come until now
     // need not be told again. Without proof say nothing.
-    static void drained(client& c) noexcept { c.drained_ = true; }
+    static void drained([[maybe_unused]] client& c) noexcept {
+#if ICE_POLLS_IN_ASIO
+        c.drained_ = true;
+#endif
+    }
 
     // Somebody waits for the client: while there is such a one, the io_context has work.
     void hold(client&);

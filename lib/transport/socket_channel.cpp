@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
@@ -265,6 +266,16 @@ task<> socket_channel::linger(duration patience) {
 address socket_channel::peer() const {
     if (peer_.port() == 0) return address("unix:(peer)");
     return address(peer_.address().to_string(), peer_.port());
+}
+
+ip_bytes socket_channel::peer_ip() const {
+    ip_bytes ip{};
+    if (peer_.port() == 0) return ip;
+    if (peer_.address().is_v6()) return peer_.address().to_v6().to_bytes();
+    const auto v4 = peer_.address().to_v4().to_bytes();
+    ip[10] = ip[11] = 0xff;
+    std::copy(v4.begin(), v4.end(), ip.begin() + 12);
+    return ip;
 }
 
 socket_channel::socket& socket_channel::native() {

@@ -32,6 +32,7 @@ public:
     void cancel(error_code why) override;
     task<> linger(duration patience) override;
     address peer() const override;
+    ip_bytes peer_ip() const override;
 
     // For Asio's own calls; made when it is first asked for.
     socket& native();
