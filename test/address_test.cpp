@@ -46,6 +46,19 @@ BOOST_AUTO_TEST_CASE(host_and_port_are_taken_apart) {
     BOOST_TEST((a != ice::address("LOCALHOST", 9999)));
 }
 
+BOOST_AUTO_TEST_CASE(an_ip_address_has_bytes_and_a_name_has_none) {
+    // A limit per peer counts by them: two forms of one host must not be two peers.
+    const ice::ip_bytes v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1};
+    const ice::ip_bytes v6{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
+    BOOST_TEST(ice::address("192.0.2.1", 80).ip() == v4);
+    BOOST_TEST(ice::address("::ffff:192.0.2.1", 80).ip() == v4);
+    BOOST_TEST(ice::address("2001:db8::7", 80).ip() == v6);
+    BOOST_TEST(ice::address("2001:db8::7%eth0", 80).ip() == v6);
+    for (const char* host : {"localhost", "1.2.3", "a.b.c.d", "1::2::3", "host:port"})
+        BOOST_TEST(ice::address(host, 80).ip() == ice::ip_bytes{}, host);
+    BOOST_TEST(ice::address("unix:/192.0.2.1").ip() == ice::ip_bytes{});
+}
+
 BOOST_AUTO_TEST_CASE(an_ipv6_address_stands_in_brackets) {
     // Without them nobody can say where the port begins.
     const ice::address a("[2001:db8::1]:80");

@@ -47,6 +47,16 @@ BOOST_AUTO_TEST_CASE(an_ipv4_peer_of_an_ipv6_socket_is_still_itself) {
     BOOST_TEST(of("::ffff:127.0.0.1") == "");
 }
 
+BOOST_AUTO_TEST_CASE(an_ipv6_network_of_zeros_is_counted_too) {
+    // As bytes it looks like nobody; and like the loopback, and like IPv4.
+    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1).ip()); };
+    BOOST_TEST(of("::7") == of("::8:9"));
+    BOOST_TEST(of("::7") != ice::ip_bytes{});
+    BOOST_TEST(of("::7") != of("::ffff:0.0.0.64"));
+    BOOST_TEST(ice::one_peer(ice::address("::7", 1)) == "::/64");
+    BOOST_TEST(ice::one_peer(ice::address("0.0.0.64", 1)) == "0.0.0.64");
+}
+
 BOOST_AUTO_TEST_CASE(who_is_on_this_host_is_not_counted) {
     // A proxy beside the server brings all connections from one address.
     for (const char* host : {"127.0.0.1", "127.255.0.9", "::1"})

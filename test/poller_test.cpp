@@ -226,6 +226,22 @@ BOOST_AUTO_TEST_CASE(an_exception_costs_nobody_else_its_event) {
     BOOST_TEST(b.told.size() == 1u);
 }
 
+// Nor itself: it has dealt with nothing.
+BOOST_AUTO_TEST_CASE(who_throws_is_told_again) {
+    looped l;
+    watched c(l.p);
+    c.watch(EPOLLIN);
+    l.p.hold(c);
+    c.peer_writes();
+    c.then = [&] {
+        if (c.told.size() == 1) throw std::runtime_error("of a user");
+        c.watch(0);
+    };
+    BOOST_CHECK_THROW(l.settle(), std::runtime_error);
+    l.settle();
+    BOOST_TEST(c.told.size() == 2u);
+}
+
 // Who waits when the io_context is destroyed is destroyed with it; the others end elsewhere.
 BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {
     struct client final : ice::poller::client {

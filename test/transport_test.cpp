@@ -100,6 +100,19 @@ BOOST_AUTO_TEST_CASE(ipv6_works_and_is_printed_with_brackets) {
     BOOST_TEST(p.read(3) == "six");
 }
 
+BOOST_AUTO_TEST_CASE(the_bytes_of_a_peer_are_those_of_its_text) {
+    // The limit of connections per peer counts by the bytes, and its log shows the text.
+    for (const char* host : {"127.0.0.1", "::1", "::ffff:127.0.0.1"}) {
+        const auto listening = net->listen(ice::address{host, 0});
+        const auto near = run(net->connect(listening->local(), net->now() + 5s)).value();
+        const auto far = listening->accept().value();
+        for (const auto* c : {near.get(), far.get()}) {
+            BOOST_TEST(c->peer_ip() == ice::address(host, 1).ip(), host);
+            BOOST_TEST(c->peer_ip() == c->peer().ip(), c->peer().text());
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_name_is_resolved_for_listening_and_for_connecting) {
     auto& l = srv.add(ice::tcp_server_action{ice::address{"localhost", 0}});
     BOOST_TEST(!connect_error(ice::address{"localhost", l.endpoint().port()}));

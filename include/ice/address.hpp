@@ -2,6 +2,7 @@
 // Names are kept as written; nothing is resolved here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <ice/result.hpp>
 #include <string>
@@ -11,6 +12,9 @@
 #include <ice/export.hpp>
 
 namespace ice {
+
+// An IPv6 address, or an IPv4 one as IPv6 has it: ::ffff:192.0.2.1. All zero: none.
+using ip_bytes = std::array<std::uint8_t, 16>;
 
 class ICE_API address {
 public:
@@ -29,6 +33,9 @@ public:
     const std::string& host() const noexcept { return host_; }  // empty for a Unix socket
     std::uint16_t port() const noexcept { return port_; }       // 0 for a Unix socket
     const std::string& path() const noexcept { return path_; }  // empty for host and port
+
+    // The host if it is an IP address and no name; without its zone.
+    ip_bytes ip() const;
 
     // In the form that parse() reads.
     std::string text() const;

@@ -99,6 +99,8 @@ public:
     virtual task<> linger(duration patience) = 0;
 
     virtual address peer() const = 0;
+    // The same without the port, and without a text on the way.
+    virtual ip_bytes peer_ip() const { return peer().ip(); }
 
     transport& net() const noexcept { return net_; }
 

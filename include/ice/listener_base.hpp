@@ -43,8 +43,10 @@ enum class accept_verdict {
 ICE_API accept_verdict judge_accept(error_code) noexcept;
 
 // What limits::connections_per_peer takes for one peer: an IPv4 address, or the 64 bits of an IPv6
-// network, as one host can have all addresses of it. Empty for who is not counted: this host.
-ICE_API std::string one_peer(const address&);
+// network, as one host can have all addresses of it; in there the last byte is 64. All zero, or
+// empty, for who is not counted: this host.
+ICE_API ip_bytes one_peer(ip_bytes) noexcept;
+ICE_API std::string one_peer(const address&);  // for people: "192.0.2.1", "2001:db8::/64"
 
 class ICE_API listener_base : public std::enable_shared_from_this<listener_base> {
 public:
@@ -76,8 +78,7 @@ protected:
     // Listens at once. Throws as transport::listen() does.
     listener_base(std::shared_ptr<environment>, const address&, const limits&, const timeouts&);
 
-    using peer_count =
-        std::pair<const std::string, std::size_t>;  // of one_peer(), while it has any
+    using peer_count = std::pair<const ip_bytes, std::size_t>;  // of one_peer(), while it has any
     // By uid, in ascending order; null for those that have ended.
     struct numbered_session {
         std::uint64_t number;
@@ -131,7 +132,7 @@ private:
     address endpoint_;
     std::size_t allowed_;
     std::size_t open_ = 0;
-    std::map<std::string, std::size_t> open_from_;
+    std::map<ip_bytes, std::size_t> open_from_;
     std::uint64_t last_uid_ = 0;
     std::vector<numbered_session>::const_iterator place_of(std::uint64_t number) const noexcept;
 

@@ -55,17 +55,25 @@ accept_verdict judge_accept(error_code ec) noexcept {
     }
 }
 
+ip_bytes one_peer(ip_bytes ip) noexcept {
+    constexpr ip_bytes v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    constexpr ip_bytes loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    constexpr ip_bytes nobody{};
+    if (std::equal(ip.begin(), ip.begin() + 12, v4.begin())) return ip[12] == 127 ? nobody : ip;
+    if (ip == loopback || ip == nobody) return nobody;
+    std::fill(ip.begin() + 8, ip.end(), std::uint8_t{0});
+    ip.back() = 64;  // the network ::/64 is not nobody
+    return ip;
+}
+
 std::string one_peer(const address& peer) {
-    error_code ec;
-    auto ip = asio::ip::make_address(peer.host(), ec);
-    if (ec) return {};  // a Unix socket
-    if (ip.is_v6() && ip.to_v6().is_v4_mapped())
-        ip = asio::ip::make_address_v4(asio::ip::v4_mapped, ip.to_v6());
-    if (ip.is_loopback()) return {};
-    if (ip.is_v4()) return ip.to_string();
-    auto bytes = ip.to_v6().to_bytes();
-    std::fill(bytes.begin() + 8, bytes.end(), std::uint8_t{0});
-    return asio::ip::address_v6(bytes).to_string() + "/64";
+    ip_bytes one = one_peer(peer.ip());
+    if (one == ip_bytes{}) return {};
+    if (one[10] == 0xff)
+        return asio::ip::make_address_v4(asio::ip::v4_mapped, asio::ip::address_v6(one))
+            .to_string();
+    one.back() = 0;
+    return asio::ip::address_v6(one).to_string() + "/64";
 }
 
 listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
@@ -128,8 +136,8 @@ bool listener_base::accept_some() {
 bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
     const std::size_t limit = settings_.limits.connections_per_peer;
     if (limit == unlimited) return true;
-    const std::string from = one_peer(bytes.peer());
-    if (from.empty()) return true;
+    const ip_bytes from = one_peer(bytes.peer_ip());
+    if (from == ip_bytes{}) return true;
     peer_count& of = *open_from_.try_emplace(from).first;
     if (of.second < limit) {
         ++of.second;
@@ -139,7 +147,7 @@ bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
     ++counters_.refused;
     env_->write(log_level::warning, "refused",
                 fmt::format("listener {}: {} connections of {} are open, one more is refused",
-                            endpoint_, of.second, from));
+                            endpoint_, of.second, one_peer(bytes.peer())));
     if (of.second == 0) open_from_.erase(from);
     return false;
 }

@@ -13,12 +13,14 @@
 namespace ice {
 namespace {
 
-constexpr std::size_t spare_size = 64 * 1024;
 constexpr std::size_t kept_size = 256 * 1024;  // larger ones are left to the allocator
-constexpr int guesses_most = 64;               // rounds in which others are not asked for
 constexpr std::size_t moved_size = 4 * 1024;   // so much is copied to lend storage, or to free it
 
 }  // namespace
+
+#if !ICE_POLLS_IN_ASIO
+
+constexpr int guesses_most = 64;  // rounds in which others are not asked for
 
 poller& poller::of(const asio::any_io_executor& executor) {
     auto& context = asio::query(executor, asio::execution::context);
@@ -124,6 +126,8 @@ void poller::round() {
         if (e.data.ptr != nullptr) static_cast<client*>(e.data.ptr)->ready(e.events);
     }
 }
+
+#endif
 
 void poller::lend(buffer& in, std::string& out) {
     if (in.capacity() < spare_in_.capacity() && in.size() <= moved_size) {

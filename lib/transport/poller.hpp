@@ -1,5 +1,6 @@
 // poller: which sockets of an io_context can be read or written, by an epoll of ice's own inside
 // that of Asio. Level-triggered: a burst costs one recv and no EAGAIN, and no half-close is missed.
+// With ICE_TCP_INQ they are in Asio's epoll itself (poller_in_asio.cpp): a system call less.
 #pragma once
 
 #include <sys/epoll.h>
@@ -14,10 +15,19 @@
 #include <optional>
 #include <string>
 
+#include "../asio_bridge.hpp"
+
+#if ICE_POLLS_IN_ASIO
+#include <asio/detail/reactor.hpp>
+#include <asio/detail/scheduler.hpp>
+#endif
+
 namespace ice {
 
 // One for each io_context, of which it is a service: so what still waits ends with it.
 class poller final : public asio::execution_context::service {
+    class registration;
+
 public:
     struct link {
         link() = default;
@@ -43,6 +53,10 @@ public:
         virtual void abandon() noexcept = 0;
 
         std::uint32_t watched_ = 0;
+#if ICE_POLLS_IN_ASIO
+        bool drained_ = false;
+        registration* at_ = nullptr;  // in Asio's reactor
+#endif
     };
 
     static poller& of(const asio::any_io_executor&);
@@ -54,6 +68,14 @@ public:
 
     // Which events of `fd` the client is told of; none: not even errors.
     error_code watch(int fd, client&, std::uint32_t events) noexcept;
+
+    // Proof that nothing is left to read, found while dealing with EPOLLIN: what has come until now
+    // need not be told again. Without proof say nothing.
+    static void drained([[maybe_unused]] client& c) noexcept {
+#if ICE_POLLS_IN_ASIO
+        c.drained_ = true;
+#endif
+    }
 
     // Somebody waits for the client: while there is such a one, the io_context has work.
     void hold(client&);
@@ -68,7 +90,18 @@ public:
     void take_back(buffer& in, std::string& out);
 
 private:
+    static constexpr std::size_t spare_size = 64 * 1024;
+
     void shutdown() noexcept override;
+
+    link held_;  // the ring of clients for which somebody waits
+
+#if ICE_POLLS_IN_ASIO
+    void arm(client&, bool registered_just_now = false);
+
+    asio::detail::epoll_reactor& reactor_;
+    asio::detail::scheduler& scheduler_;
+#else
     void wait();
     void round();
 
@@ -77,13 +110,12 @@ private:
     bool waiting_ = false;                                 // for outer_
     bool in_round_ = false;
 
-    link held_;  // the ring of clients for which somebody waits
-
     std::array<epoll_event, 128> events_;  // of this round
     std::size_t count_ = 0, at_ = 0;
     client* only_ = nullptr;   // of the last round that asked the kernel
     bool only_again_ = false;  // of the one before too
     int guesses_ = 0;          // rounds since
+#endif
 
     buffer spare_in_;
     std::string spare_out_;

@@ -2,12 +2,16 @@
 // waits without an operation, a buffer or a system call of its own.
 #include "socket_channel.hpp"
 
+#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
+#include <cstring>
 #include <ice/transport.hpp>
 #include <utility>
 
@@ -25,6 +29,41 @@ error_code system_error(int error) noexcept { return {error, asio::error::get_sy
 
 bool is_would_block(int error) noexcept { return error == EAGAIN; }  // EWOULDBLOCK, on Linux
 
+struct read_result {
+    ssize_t size;     // as recv(2) returns it
+    bool is_drained;  // there was nothing more, and no end
+};
+
+#if ICE_POLLS_IN_ASIO
+
+// The kernel counts what it has left: 1 at least after a FIN. Only for TCP: with this room for
+// control data, the peer of a Unix socket could hand us descriptors.
+read_result receive_counting(int fd, buffer::room r) noexcept {
+    iovec into{r.data, r.size};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr m{};
+    m.msg_iov = &into;
+    m.msg_iovlen = 1;
+    m.msg_control = control;
+    m.msg_controllen = sizeof control;
+    const ssize_t n = ::recvmsg(fd, &m, MSG_DONTWAIT);
+    if (n <= 0) return {n, false};
+    const cmsghdr* const c = CMSG_FIRSTHDR(&m);
+    if (!c || c->cmsg_level != IPPROTO_TCP || c->cmsg_type != TCP_CM_INQ) return {n, false};
+    int left = 0;
+    std::memcpy(&left, CMSG_DATA(c), sizeof left);
+    return {n, left == 0};
+}
+
+#endif
+
+read_result receive(int fd, buffer::room r, [[maybe_unused]] bool is_tcp) noexcept {
+#if ICE_POLLS_IN_ASIO
+    if (is_tcp) return receive_counting(fd, r);
+#endif
+    return {::recv(fd, r.data, r.size, MSG_DONTWAIT), false};
+}
+
 }  // namespace
 
 struct socket_channel::start_fill {
@@ -41,7 +80,7 @@ socket_channel::~socket_channel() {
     out_.clear();
     in_.consume(in_.size());
     poller_.take_back(in_, out_);
-    if (!native_) ::close(fd_);
+    if (!native_ || ICE_POLLS_IN_ASIO) ::close(fd_);
 }
 
 // -- receiving
@@ -85,13 +124,17 @@ std::optional<outcome> socket_channel::read_some() {
     poller_.lend(in_, out_);
     const auto r = room();
     for (;;) {
-        const ssize_t n = ::recv(fd_, r.data, r.size, MSG_DONTWAIT);
-        if (n > 0) {
-            received(static_cast<std::size_t>(n));
+        const read_result read = receive(fd_, r, peer_.port() != 0);
+        if (read.size > 0) {
+            if (read.is_drained) poller::drained(*this);
+            received(static_cast<std::size_t>(read.size));
             return outcome();
         }
-        if (n == 0) return ended();
-        if (is_would_block(errno)) return std::nullopt;
+        if (read.size == 0) return ended();
+        if (is_would_block(errno)) {
+            poller::drained(*this);
+            return std::nullopt;
+        }
         if (errno != EINTR) return outcome(system_error(errno));
     }
 }
@@ -225,13 +268,26 @@ address socket_channel::peer() const {
     return address(peer_.address().to_string(), peer_.port());
 }
 
+ip_bytes socket_channel::peer_ip() const {
+    ip_bytes ip{};
+    if (peer_.port() == 0) return ip;
+    if (peer_.address().is_v6()) return peer_.address().to_v6().to_bytes();
+    const auto v4 = peer_.address().to_v4().to_bytes();
+    ip[10] = ip[11] = 0xff;
+    std::copy(v4.begin(), v4.end(), ip.begin() + 12);
+    return ip;
+}
+
 socket_channel::socket& socket_channel::native() {
     if (!native_) {
         int family = 0;
         socklen_t size = sizeof family;
         ::getsockopt(fd_, SOL_SOCKET, SO_DOMAIN, &family, &size);
+        // Asio's epoll takes each descriptor once.
+        const int fd = ICE_POLLS_IN_ASIO ? ::fcntl(fd_, F_DUPFD_CLOEXEC, 0) : fd_;
+        if (fd < 0) throw std::system_error(system_error(errno));
         native_ = std::make_unique<socket>(net_.executor(),
-                                           asio::generic::stream_protocol(family, 0), fd_);
+                                           asio::generic::stream_protocol(family, 0), fd);
     }
     return *native_;
 }

@@ -32,6 +32,7 @@ public:
     void cancel(error_code why) override;
     task<> linger(duration patience) override;
     address peer() const override;
+    ip_bytes peer_ip() const override;
 
     // For Asio's own calls; made when it is first asked for.
     socket& native();
@@ -61,7 +62,7 @@ private:
     std::size_t done_ = 0;             // of out_, when the kernel took a part
     error_code draining_;              // what fill() says when all that has arrived is read
     std::unique_ptr<event> progress_;  // of a flush() that waits
-    std::unique_ptr<socket> native_;   // then it owns fd_
+    std::unique_ptr<socket> native_;   // then it owns fd_; with ICE_TCP_INQ, a copy of it
 };
 
 }  // namespace ice

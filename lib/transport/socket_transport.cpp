@@ -61,10 +61,11 @@ void switch_on(int fd, int level, int option) noexcept {
 }
 
 // Answers are written whole, so Nagle's algorithm would only delay them. Connections that are
-// accepted inherit both options from the listening socket (Linux).
+// accepted inherit all options from the listening socket (Linux).
 void prepare_tcp(int fd) noexcept {
     switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
     switch_on(fd, SOL_SOCKET, SO_KEEPALIVE);
+    if (ICE_POLLS_IN_ASIO) switch_on(fd, IPPROTO_TCP, TCP_INQ);
 }
 
 any_endpoint unix_endpoint(const std::string& path) {

@@ -1,9 +1,11 @@
 // The three forms of an address, and what can be wrong with each.
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <ice/address.hpp>
 #include <stdexcept>
 
@@ -114,6 +116,19 @@ result<address> address::parse(std::string_view text) {
         return make(fault::bad_port);
     a.host_ = host;
     return a;
+}
+
+ip_bytes address::ip() const {
+    ip_bytes found{};
+    in_addr v4{};
+    if (::inet_pton(AF_INET, host_.c_str(), &v4) == 1) {
+        found[10] = found[11] = 0xff;
+        std::memcpy(found.data() + 12, &v4, sizeof v4);
+    } else if (host_.find(':') != host_.npos) {
+        const std::string without_zone = host_.substr(0, host_.find('%'));
+        if (::inet_pton(AF_INET6, without_zone.c_str(), found.data()) != 1) found = {};
+    }
+    return found;
 }
 
 std::string address::text() const {
