@@ -73,6 +73,7 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
         if (!served || served->is_empty()) co_return served;
         session_base& s = served->session();
         if (s.bytes().quiet()) co_return served;
+        if (stopped_) co_return errc::stopped;  // while it was on its way to us
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
             open_failed(errc::upstream_closes);
