@@ -83,7 +83,10 @@ void socket_channel::tell_reader_later(outcome o) {
 // Nothing if nothing has come.
 std::optional<outcome> socket_channel::read_some() {
     poller_.lend(in_, out_);
-    const auto r = room();
+    buffer::room r{};
+    try {
+        r = room();
+    } catch (const std::bad_alloc&) { return outcome(system_error(ENOMEM)); }
     for (;;) {
         const ssize_t n = ::recv(fd_, r.data, r.size, MSG_DONTWAIT);
         if (n > 0) {

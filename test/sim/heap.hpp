@@ -9,31 +9,42 @@
 
 namespace heap {
 
-inline std::uint64_t made = 0;                     // since the program began
-inline std::uint64_t freed = 0;                    // made - freed are in use
-inline std::uint64_t failing = ~std::uint64_t{0};  // the one of `made` that fails
-inline bool (*may_fail)() = [] { return true; };   // asked then; if not, it is spared
+inline std::uint64_t made = 0, freed = 0;       // since the program began
+inline std::uint64_t left = ~std::uint64_t{0};  // until the one that fails
+inline bool (*may_fail)() = nullptr;            // asked then; if not, it is spared
 inline std::uint64_t failures = 0, spared = 0;
 
+// The n-th allocation from now (0: the next) fails, if `may` says so then.
+inline void fail(std::uint64_t n, bool (*may)()) {
+    left = n;
+    may_fail = may;
+}
+inline void fail_no_more() { may_fail = nullptr; }
+inline bool waits_to_fail() { return may_fail != nullptr; }
+
+// Whether the allocation that asks is that one.
+inline bool fails() noexcept {
+    if (!may_fail || left-- != 0) return false;
+    auto* const asked = may_fail;
+    may_fail = nullptr;  // it may allocate itself
+    const bool is_it = asked();
+    ++(is_it ? failures : spared);
+    return is_it;
+}
+
 inline void* allocate(std::size_t align, std::size_t n) {
-    if (made++ == failing) {
-        failing = ~std::uint64_t{0};
-        if (may_fail()) {
-            ++failures;
-            throw std::bad_alloc();
-        }
-        ++spared;
-    }
+    if (fails()) throw std::bad_alloc();
     void* p = align == 0 ? std::malloc(n == 0 ? 1 : n)
                          : std::aligned_alloc(align, (n + align - 1) / align * align);
-    if (p) return p;
-    throw std::bad_alloc();
+    if (!p) throw std::bad_alloc();
+    ++made;
+    return p;
 }
 inline void release(void* p) noexcept {
     if (p) ++freed;
     std::free(p);
 }
-inline std::uint64_t in_use() noexcept { return made - failures - freed; }
+inline std::uint64_t in_use() noexcept { return made - freed; }
 
 }  // namespace heap
 
