@@ -19,20 +19,19 @@ std::uint64_t ticks(ice::duration span) { return static_cast<std::uint64_t>(span
 
 BOOST_AUTO_TEST_SUITE(backoff)
 
-BOOST_AUTO_TEST_CASE(the_bound_doubles_up_to_the_cap_and_stays_there) {
-    // Without doubling, an upstream that is down gets a storm; without a cap, it is forgotten.
+BOOST_AUTO_TEST_CASE(the_bound_grows_up_to_the_cap_and_stays_there) {
+    // Without growing, an upstream that is down gets a storm; without a cap, it is forgotten.
     ice::backoff b(from_to(50ms, 30s));
-    for (const auto bound : {50ms, 100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 6400ms, 12'800ms,
-                             25'600ms, 30'000ms, 30'000ms, 30'000ms}) {
+    for (const auto bound : {50ms, 200ms, 800ms, 3200ms, 12'800ms, 30'000ms, 30'000ms}) {
         BOOST_TEST((b.bound() == bound), bound.count() << " ms was expected");
         b.next(0);
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_cap_that_is_a_double_of_the_first_is_met_exactly) {
-    // The edge at which doubling meets the cap.
+BOOST_AUTO_TEST_CASE(a_cap_that_is_four_times_the_first_is_met_exactly) {
+    // The edge at which growing meets the cap.
     ice::backoff b(from_to(100ms, 400ms));
-    for (const auto bound : {100ms, 200ms, 400ms, 400ms}) {
+    for (const auto bound : {100ms, 400ms, 400ms}) {
         BOOST_TEST((b.bound() == bound));
         b.next(1);
     }
@@ -84,7 +83,7 @@ BOOST_AUTO_TEST_CASE(after_a_success_it_begins_again) {
     b.reset();
     BOOST_TEST((b.bound() == 50ms));
     b.next(0);
-    BOOST_TEST((b.bound() == 100ms));
+    BOOST_TEST((b.bound() == 200ms));
 }
 
 BOOST_AUTO_TEST_CASE(a_first_wait_beyond_the_cap_is_the_cap) {
@@ -101,11 +100,11 @@ BOOST_AUTO_TEST_CASE(a_first_wait_beyond_the_cap_is_the_cap) {
 }
 
 BOOST_AUTO_TEST_CASE(a_first_wait_of_zero_grows_too) {
-    // Twice nothing is nothing: an upstream that is down would be tried as fast as the loop runs.
+    // Four times nothing is nothing: an upstream that is down would be tried as fast as it goes.
     for (const auto cap : {1ms, 2ms, 64ms, 30'000ms}) {
         ice::backoff b(from_to(0ms, cap));
         BOOST_TEST((b.next(~std::uint64_t{0}) == ice::duration::zero()));
-        for (auto bound = 1ms; bound < cap; bound *= 2) {
+        for (auto bound = 1ms; bound < cap; bound *= 4) {
             BOOST_TEST((b.bound() == bound));
             b.next(0);
         }

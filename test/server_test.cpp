@@ -229,6 +229,24 @@ BOOST_AUTO_TEST_CASE(stop_from_within_a_logic_ends_run) {
     BOOST_TEST(l.size() == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(a_lack_of_memory_in_the_loop_does_not_end_run) {
+    // The danger: Asio lacks it for the end of one coroutine, and all others end with the process.
+    own srv;
+    auto bye = [&](std::string_view) { srv.stop(); };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(bye));
+    asio::post(srv.executor(), [] { throw std::bad_alloc(); });
+    asio::io_context other;
+    tcp::socket client(other);
+    client.connect(endpoint_of(l.endpoint()));
+    asio::write(client, asio::buffer(std::string_view("x\r\n")));
+    srv.run();
+    BOOST_TEST(l.counters().messages == 1U);
+    own broken;
+    broken.add(ice::tcp_server_action{any_port});
+    asio::post(broken.executor(), [] { throw std::runtime_error("mine"); });
+    BOOST_CHECK_THROW(broken.run(), std::runtime_error);
+}
+
 BOOST_AUTO_TEST_CASE(a_server_that_never_ran_is_destroyed_cleanly) {
     own srv;
     auto& l = srv.add(ice::tcp_server_action{any_port});

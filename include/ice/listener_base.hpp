@@ -123,7 +123,11 @@ private:
 
     void start();
     static task<> accept_all(std::shared_ptr<listener_base>);
+    static task<> accept_until_end(listener_base&);
+    static void accept_again(void* self);
     bool accept_some();  // false: back off
+    bool accept_a_turn();
+    void begin(std::unique_ptr<channel>);
     bool admit(const channel&, peer_count*& of_peer);
     void count(error_code why);
 
@@ -141,6 +145,7 @@ private:
     std::size_t ended_sessions_ = 0;
     listener_counters counters_;
     event room_;                        // there is room for another connection
+    deadline again_;                    // accepting begins anew, after memory ran out
     std::function<void()> when_empty_;  // the server's
     bool ending_ = false;
 };

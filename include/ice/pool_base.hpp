@@ -147,6 +147,7 @@ private:
 
     void start() { open_first(); }
     void open_first() { open_more(std::max(limits_.preconnect, limits_.keep)); }
+    void open_again();
     void keep_open();
     void open_more(std::size_t wanted);
     static task<> open_one(std::shared_ptr<pool_base>);

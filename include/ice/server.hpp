@@ -73,7 +73,8 @@ public:
     // the first add(); a second one stops. SIGUSR1 writes report() to the log. From the first add()
     // on SIGPIPE is ignored: sockets never raise it, but stdout and stderr do when nobody reads
     // them.
-    // Throws std::logic_error on a loop of the user's.
+    // Throws std::logic_error on a loop of the user's, and what a handler of the user's throws; but
+    // not std::bad_alloc: one event is lost with it, the server goes on.
     void run();
 
     // Accepts no more, answers what has arrived, closes each connection as it falls silent; then

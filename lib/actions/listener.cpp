@@ -81,7 +81,7 @@ listener_base::listener_base(std::shared_ptr<environment> env, const address& wh
     : settings_{l, t}, env_(std::move(env)), acceptor_(env_->net->listen(where)),
       endpoint_(acceptor_->local()),
       allowed_(connections_allowed(l.connections, env_->net->descriptors())),
-      room_(env_->net->executor()) {}
+      room_(env_->net->executor()), again_(env_->net->deadlines(), accept_again, this) {}
 
 listener_base::~listener_base() = default;
 
@@ -91,8 +91,24 @@ void listener_base::start() {
                 fmt::format("listening on {}, at most {} connections", endpoint_, allowed_));
 }
 
+// Waiting takes memory: without any it ends, and begins again with the deadline.
 task<> listener_base::accept_all(std::shared_ptr<listener_base> self) {
-    listener_base& me = *self;
+    try {
+        co_await accept_until_end(*self);
+    } catch (const std::bad_alloc&) {
+        ++self->counters_.accept_errors;
+        if (!self->ending_) self->again_.set(after(self->env_->net->now(), back_off));
+    }
+}
+
+void listener_base::accept_again(void* self) {
+    auto& me = *static_cast<listener_base*>(self);
+    try {
+        spawn(me.env_, accept_all(me.shared_from_this()), fmt::format("listener {}", me.endpoint_));
+    } catch (const std::bad_alloc&) { me.again_.set(after(me.env_->net->now(), back_off)); }
+}
+
+task<> listener_base::accept_until_end(listener_base& me) {
     while (!me.ending_) {
         if (me.open_ >= me.allowed_) {
             ++me.counters_.paused;
@@ -110,17 +126,20 @@ task<> listener_base::accept_all(std::shared_ptr<listener_base> self) {
 }
 
 bool listener_base::accept_some() {
+    try {
+        return accept_a_turn();
+    } catch (const std::bad_alloc&) {  // as the kernel's ENOMEM
+        ++counters_.accept_errors;
+        return false;
+    }
+}
+
+bool listener_base::accept_a_turn() {
     for (std::size_t n = 0;
          n < std::max<std::size_t>(settings_.limits.accepts, 1) && open_ < allowed_; ++n) {
         auto accepted = acceptor_->accept();
         if (accepted) {
-            ++counters_.accepted;
-            peer_count* of_peer = nullptr;
-            if (!admit(**accepted, of_peer)) continue;
-            ++open_;
-            asio::co_spawn(env_->net->executor(),
-                           converse(*std::move(accepted), uid(++last_uid_), of_peer),
-                           throws_nothing());
+            begin(*std::move(accepted));
             continue;
         }
         const accept_verdict verdict = judge_accept(accepted.error());
@@ -131,6 +150,20 @@ bool listener_base::accept_some() {
         if (verdict == accept_verdict::back_off) return false;
     }
     return true;
+}
+
+void listener_base::begin(std::unique_ptr<channel> bytes) {
+    ++counters_.accepted;
+    peer_count* of_peer = nullptr;
+    if (!admit(*bytes, of_peer)) return;
+    ++open_;
+    try {
+        asio::co_spawn(env_->net->executor(), converse(std::move(bytes), uid(++last_uid_), of_peer),
+                       throws_nothing());
+    } catch (...) {
+        one_ended(of_peer);
+        throw;
+    }
 }
 
 bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
@@ -293,6 +326,7 @@ void listener_base::drain() {
         accept_some();
     }
     acceptor_->cancel();
+    again_.clear();
     room_.set();
     for (const auto& s : sessions_) {
         if (s.session) s.session->bytes().drain(errc::draining);
@@ -302,6 +336,7 @@ void listener_base::drain() {
 void listener_base::stop() {
     ending_ = true;
     acceptor_->cancel();
+    again_.clear();
     room_.set();
     for (const auto& s : sessions_) {
         if (s.session) s.session->bytes().cancel(errc::stopped);

@@ -41,11 +41,13 @@ pool_base::pool_base(std::shared_ptr<environment> env, options o)
     : env_(std::move(env)), name_(std::move(o.name)), upstream_(std::move(o.upstream)),
       size_(o.size), limits_(o.limits), timeouts_(o.timeouts), health_(o.backoff, o.timeouts.probe),
       retry_(
-          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->open_more(1); }, this),
+          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->open_again(); }, this),
       expiry_(
           env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
           this) {
     if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
+    idle_.reserve(size_);  // a connection comes back in destructors, where memory must not run out
+    busy_.reserve(size_);
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
 }
@@ -73,6 +75,7 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
         if (!served || served->is_empty()) co_return served;
         session_base& s = served->session();
         if (s.bytes().quiet()) co_return served;
+        if (stopped_) co_return errc::stopped;  // while it was on its way to us
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
             open_failed(errc::upstream_closes);
@@ -202,18 +205,27 @@ void pool_base::open_more(std::size_t wanted) {
     }
 }
 
+void pool_base::open_again() {
+    try {
+        open_more(1);
+    } catch (const std::bad_alloc&) {  // the next caller tries
+    }
+}
+
 void pool_base::keep_open() {
     if (open() < limits_.keep) open_more(connecting_ + limits_.keep - open());
 }
 
 task<> pool_base::open_one(std::shared_ptr<pool_base> self) {
     pool_base& me = *self;
-    co_await me.env_->net->yield();  // never ends within open_more()
     ++me.counters_.connects;
     std::unique_ptr<session_base> s;
     error_code ec;
     try {
+        co_await me.env_->net->yield();  // never ends within open_more()
         ec = co_await me.connect_and_shake_hands(s);
+    } catch (const std::bad_alloc&) {
+        ec = std::make_error_code(std::errc::not_enough_memory);
     } catch (const std::exception& e) {
         me.env_->write(log_level::error, "handshake threw",
                        fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
@@ -255,11 +267,13 @@ void pool_base::opened(std::unique_ptr<session_base> s) {
 
 void pool_base::open_failed(error_code ec) {
     ++counters_.connect_failures;
-    if (!health_.is_failing())
+    const bool is_news = !health_.is_failing();
+    const time_point again = health_.failed(ec, now(), env_->net->random());
+    if (is_down() && connecting_ == 0) fail_waiters(ec);
+    retry_.set(again);
+    if (is_news)
         env_->write(log_level::warning, "upstream is down",
                     fmt::format("pool '{}': {}: {}", name_, upstream_, ec.message()));
-    retry_.set(health_.failed(ec, now(), env_->net->random()));
-    if (is_down() && connecting_ == 0) fail_waiters(ec);
 }
 
 void pool_base::fail_waiters(error_code ec) {

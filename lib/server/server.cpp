@@ -79,7 +79,15 @@ void server::run() {
     if (!loop_) throw std::logic_error("ice: run the io_context that this server was given");
     if (state_ == state::finished) return;
     take_signals();
-    loop_->io.run();
+    for (;;) {
+        try {
+            loop_->io.run();
+            return;
+        } catch (
+            const std::bad_alloc&) {  // one event's, or at one coroutine's end: all else goes on
+            if (state_ == state::finished) return;
+        }
+    }
 }
 
 void server::take_signals() {
@@ -110,8 +118,8 @@ void server::drain(duration patience) {
         l->drain();
     }
     state_ = state::draining;  // not before all of them drain: the first may be empty at once
-    env_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
     patience_.set(after(env_->net->now(), patience));
+    env_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
     listener_emptied();
 }
 

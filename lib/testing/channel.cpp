@@ -109,8 +109,11 @@ public:
     }
 
 private:
-    outcome read_now() noexcept {
-        const auto r = room();
+    outcome read_now() {
+        buffer::room r{};
+        try {
+            r = room();
+        } catch (const std::bad_alloc&) { return system_error(ENOMEM); }
         error_code ec;
         const std::size_t n = wire_->receive(end_, r.data, r.size, ec);
         received(n);

@@ -50,6 +50,13 @@ void network::run_ready() {
     if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
 }
 
+bool network::advance() {
+    if (loop.stopped()) loop.restart();
+    const bool ran = loop.poll_one() != 0;
+    if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
+    return ran || step(never);
+}
+
 bool network::step(time_point end) {
     time_point next = heap_.empty() ? never : heap_.front().at;
     host* rings = nullptr;
@@ -159,6 +166,13 @@ task<outcome> port::ready() {
 result<std::unique_ptr<channel>> port::accept() {
     if (!open_) return system_error(EBADF);
     if (arrived_.empty()) return system_error(EAGAIN);
+    if (const int error = world_.next_operation()) {
+        if (error == ECONNABORTED) {
+            arrived_.front()->close(1);
+            arrived_.pop_front();
+        }
+        return system_error(error);
+    }
     if (world_.strikes(fault::no_descriptors)) return system_error(EMFILE);
     auto first = std::move(arrived_.front());
     arrived_.pop_front();
@@ -248,6 +262,7 @@ struct host::attempt {
 };
 
 task<result<std::unique_ptr<channel>>> host::connect_one(address to, time_point until) {
+    if (const int error = net_.next_operation()) co_return connect_error(system_error(error));
     auto a = std::make_shared<attempt>(net_, net_.unused_port(ip_), std::move(to));
     deadline late(
         deadlines(),

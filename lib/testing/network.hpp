@@ -29,6 +29,7 @@ public:
     void at(time_point when, std::function<void()> what);
     void after(duration span, std::function<void()> what) { at(now_ + span, std::move(what)); }
     void run_ready();
+    bool advance();  // one handler, or one step
     bool step(time_point end);
     bool at_rest() const noexcept;
 
@@ -38,6 +39,8 @@ public:
         ++fired[static_cast<std::size_t>(f)];
         return true;
     }
+    // What the next operation fails with; 0 if it does not.
+    int next_operation() noexcept { return operations++ == failing ? failing_with : 0; }
     duration latency() { return faults.latency + dice_.below(faults.jitter + duration(1)); }
     dice& fault_dice() noexcept { return fault_dice_; }
 
@@ -55,6 +58,9 @@ public:
 
     testing::faults faults;
     std::array<std::uint64_t, static_cast<std::size_t>(fault::count)> fired{};
+    std::uint64_t operations = 0;
+    std::uint64_t failing = ~std::uint64_t{0};  // the one that fails
+    int failing_with = 0;
     std::map<std::string, std::vector<std::string>, std::less<>> names;
     std::map<std::string, port*, std::less<>> ports;  // who listens, by address
     std::uint64_t connections = 0;

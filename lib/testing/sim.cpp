@@ -26,6 +26,13 @@ std::uint64_t simulation::fired(fault f) const noexcept {
     return network_->fired[static_cast<std::size_t>(f)];
 }
 
+std::uint64_t simulation::operations() const noexcept { return network_->operations; }
+
+void simulation::fail_operation(std::uint64_t n, int error) noexcept {
+    network_->failing = n;
+    network_->failing_with = error;
+}
+
 time_point simulation::now() const noexcept { return network_->now(); }
 
 void simulation::spawn(task<> work) {
@@ -39,6 +46,7 @@ void simulation::reset(channel& c) { testing::reset(c); }
 
 void simulation::run_ready() { network_->run_ready(); }
 bool simulation::step(time_point end) { return network_->step(end); }
+bool simulation::advance() { return network_->advance(); }
 bool simulation::at_rest() const noexcept { return network_->at_rest(); }
 std::uint64_t simulation::hash() const noexcept { return network_->hash(); }
 std::string simulation::history() const { return network_->history(); }

@@ -32,6 +32,11 @@ std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
         ec = system_error(EPIPE);
         return 0;
     }
+    if (const int error = net.next_operation()) {
+        fails(from, error);
+        ec = system_error(error);
+        return 0;
+    }
     if (me.vanishing) return bytes.size();
     std::size_t n = me.full ? 0 : std::min(bytes.size(), window - me.unread);
     if (n == 0) {
@@ -98,6 +103,11 @@ bool wire::quiet(int at) noexcept {
 
 std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
     end& me = ends[at];
+    if (const int error = net.next_operation()) {
+        fails(at, error);
+        ec = system_error(error);
+        return 0;
+    }
     if (!me.broken && !me.finished && net.strikes(fault::reset)) {  // by something between the ends
         break_end(at, net.strikes(fault::lost_tail));
         net.after(net.latency(), [w = shared_from_this(), at] { w->break_end(1 - at, false); });
@@ -152,6 +162,15 @@ void wire::reset(int from) {
     const bool lossy = net.strikes(fault::lost_tail);
     const time_point when = lossy ? net.now() + net.latency() : arrival(from);
     net.at(when, [w = shared_from_this(), from, lossy] { w->break_end(1 - from, lossy); });
+}
+
+// An operation of this end did: of want of memory the socket does not die, of all else it does.
+void wire::fails(int at, int error) {
+    if (error == ENOBUFS || error == ENOMEM || error == EMFILE) return;
+    if (ends[at].broken) return;
+    ends[at].broken = true;
+    net.note("failed", id * 2 + static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(error));
+    net.after(net.latency(), [w = shared_from_this(), at] { w->break_end(1 - at, false); });
 }
 
 void wire::break_end(int at, bool lossy) {

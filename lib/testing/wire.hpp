@@ -57,6 +57,7 @@ private:
     time_point arrival(int from);
     void arrive(int at, std::size_t n);
     void finish(int at);
+    void fails(int at, int error);
     void break_end(int at, bool lossy);
     void tell(int at);
     void have_room(int from);

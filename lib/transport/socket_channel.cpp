@@ -122,7 +122,10 @@ void socket_channel::tell_reader_later(outcome o) {
 // Nothing if nothing has come.
 std::optional<outcome> socket_channel::read_some() {
     poller_.lend(in_, out_);
-    const auto r = room();
+    buffer::room r{};
+    try {
+        r = room();
+    } catch (const std::bad_alloc&) { return outcome(system_error(ENOMEM)); }
     for (;;) {
         const read_result read = receive(fd_, r, peer_.port() != 0);
         if (read.size > 0) {

@@ -214,7 +214,10 @@ private:
             const auto self = weak.lock();
             if (ec || !self) return;
             auto& me = static_cast<socket_transport&>(*self);
-            me.deadlines().expire(me.now());
+            try {
+                me.deadlines().expire(me.now());
+            } catch (const std::bad_alloc&) {  // one has rung in vain; the others must not wait
+            }
             if (me.deadlines().next() != never) me.wake_at(me.deadlines().next());
         });
     }

@@ -18,6 +18,7 @@ struct profile {
     void (*run)(swarm::world&);
 };
 constexpr profile profiles[] = {{"pool", swarm::pool},
+                                {"pipelined", swarm::pipelined},
                                 {"gateway", swarm::gateway},
                                 {"server", swarm::server},
                                 {"drain", swarm::drain}};
@@ -46,6 +47,7 @@ struct run {
 run one(std::uint64_t seed, const profile& p, totals& all) {
     running = seed;
     swarm::world w(seed, all.seen);
+    swarm::draw_clock_jumps(w, seed);
     const auto begin = w.sim.now();
     try {
         p.run(w);
@@ -113,7 +115,7 @@ int main(int argc, char** argv) {
     bool all_fire = false;
     app.add_option("--seeds", seeds, "how many")->capture_default_str();
     app.add_option("--start", start, "the first seed")->capture_default_str();
-    app.add_option("--profile", wanted, "pool, gateway, server, drain, or all in turn")
+    app.add_option("--profile", wanted, "pool, pipelined, gateway, server, drain, or all in turn")
         ->capture_default_str();
     app.add_option("--file", file, "seeds to run before, one a line");
     app.add_option("--twice", twice, "each n-th seed is run twice and must do the same; 0: none")

@@ -49,6 +49,7 @@ ice::task<> upstream::serve(std::unique_ptr<ice::channel> c) {
     const entry here(channels_, c.get());
     frames protocol;
     std::int64_t begun = -1;  // answered before all of it had come
+    past done;
     if (world_.does("talks_first", ways.talks_first)) {
         c->out() += "@";
         c->try_flush();
@@ -69,20 +70,28 @@ ice::task<> upstream::serve(std::unique_ptr<ice::channel> c) {
             if (id < 0) co_return world_.fail("the upstream got what nobody sent");
             if (id == begun) continue;
         }
-        const bool goes_on = co_await answer(*c, static_cast<std::uint64_t>(id));
+        const bool goes_on = co_await answer(*c, static_cast<std::uint64_t>(id), done);
         if (!goes_on) co_return;
     }
 }
 
-ice::task<bool> upstream::answer(ice::channel& c, std::uint64_t id) {
+void upstream::lie(std::uint64_t id, past& done) {
+    done.lied = true;
+    if (id >= lied_.size()) lied_.resize(id + 1);
+    lied_[id] = true;
+}
+
+ice::task<bool> upstream::answer(ice::channel& c, std::uint64_t id, past& done) {
     if (id >= executed_.size()) executed_.resize(id + 1);
     ++executed_[id];
+    if (done.lied) lie(id, done);
     world_.sim.note("executed", id);
     const bool late = world_.does("late", ways.late);
     const ice::duration work = world_.chance.below(late ? ice::duration(10s) : ways.service);
     if (work != ice::duration::zero()) co_await net_->sleep(work);
     if (c.cancelled()) co_return false;
-    if (world_.does("silent", ways.silent)) co_return true;
+    done.dumb = done.dumb || world_.does("dumb", ways.dumb);
+    if (done.dumb || world_.does("silent", ways.silent)) co_return true;
     if (world_.does("hangs_up", ways.hangs_up)) co_return false;
     frames protocol;
     std::string reply;
@@ -100,6 +109,14 @@ ice::task<bool> upstream::answer(ice::channel& c, std::uint64_t id) {
         reply += "@";
     } else if (is_one_segment(2 * reply.size()) && world_.does("duplicate", ways.duplicate)) {
         reply += reply;
+        lie(id, done);
+    } else if (world_.does("unasked", ways.unasked)) {
+        lie(id, done);
+        c.out() += reply;
+        const ice::error_code lost = co_await c.flush(60s, ice::never, ice::errc::write_timeout);
+        if (lost) co_return false;
+        co_await net_->sleep(world_.chance.below(20ms));
+        if (c.cancelled()) co_return false;
     }
     c.out() += reply;
     const ice::error_code lost = co_await c.flush(60s, ice::never, ice::errc::write_timeout);

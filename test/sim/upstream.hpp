@@ -17,6 +17,8 @@ struct manners {
     double early = 0;             // r: acts on the first bytes of a long one, and answers
     double late = 0;              // r: answers after up to 10 s
     double duplicate = 0;         // r: answers twice, in one segment
+    double unasked = 0;           // r: answers a second time, a moment later
+    double dumb = 0;              // r: answers nothing any more on that connection
     double extra = 0;             // r: an answer and some bytes more
     double truncated = 0;         // r: a part of an answer, then the end
     double wrong_length = 0;      // r: announces more than it sends
@@ -42,6 +44,10 @@ public:
     // How often request `id` was executed.
     unsigned executed(std::uint64_t id) const { return id < executed_.size() ? executed_[id] : 0U; }
 
+    // Whether the reply to `id`, or one before it on its connection, was given twice. Where replies
+    // are told apart by their order alone, it may then go to whoever asked next.
+    bool lied(std::uint64_t id) const { return id < lied_.size() && lied_[id]; }
+
     manners ways;
 
 private:
@@ -50,7 +56,11 @@ private:
     bool is_one_segment(std::size_t n) const;
     ice::task<> accept_all(std::shared_ptr<ice::acceptor>);
     ice::task<> serve(std::unique_ptr<ice::channel>);
-    ice::task<bool> answer(ice::channel&, std::uint64_t id);  // false: hang up
+    struct past {
+        bool dumb = false, lied = false;
+    };
+    ice::task<bool> answer(ice::channel&, std::uint64_t id, past&);  // false: hang up
+    void lie(std::uint64_t id, past&);
 
     world& world_;
     std::shared_ptr<ice::transport> net_;
@@ -58,6 +68,7 @@ private:
     std::shared_ptr<ice::acceptor> acceptor_;
     std::shared_ptr<channels> channels_ = std::make_shared<channels>();
     std::vector<std::uint8_t> executed_;
+    std::vector<bool> lied_;
 };
 
 }  // namespace swarm

@@ -56,8 +56,12 @@ struct quiet_server : ice::server {
 // Draws what goes wrong in this seed: in some nothing, in some one thing alone, else about half.
 void draw_faults(world&);
 
+// The system clock jumps by decades, up to twice.
+void draw_clock_jumps(world&, std::uint64_t seed);
+
 // The scenarios, by profile.
 void pool(world&);
+void pipelined(world&);
 void gateway(world&);
 void server(world&);
 void drain(world&);

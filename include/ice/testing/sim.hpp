@@ -47,6 +47,12 @@ public:
     // How often one has happened.
     std::uint64_t fired(fault) const noexcept;
 
+    // Operations of the network so far: connects, accepts, reads and writes.
+    std::uint64_t operations() const noexcept;
+    // The operation `n` of them (operations() is the next) fails with `error`, an errno. After one
+    // that a socket does not survive, as ECONNRESET, its connection is broken at both ends.
+    void fail_operation(std::uint64_t n, int error) noexcept;
+
     // -- time
 
     time_point now() const noexcept;
@@ -66,6 +72,10 @@ public:
     void run_for(duration span) {
         run_until([] { return false; }, span);
     }
+
+    // The smallest step: one handler that is ready, or, if none is, the next event. False if there
+    // is none. To interrupt a run at each of its points: count its steps; make 0, 1, 2.. of them.
+    bool advance();
 
     // Runs a coroutine to its end, beside everything else, and gives what it gives.
     // Throws std::runtime_error if it has not ended after `patience`, and what it throws.

@@ -1,0 +1,43 @@
+// The system clock of the swarm jumps, by decades: nothing may depend on it. This one is asked by
+// the whole program, libraries included, as it comes before the C library's.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "world.hpp"
+
+namespace swarm {
+namespace {
+
+constexpr std::int64_t billion = 1'000'000'000;  // seconds: 31 years
+std::int64_t system_clock_is_ahead = 0;          // by seconds
+
+// When, depends on the seed; how far, does not: the second run of a seed has other jumps.
+dice distance(0);
+
+ice::task<> jumps(world& w, dice when, std::uint64_t times) {
+    const auto net = w.sim.net();
+    for (; times != 0; --times) {
+        co_await net->sleep(when.below(2s));
+        ++w.seen["clock_jump"];
+        system_clock_is_ahead =
+            static_cast<std::int64_t>(distance.below(2 * billion + 1)) - billion;
+    }
+}
+
+}  // namespace
+
+void draw_clock_jumps(world& w, std::uint64_t seed) {
+    dice when(seed ^ 0x636c6f636b);
+    const std::uint64_t times = when.below(3);
+    if (times != 0) w.sim.spawn(jumps(w, when, times));
+}
+
+}  // namespace swarm
+
+extern "C" int clock_gettime(clockid_t which, timespec* now) noexcept {
+    const long failed = syscall(SYS_clock_gettime, which, now);
+    if (which == CLOCK_REALTIME) now->tv_sec += swarm::system_clock_is_ahead;
+    return static_cast<int>(failed);
+}

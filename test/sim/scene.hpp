@@ -1,0 +1,134 @@
+// scene: a small world that is the same in each run, for tests which interrupt it at each of its
+// points: an upstream, a gateway with a pool of connections to it, and peers of that gateway.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <boost/test/unit_test.hpp>
+#include <ice/ice.hpp>
+#include <ice/testing/sim.hpp>
+#include <string>
+
+#include "../printing.hpp"
+
+namespace scene {
+
+using namespace std::chrono_literals;
+
+// Lines, after who calls has said hello and was welcomed.
+struct greeting : ice::line {
+    bool calls = true;
+
+    ice::task<ice::error_code> handshake(ice::session<greeting>& peer) {
+        if (calls) {
+            const ice::error_code unsent = co_await peer.send(std::string_view("hello"));
+            if (unsent) co_return unsent;
+        }
+        const auto heard = co_await peer.receive();
+        if (!heard) co_return heard.error();
+        if (*heard != (calls ? "welcome" : "hello")) co_return ice::errc::handshake_failed;
+        if (calls) co_return ice::error_code();
+        const ice::error_code unsent = co_await peer.send(std::string_view("welcome"));
+        co_return unsent;
+    }
+};
+
+inline greeting called() {
+    greeting g;
+    g.calls = false;
+    return g;
+}
+
+struct quiet_server : ice::server {
+    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
+        log().to([](ice::log_level, std::string_view) {});
+    }
+};
+
+inline constexpr ice::pool_name<greeting> upstream{"upstream"};
+using pool = ice::pool<greeting>;
+
+// "q17" is answered with "a17", after a while.
+inline ice::task<std::string> answer(std::string_view request, ice::session<greeting>& peer) {
+    std::string reply(request);
+    reply.front() = 'a';
+    co_await peer.sleep(1ms);
+    co_return reply;
+}
+
+// Passes requests on, and says "note" to the peer before each answer; "sorry" if there is none.
+struct gateway {
+    ice::server& srv;
+
+    ice::task<std::string> operator()(std::string_view request, ice::session<greeting>& peer) {
+        const std::string own(request);
+        auto reply = co_await srv.get(upstream).request(std::string_view(own), 5s);
+        static_cast<void>(peer.push(std::string_view("note")));
+        if (!reply) co_return "sorry";
+        co_return *std::move(reply);
+    }
+};
+
+class world {
+public:
+    explicit world(ice::pool_limits limits = {}, std::size_t size = 1) {
+        up->add(ice::tcp_server_action{far}.protocol(called()).logic(answer));
+        auto to_up = ice::tcp_client_action{far, upstream, size};
+        p = &srv->add(std::move(to_up).limits(limits));
+        srv->add(ice::tcp_server_action{near}.protocol(called()).logic(gateway{*srv}));
+    }
+
+    // What a request through the pool gives, at last: "" if it fails.
+    std::string ask(std::string text) {
+        const auto reply = sim.run(p->request(std::move(text)));
+        return reply ? *reply : std::string();
+    }
+
+    // A peer that connects, greets, asks, and reads up to its answer: "" if that fails.
+    static ice::task<std::string> visit(world& w, std::string text) {
+        auto opened = co_await w.sim.open<greeting>(near);
+        if (!opened) co_return "";
+        auto& peer = **opened;
+        const ice::error_code unwelcome = co_await peer.shake_hands(5s);
+        if (unwelcome) co_return "";
+        const ice::error_code unsent = co_await peer.send(std::string_view(text));
+        for (bool noted = false; !unsent;) {
+            const auto got = co_await peer.receive();
+            if (!got) break;
+            if (noted) co_return std::string(*got);
+            noted = *got == "note";
+        }
+        co_return "";
+    }
+
+    // Each connection is where the counters say.
+    void check_counters(const std::string& when) const {
+        const auto& c = p->counters();
+        const auto ended = c.discarded + c.found_dead + c.expired + c.aged;
+        if (c.connects != c.connect_failures + p->idle() + ended || p->busy() != 0 ||
+            p->waiting() != 0 || c.replies + c.timeouts + c.failures + c.refused > c.requests)
+            BOOST_ERROR(when << ": " << p->report());
+    }
+
+    // Ends all, and finds nothing left.
+    void close(const std::string& when) {
+        srv->stop();
+        sim.run_for(2s);
+        p = nullptr;
+        srv.reset();
+        up->stop();
+        sim.run_for(2s);
+        up.reset();
+        sim.run_until([&] { return sim.at_rest(); }, 10min);
+        if (!sim.at_rest()) BOOST_ERROR(when << ": something is left\n" << sim.history());
+    }
+
+    static inline const ice::address far{"10.0.0.1", 7}, near{"127.0.0.1", 9};
+
+    ice::testing::simulation sim;
+    std::unique_ptr<quiet_server> up = std::make_unique<quiet_server>(sim.host("10.0.0.1"));
+    std::unique_ptr<quiet_server> srv = std::make_unique<quiet_server>(sim.net());
+    pool* p = nullptr;
+};
+
+}  // namespace scene
