@@ -1,4 +1,6 @@
 // The code of docs/how-to.md, which is cut from here: it compiles, and does what the page says.
+#include <fmt/format.h>
+
 #include <asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
 #include <ice/ice.hpp>
