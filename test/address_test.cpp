@@ -94,6 +94,13 @@ BOOST_AUTO_TEST_CASE(its_text_is_read_back_as_the_same_address) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_host_that_is_called_unix_is_no_path) {
+    // Found by fuzzing: its text was "unix:80", which is the path "80".
+    const ice::address a("unix", 80);
+    BOOST_TEST(a.text() == "[unix]:80");
+    BOOST_TEST((ice::address::parse(a.text()).value() == a));
+}
+
 BOOST_AUTO_TEST_CASE(a_port_is_a_number_from_0_to_65535_and_nothing_else) {
     // A port that wraps around, or is read only in part, is another service.
     BOOST_TEST(ice::address("h:0").port() == 0);

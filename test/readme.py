@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The README shows program code: a code block below `<!-- apps/tutorial/1_echo.cpp [echo] -->`
-must equal the lines between the two `// [echo]` of that file, and below a comment without a tag,
-the whole file (lines that are tags are left out of both). `--fix` rewrites the blocks.
+"""The README and the pages of docs/ show program code: a code block below
+`<!-- apps/tutorial/1_echo.cpp [echo] -->` must equal the lines between the two `// [echo]` of that
+file, and below a comment without a tag, the whole file (lines that are tags are left out of both).
+`--fix` rewrites the blocks.
 The tutorial is a staircase: each step adds to the one before, and changes at most two of its lines.
 Prints what differs and exits 1 if anything does."""
 import argparse
@@ -47,16 +48,23 @@ def diff(old, new, old_name, new_name):
 
 
 def check_blocks(root, fix):
-    """Yields each fault of README.md; with fix, writes the blocks that differ instead."""
+    """Yields each fault of README.md and docs/; with fix, writes the blocks that differ instead."""
     readme = root / "README.md"
     if not readme.is_file():
         yield "README.md does not exist"
         return
-    text = readme.read_text("utf-8")
+    yield from check_page(root, readme, fix, BLOCKS)
+    for page in sorted((root / "docs").glob("*.md")):
+        yield from check_page(root, page, fix, 0)
+
+
+def check_page(root, page, fix, least):
+    name = str(page.relative_to(root))
+    text = page.read_text("utf-8")
     fixed, end, found = [], 0, 0
     for source in SOURCE.finditer(text):
         path, tag = source["path"], source["tag"]
-        where = f"README.md:{text.count(chr(10), 0, source.start()) + 1}"
+        where = f"{name}:{text.count(chr(10), 0, source.start()) + 1}"
         if source["block"] is None:
             yield f"{where}: no code block follows the comment for {path}"
             continue
@@ -70,14 +78,14 @@ def check_blocks(root, fix):
             if fix:
                 print(f"{where}: rewritten from {path}")
             else:
-                name = f"{path} [{tag}]" if tag else path
-                yield f"{where}: the block differs\n{diff(source['code'], wanted, where, name)}"
+                of = f"{path} [{tag}]" if tag else path
+                yield f"{where}: the block differs\n{diff(source['code'], wanted, where, of)}"
         fixed += [text[end:source.start("code")], wanted]
         end = source.end("code")
     if fix:
-        readme.write_text("".join(fixed) + text[end:], "utf-8")
-    if found < BLOCKS:
-        yield f"README.md: {found} code blocks name their file, at least {BLOCKS} should"
+        page.write_text("".join(fixed) + text[end:], "utf-8")
+    if found < least:
+        yield f"{name}: {found} code blocks name their file, at least {least} should"
 
 
 def statements(file):
@@ -104,7 +112,7 @@ def check_steps(root):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).parents[1])
-    parser.add_argument("--fix", action="store_true", help="rewrite the blocks of README.md")
+    parser.add_argument("--fix", action="store_true", help="rewrite the blocks")
     options = parser.parse_args(arguments)
     faults = [*check_blocks(options.root, options.fix), *check_steps(options.root)]
     print("\n".join(faults) or "readme: every block is program code, every step a small one")

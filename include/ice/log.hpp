@@ -12,6 +12,7 @@
 
 namespace ice {
 
+// How much a line matters: what is below the level of a log is not written.
 enum class log_level { debug, info, warning, error };
 ICE_API std::string_view name(log_level) noexcept;
 

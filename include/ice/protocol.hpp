@@ -12,6 +12,7 @@
 
 namespace ice {
 
+// Of need_more: the input holds no whole message yet.
 struct need_more_t {};
 inline constexpr need_more_t need_more;
 
@@ -109,6 +110,7 @@ concept protocol = std::copy_constructible<P> &&
 template <protocol P>
 using message_t = typename detail::message_of<P>::type;
 
+// Whether P can send an A.
 template <class P, class A>
 concept can_packet = requires(P p, const A& message, std::string& out) { p.packet(message, out); };
 

@@ -133,7 +133,8 @@ ip_bytes address::ip() const {
 
 std::string address::text() const {
     if (unix_) return "unix:" + path_;
-    if (host_.find(':') != host_.npos) return fmt::format("[{}]:{}", host_, port_);
+    const bool misread = host_.find(':') != host_.npos || host_ == "unix";  // "unix:80" is a path
+    if (misread) return fmt::format("[{}]:{}", host_, port_);
     return fmt::format("{}:{}", host_, port_);
 }
 

@@ -84,7 +84,7 @@ public:
         // Shared: in vain, the coroutine lives longer than this call.
         auto made = std::make_shared<std::optional<T>>();
         spawn(keep(std::move(work), made));
-        if (run_until([&] { return made->has_value(); }, patience)) return **std::move(made);
+        if (run_until([&] { return made->has_value(); }, patience)) return *std::move(*made);
         throw std::runtime_error("simulation: waited in vain for a coroutine");
     }
     void run(task<> work, duration patience = std::chrono::hours(1)) {

@@ -1,0 +1,135 @@
+// The code of docs/how-to.md, which is cut from here: it compiles, and does what the page says.
+#include <fmt/format.h>
+
+#include <asio/io_context.hpp>
+#include <boost/test/unit_test.hpp>
+#include <ice/ice.hpp>
+#include <ice/testing/script.hpp>
+#include <ice/testing/sim.hpp>
+#include <string>
+
+#include "printing.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using ice::testing::simulation;
+
+const ice::address SERVER{"127.0.0.1", 9999};
+const ice::address REDIS{"127.0.0.1", 6379};
+
+struct quiet_server : ice::server {
+    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
+        log().to([](ice::log_level, std::string_view) {});
+    }
+};
+
+// [protocol]
+// Two digits that say how long the text behind them is: "05hello".
+struct counted {
+    ice::parsed<std::string_view> parse(std::string_view input) {
+        if (input.size() < 2) return ice::need_more;
+        const int tens = input[0] - '0', ones = input[1] - '0';
+        if (tens < 0 || tens > 9 || ones < 0 || ones > 9) return ice::errc::bad_message;
+        const auto size = static_cast<std::size_t>(10 * tens + ones);
+        if (input.size() < 2 + size) return ice::need_more;
+        return {input.substr(2, size), 2 + size};
+    }
+
+    ice::error_code packet(std::string_view text, std::string& out) {
+        if (text.size() > 99) return make_error_code(ice::errc::unpackable);
+        out += fmt::format("{:02}{}", text.size(), text);
+        return {};
+    }
+};
+// [protocol]
+
+// [ask]
+constexpr ice::pool_name<ice::resp> redis{"redis"};
+
+ice::task<std::string> get(ice::server& srv, std::string_view key) {
+    auto reply = co_await srv.get(redis).request(ice::resp_command("GET", key), 200ms);
+    if (reply) co_return std::string(reply->text());
+    if (reply.error() == ice::condition::not_executed) co_return "nobody has seen the request";
+    co_return "unknown: " + reply.error().message();
+}
+// [ask]
+
+std::string_view greet(std::string_view) { return "hello"; }
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(how_to)
+
+BOOST_AUTO_TEST_CASE(a_server_has_bounds_of_its_own) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    // [limits]
+    srv.add(ice::tcp_server_action{SERVER}
+                .protocol(ice::line{})
+                .logic(greet)
+                .limits({.connections = 100, .message = 4096})
+                .timeouts({.message = 5s, .idle = 60s}));
+    // [limits]
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "hi")).value() == "hello");
+    const auto silent = sim.run(sim.open<ice::line>(SERVER));
+    const auto since = sim.now();
+    auto listens = [&]() -> ice::task<bool> {
+        const auto heard = co_await (*silent)->receive();
+        co_return heard.has_value();
+    };
+    BOOST_TEST(!sim.run(listens()));
+    BOOST_TEST((sim.now() - since > 59s));
+    BOOST_TEST((sim.now() - since < 62s));
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_tells_what_became_of_a_request) {
+    simulation sim;
+    quiet_server srv(sim.net()), upstream(sim.net());
+    // [pool]
+    srv.add(ice::tcp_client_action{REDIS, redis, 4}
+                .timeouts({.connect = 1s, .request = 500ms})
+                .limits({.keep = 1, .pipeline = 16}));
+    // [pool]
+    BOOST_TEST(sim.run(get(srv, "key")) == "nobody has seen the request");
+
+    auto answer = [](ice::resp_view request,
+                     ice::session<ice::resp>& peer) -> ice::task<ice::resp_value> {
+        const bool slow = request == ice::resp_command("GET", "slow");
+        if (slow) co_await peer.sleep(1s);
+        co_return ice::resp_bulk_string("value");
+    };
+    upstream.add(ice::tcp_server_action{REDIS}.protocol(ice::resp{}).logic(answer));
+    sim.run_for(1min);
+    BOOST_TEST(sim.run(get(srv, "key")) == "value");
+    BOOST_TEST(sim.run(get(srv, "slow")).starts_with("unknown: "));
+}
+
+// [test]
+BOOST_AUTO_TEST_CASE(it_is_the_same_however_tcp_cuts_it) {
+    BOOST_TEST(ice::testing::split_difference(counted{}, "05hello00x") == "");
+}
+// [test]
+
+BOOST_AUTO_TEST_CASE(the_protocol_serves) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    srv.add(ice::tcp_server_action{SERVER}.protocol(counted{}));
+    BOOST_TEST(sim.run(sim.ask<counted>(SERVER, "hello")).value() == "hello");
+}
+
+BOOST_AUTO_TEST_CASE(the_loop_may_be_the_users_own) {
+    const ice::address SERVER{"127.0.0.1", 0};
+    // [loop]
+    asio::io_context io;
+    ice::server srv{io};
+    srv.add(ice::tcp_server_action{SERVER});
+    // .. whatever else runs on it; then
+    auto serve = [&] { io.run(); };
+    // [loop]
+    srv.stop();
+    serve();
+    BOOST_TEST(io.stopped());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
