@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <concepts>
 #include <cstdlib>
 #include <new>
 
@@ -50,9 +51,15 @@ ice::task<std::string_view> yielding(std::string_view message, ice::session<ice:
     co_return message;
 }
 
+ice::resp_view plain_value(ice::resp_view message) { return message; }
+ice::task<ice::resp_view> coroutine_of_value(ice::resp_view message) { co_return message; }
+
+template <class P>
 std::string burst_of(int n) {
+    constexpr bool is_resp = std::same_as<P, ice::resp>;
     std::string all;
-    for (int i = 0; i < n; ++i) all += "0123456789\r\n";
+    for (int i = 0; i < n; ++i)
+        all += is_resp ? "*2\r\n$4\r\nPING\r\n$10\r\n0123456789\r\n" : "0123456789\r\n";
     return all;
 }
 
@@ -62,7 +69,7 @@ std::size_t in_memory(P protocol, L logic, int n) {
     memory_world w;
     conversation<P> c(w, protocol);
     c.serve(logic);
-    const std::string burst = burst_of(n);
+    const std::string burst = burst_of<P>(n);
     std::size_t before = 0;
     bool right = true;
     for (int i = 0; i < warm_up + measured; ++i) {
@@ -84,7 +91,7 @@ std::size_t over_tcp(P protocol, L logic, int n) {
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(protocol).logic(logic));
     auto p = w.connect(l.endpoint());
     const int fd = p.socket().native_handle();
-    const std::string burst = burst_of(n);
+    const std::string burst = burst_of<P>(n);
     std::array<char, 4096> answer{};
     std::size_t before = 0;
     bool right = true;
@@ -141,6 +148,17 @@ BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {
         BOOST_TEST(in_memory(ice::raw{}, coroutine, n) == 0u);
         BOOST_TEST(in_memory(ice::line{}, coroutine, n) == 0u);
         BOOST_TEST(in_memory(ice::line{}, yielding, n) == 0u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(resp_allocates_nothing_in_memory_or_over_tcp) {
+    // A value of Redis is a view too, nested or not, until somebody keeps a copy.
+    for (const int n : {1, 64}) {
+        BOOST_TEST(in_memory(ice::resp{}, plain_value, n) == 0u);
+        BOOST_TEST(in_memory(ice::resp{}, ice::echo{}, n) == 0u);
+        BOOST_TEST(in_memory(ice::resp{}, coroutine_of_value, n) == 0u);
+        BOOST_TEST(over_tcp(ice::resp{}, plain_value, n) == 0u);
+        BOOST_TEST(over_tcp(ice::resp{}, coroutine_of_value, n) == 0u);
     }
 }
 
