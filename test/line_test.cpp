@@ -276,4 +276,22 @@ BOOST_AUTO_TEST_CASE(an_empty_delimiter_is_refused) {
     BOOST_CHECK_THROW(ice::line(""), std::invalid_argument);
 }
 
+BOOST_AUTO_TEST_CASE(packing_is_the_same_with_room_for_it_or_without) {
+    // Where there is room it is written in place: one byte too many would be in nobody's memory.
+    for (const auto& d : delimiters) {
+        for (const std::string& text : {""s, "x"s, std::string(30, 'x'), std::string(100, 'x')}) {
+            for (std::size_t room = text.size(); room < text.size() + 10; ++room) {
+                std::string out = "before";
+                out.reserve(out.size() + room);
+                BOOST_TEST((packed(ice::line(d), text, out) == none));
+                BOOST_TEST(out == "before" + text + d);
+                const std::string part = d.substr(0, d.size() - 1);
+                BOOST_TEST((packed(ice::line(d), text + d + text, out) == errc::unpackable));
+                BOOST_TEST((packed(ice::line(d), part + 'y', out) == none));
+                BOOST_TEST(out == "before" + text + d + part + 'y' + d);
+            }
+        }
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -65,7 +65,9 @@ public:
     virtual task<outcome> flush(duration stall, time_point latest, errc why) = 0;
 
     // Flushes as soon as the running handler gives way: however often it is called meanwhile.
-    void flush_soon();
+    void flush_soon() {
+        if (!flushing_soon_) flush_soon_once();
+    }
 
     // Bytes that are not yet with the kernel.
     virtual std::size_t unsent() const noexcept { return out_.size(); }
@@ -119,6 +121,7 @@ protected:
 private:
     friend class transport;
     static void ring(void* self);
+    void flush_soon_once();
 
     ice::deadline alarm_;
     duration span_{};  // of deadline_between_messages

@@ -38,8 +38,7 @@ void channel::received(std::size_t n) noexcept {
     if (n >= chunk_ && chunk_ < chunk_most_) chunk_ *= 2;
 }
 
-void channel::flush_soon() {
-    if (flushing_soon_) return;
+void channel::flush_soon_once() {
     flushing_soon_ = true;
     net_.flush_soon(*this);
 }

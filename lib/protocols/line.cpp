@@ -1,0 +1,65 @@
+// Any delimiter, and what is rare; and packing, for which a file of C++23 has a better string.
+#include <algorithm>
+#include <ice/protocols/line.hpp>
+#include <stdexcept>
+
+namespace ice {
+namespace {
+
+constexpr std::int16_t no_char = 256;
+
+}  // namespace
+
+line::line(std::string delimiter, std::size_t limit)
+    : delimiter_(std::move(delimiter)),
+      limit_(static_cast<std::uint32_t>(std::min<std::size_t>(limit, UINT32_MAX))) {
+    if (delimiter_.empty()) throw std::invalid_argument("line: an empty delimiter");
+    const bool usual = delimiter_.size() == 2 && delimiter_[0] != delimiter_[1];
+    first_of_two_ = usual ? static_cast<std::int16_t>(delimiter_[0]) : no_char;
+    last_ = delimiter_.back();
+}
+
+parsed<std::string_view> line::parse_any(std::string_view input) {
+    while (scanned_ < input.size()) {
+        scanned_ = std::min(input.find(last_, scanned_), input.size() - 1) + 1;
+        const auto found = input.substr(0, scanned_);
+        if (!found.ends_with(delimiter_)) continue;
+        scanned_ = 0;
+        const std::size_t size = found.size() - delimiter_.size();
+        if (size > limit_) return errc::message_too_large;
+        return {found.substr(0, size), found.size()};
+    }
+    // Its last bytes may be the beginning of the delimiter, so they cannot be counted yet.
+    if (scanned_ >= delimiter_.size() && scanned_ - delimiter_.size() >= limit_)
+        return errc::message_too_large;
+    return need_more;
+}
+
+// Usual text has the delimiter's last byte nowhere, and there is room for it.
+error_code line::packet(std::string_view text, std::string& out) {
+#ifdef __cpp_lib_string_resize_and_overwrite  // append() twice asks for room twice: twice the cost
+    const std::size_t before = out.size();
+    const std::size_t size = before + text.size() + 2;
+    if (first_of_two_ != no_char && text.size() <= limit_ && size <= out.capacity() &&
+        text.find(last_) == text.npos) {
+        // The size that is handed in is not used: GCC 12 may give a larger one.
+        out.resize_and_overwrite(size, [&](char* all, std::size_t) {
+            std::memcpy(std::copy(text.begin(), text.end(), all + before), delimiter_.data(), 2);
+            return size;
+        });
+        return {};
+    }
+#endif
+    return packet_any(text, out);
+}
+
+error_code line::packet_any(std::string_view text, std::string& out) const {
+    if (text.size() > limit_) return make_error_code(errc::message_too_large);
+    const std::size_t before = out.size();
+    out.append(text).append(delimiter_);
+    if (out.find(delimiter_, before) == before + text.size()) return {};
+    out.resize(before);
+    return make_error_code(errc::unpackable);
+}
+
+}  // namespace ice
