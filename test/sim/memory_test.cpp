@@ -121,7 +121,7 @@ bool strikes(std::uint64_t n, std::size_t depth, bool drains) {
 
 void strike_everywhere() {
     for (const bool drains : {false, true}) {
-        for (const std::size_t depth : {1, 4}) {
+        for (const std::size_t depth : {std::size_t{1}, std::size_t{4}}) {
             std::uint64_t n = 0;
             while (strikes(n, depth, drains)) ++n;
             BOOST_TEST(n > 100U);
