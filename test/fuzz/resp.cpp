@@ -33,6 +33,8 @@ std::size_t plain_size(std::string_view in, std::size_t depth) {
     const std::size_t end = in.find("\r\n");
     if (end == none || end == 0) return none;
     const auto text = in.substr(1, end - 1);
+    // Zeros before a number are allowed, and 64 bits have 20 digits: 30 are enough.
+    if (in[0] != '+' && in[0] != '-' && text.size() > 30) return none;
     switch (in[0]) {
         case '+':
         case '-': return text.find_first_of("\r\n") == none ? end + 2 : none;

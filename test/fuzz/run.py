@@ -6,7 +6,7 @@ where each bug that was found stays.
 A seed is a line with \\r, \\n, \\\\ and \\xNN. Behind the data it has what input() in fuzz.hpp
 takes off the end: sizes of pieces, how many of those there are, the target's own choice; a seed
 without them works too. What a run adds to the corpus is kept in the build folder, and the next one
-goes on from there; --smoke forgets it, and makes the same runs every time.
+goes on from there; --smoke begins with the seeds, and makes a fixed number of runs.
 """
 import argparse
 import os
