@@ -10,6 +10,8 @@
 #include <ice/environment.hpp>
 #include <ice/error.hpp>
 #include <ice/event.hpp>
+#include <ice/failure.hpp>
+#include <ice/lease.hpp>
 #include <ice/limits.hpp>
 #include <ice/listener.hpp>
 #include <ice/listener_base.hpp>
@@ -18,6 +20,7 @@
 #include <ice/pipeline.hpp>
 #include <ice/pool.hpp>
 #include <ice/pool_base.hpp>
+#include <ice/pool_state.hpp>
 #include <ice/protocol.hpp>
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/raw.hpp>

@@ -8,6 +8,8 @@
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/export.hpp>
+#include <ice/failure.hpp>
+#include <ice/pool_state.hpp>
 #include <ice/session.hpp>
 #include <ice/upstream_health.hpp>
 #include <list>
@@ -18,26 +20,6 @@
 namespace ice {
 
 class pipeline;
-
-// How often something happened since the pool began.
-struct pool_counters {
-    std::uint64_t requests = 0;
-    std::uint64_t replies = 0;
-    std::uint64_t timeouts = 0;  // no reply in time
-    std::uint64_t failures = 0;  // requests that ended otherwise
-    std::uint64_t waited = 0;    // for a connection
-    std::uint64_t refused = 0;   // errc::pool_full, errc::pool_wait_timeout, upstream down
-    std::uint64_t retries = 0;   // on another connection: nothing had been sent
-    std::uint64_t connects = 0;
-    std::uint64_t connect_failures = 0;  // handshakes included
-    std::uint64_t returned = 0;          // connections lent and taken back
-    std::uint64_t discarded = 0;         // not clean after a request
-    std::uint64_t found_dead = 0;        // closed or talkative while idle
-    std::uint64_t expired = 0;           // pool_timeouts::idle
-    std::uint64_t aged = 0;              // pool_timeouts::age
-    duration wait_time{};                // of all that waited, together
-    duration request_time{};             // of all request(), waiting included
-};
 
 // All that is known of a connection that was lent.
 struct exchange_state {
@@ -70,8 +52,9 @@ public:
     std::size_t busy() const noexcept { return busy_.size(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
 
-    // Its state and its counters in one line, for people.
-    std::string report() const;
+    // How it stands at this moment; and the same in one line, for people.
+    pool_state state() const;
+    std::string report() const { return to_string(state()); }
 
     // Ends everything: callers get errc::stopped.
     void stop();
@@ -82,14 +65,19 @@ public:
         loan(std::shared_ptr<pool_base> from, std::unique_ptr<session_base> s) noexcept
             : pool_(std::move(from)), session_(std::move(s)) {}
         loan(loan&&) noexcept = default;
-        loan& operator=(loan&&) = delete;
+        loan& operator=(loan other) noexcept {
+            std::swap(pool_, other.pool_);
+            std::swap(session_, other.session_);
+            std::swap(settled_, other.settled_);
+            return *this;
+        }
         ~loan() {
             if (session_) pool_->take_back(std::move(session_), settled_);
         }
         session_base& session() const noexcept { return *session_; }
         pool_base& pool() const noexcept { return *pool_; }
         void settle() noexcept { settled_ = true; }
-        // Of take(): there is none, but a place in shared_line().
+        // There is none; of take(): but a place in shared_line().
         bool is_empty() const noexcept { return !session_; }
 
     private:
@@ -109,6 +97,20 @@ protected:
     };
     pool_base(std::shared_ptr<environment>, options);
 
+    // A request or a talk from its beginning to its end, which it counts. Holds the pool, as the
+    // server may end before the caller.
+    struct ICE_API call {
+        call(pool_base&, duration timeout);
+        void succeeded() noexcept;
+        std::shared_ptr<const failure> failed(error_code);
+
+        std::shared_ptr<pool_base> pool;
+        time_point begin, until;
+        bool sent = false;  // some of it, perhaps
+    };
+
+    // An idle connection, if there is one and nobody waits; else an empty loan.
+    loan lend_at_once();
     // A connection that is quiet at this very moment: an idle one, or the next that comes free,
     // first come first served, waiting until `until` or pool_timeouts::wait. Who `shares` may
     // get an empty loan instead: then one of those that others use has room for a request.
@@ -124,7 +126,6 @@ protected:
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
 
-    void count_outcome(error_code ec, duration took) noexcept;
     time_point now() const { return env_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
     const std::shared_ptr<environment>& env() const noexcept { return env_; }

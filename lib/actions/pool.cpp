@@ -54,8 +54,12 @@ pool_base::~pool_base() = default;
 
 // -- lending
 
+pool_base::loan pool_base::lend_at_once() {
+    if (!waiters_.empty()) return {nullptr, nullptr};
+    return {shared_from_this(), lend_idle()};
+}
+
 task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
-    ++counters_.requests;
     if (stopped_) co_return errc::stopped;
     if (waiters_.empty()) {
         if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
@@ -283,32 +287,46 @@ void pool_base::expire_idle() {
     keep_open();
 }
 
-void pool_base::count_outcome(error_code ec, duration took) noexcept {
-    counters_.request_time += took;
-    if (!ec) ++counters_.replies;
-    else if (ec == errc::request_timeout) ++counters_.timeouts;
-    else if (ec == condition::not_executed) ++counters_.refused;
-    else ++counters_.failures;
+pool_base::call::call(pool_base& p, duration timeout)
+    : pool(p.shared_from_this()), begin(p.now()), until(after(begin, timeout)) {
+    ++p.counters_.requests;
 }
 
-std::string pool_base::report() const {
-    const pool_counters& c = counters_;
-    const auto mean = [](duration all, std::uint64_t n) {
-        return std::chrono::duration<double, std::milli>(all).count() /
-               static_cast<double>(std::max<std::uint64_t>(n, 1));
-    };
-    const std::uint64_t ended = c.replies + c.timeouts + c.failures + c.refused;
-    return fmt::format(
-        "pool '{}' of {}: {}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
-        "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures, {} refused, {} "
-        "retries, {} waited ({:.3f} ms each); connects: {}, {} failed; connections: {} discarded, "
-        "{} found "
-        "dead, {} expired, {} aged",
-        name_, upstream_, health_.is_failing() ? "down, " + health_.why().message() : "up", open(),
-        size_, idle_.size(), busy_.size(), connecting_, waiters_.size(), c.requests,
-        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.refused, c.retries,
-        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded,
-        c.found_dead, c.expired, c.aged);
+void pool_base::call::succeeded() noexcept {
+    ++pool->counters_.replies;
+    pool->counters_.request_time += pool->now() - begin;
+}
+
+std::shared_ptr<const failure> pool_base::call::failed(error_code ec) {
+    pool_counters& c = pool->counters_;
+    c.request_time += pool->now() - begin;
+    auto why = std::make_shared<const failure>(
+        ec, pool->health_.is_failing() ? pool->health_.why() : error_code(), sent, pool->name_,
+        pool->upstream_.text());
+    if (ec == errc::request_timeout) ++c.timeouts;
+    else if (!why->may_have_been_executed()) ++c.refused;
+    else ++c.failures;
+    switch (why->kind()) {
+        case failure_kind::closed: ++c.closed; break;
+        case failure_kind::cut_short: ++c.cut_short; break;
+        case failure_kind::bad_reply: ++c.bad_replies; break;
+        default: break;
+    }
+    return why;
+}
+
+pool_state pool_base::state() const {
+    pool_state s;
+    s.name = name_;
+    s.upstream = upstream_.text();
+    if (health_.is_failing()) s.down = health_.why();
+    s.size = size_;
+    s.idle = idle_.size();
+    s.busy = busy_.size();
+    s.connecting = connecting_;
+    s.waiting = waiters_.size();
+    s.counters = counters_;
+    return s;
 }
 
 void pool_base::stop() {

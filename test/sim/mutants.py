@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL, BASE = "include/ice/pool.hpp", "include/ice/pool_base.hpp"
+LEASE = "include/ice/lease.hpp"
 SESSION, SESSION_BASE = "include/ice/session.hpp", "include/ice/session_base.hpp"
 LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
 SHARING = "lib/actions/pipeline.cpp"
@@ -21,7 +22,7 @@ TURNS = "lib/conversation/session.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
 # Who else holds the code of a header: what is compiled beside the .cpp files that are changed.
-HOLDS = {POOL: [CALLERS], BASE: [LENDING, SHARING, CALLERS], SESSION: [CALLERS],
+HOLDS = {POOL: [CALLERS], LEASE: [CALLERS], BASE: [LENDING, SHARING, CALLERS], SESSION: [CALLERS],
          SESSION_BASE: [SERVERS]}
 
 # Name; what is wrong with it, and which guards are gone (one guard alone is often backed by
@@ -31,22 +32,22 @@ MUTANTS = [
      "a request that has timed out gives its connection back: the timeout does not cancel the "
      "channel, and the replies are not counted",
      (POOL, """auto reply = co_await peer.receive();
-            if (!reply) co_return reply.error();""",
+            if (!reply) co_return mine.failed(reply.error());""",
       """peer.within(never, errc{});
             using namespace asio::experimental::awaitable_operators;
-            auto first = co_await (peer.receive() || peer.sleep(until - now()));
+            auto first = co_await (peer.receive() || peer.sleep(mine.until - now()));
             if (first.index() == 1) {
-                taken->settle();
-                co_return errc::request_timeout;
+                lent.settle();
+                co_return mine.failed(errc::request_timeout);
             }
             auto& reply = std::get<0>(first);
-            if (!reply) co_return reply.error();"""),
+            if (!reply) co_return mine.failed(reply.error());"""),
      (POOL, "#include <utility>",
       "#include <utility>\n#include <asio/experimental/awaitable_operators.hpp>"),
      (BASE, " && e.asked == e.replied", "")),
     ("return_on_exception",
      "a borrower that throws gives its connection back, as if what it asked had been answered",
-     (POOL, "if (std::uncaught_exceptions() == exceptions_) loan_.settle();",
+     (LEASE, "if (std::uncaught_exceptions() == exceptions_) loan_.settle();",
       "loan_.settle(std::uncaught_exceptions() != exceptions_);"),
      (BASE, "void settle() noexcept { settled_ = true; }",
       """void settle(bool thrown = false) noexcept {
@@ -84,7 +85,7 @@ MUTANTS = [
      (LENDING, "if (s->bytes().quiet())", "if (!s->bytes().cancelled())")),
     ("retried_when_sent",
      "a request whose sending has failed is sent again, though some bytes of it are gone",
-     (POOL, "peer.bytes().sent() == before", "peer.bytes().sent() >= before")),
+     (POOL, "mine.sent = peer.bytes().sent() != before;", "")),
     ("accepts_too_many",
      "one turn of accepting goes beyond limits::connections",
      (ACCEPTING, " && open_ < allowed_", "")),

@@ -141,6 +141,7 @@ private:
         w_.check(w_.sim.now() - begin <= patience + slack, "a request ended late");
         check_timeout(reply.error(), begin + patience);
         judge(id, reply);
+        if (!reply && !reply.failure().may_have_been_executed()) unexecuted_.push_back(id);
     }
 
     // What was left of an earlier request would ring at any time.
