@@ -29,8 +29,11 @@ BOOST_AUTO_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections) {
     };
     const auto during = sim.run(look());
     BOOST_TEST(during.name == "far");
-    BOOST_TEST(during.upstream == "10.0.0.1:7");
-    BOOST_TEST(!during.down);
+    BOOST_TEST_REQUIRE(during.upstreams.size() == 1U);
+    BOOST_TEST(during.upstreams[0].where == "10.0.0.1:7");
+    BOOST_TEST(during.upstreams[0].open == 2U);
+    BOOST_TEST(!during.upstreams[0].down);
+    BOOST_TEST((during.upstreams[0].gate == ice::breaker::states::closed));
     BOOST_TEST(during.size == 2U);
     BOOST_TEST(during.open() == 2U);
     BOOST_TEST(during.idle == 1U);
@@ -42,8 +45,10 @@ BOOST_AUTO_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections) {
 BOOST_AUTO_TEST_CASE(it_is_one_line_and_says_why_an_upstream_is_down) {
     ice::pool_state s;
     s.name = "far";
-    s.upstream = "10.0.0.1:7";
-    s.down = ice::errc::connect_timeout;
+    ice::upstream_state u;
+    u.where = "10.0.0.1:7";
+    u.down = ice::errc::connect_timeout;
+    s.upstreams.push_back(u);
     s.size = 3;
     s.counters.cut_short = 7;
     const std::string line = to_string(s);
@@ -52,6 +57,14 @@ BOOST_AUTO_TEST_CASE(it_is_one_line_and_says_why_an_upstream_is_down) {
                          "open (0 idle, 0 busy, 0 connecting), 0 waiting; requests: 0 "));
     BOOST_TEST(line.find(" 7 cut short") != std::string::npos);
     BOOST_TEST(line.find('\n') == std::string::npos);
+    u.down = {};
+    u.gate = ice::breaker::states::half_open;
+    u.broken = ice::errc::closed;
+    u.open = 1;
+    s.upstreams.push_back(u);
+    BOOST_TEST(to_string(s).starts_with(
+        "pool 'far' of 10.0.0.1:7: down, cannot connect: timed out (0 open), 10.0.0.1:7: breaker "
+        "half open, closed by the peer (1 open), 0 of 3 open"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,7 @@
 #include <ice/action.hpp>
 #include <ice/address.hpp>
 #include <ice/backoff.hpp>
+#include <ice/breaker.hpp>
 #include <ice/buffer.hpp>
 #include <ice/channel.hpp>
 #include <ice/deadline.hpp>
@@ -34,5 +35,6 @@
 #include <ice/task.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>
+#include <ice/upstream.hpp>
 #include <ice/upstream_health.hpp>
 #include <ice/version.hpp>

@@ -123,6 +123,23 @@ struct backoff_limits {
     std::chrono::milliseconds cap = std::chrono::seconds(30);
 };
 
+// When an upstream that takes connections is not asked for a while: see breaker.hpp. Of each
+// address of a pool.
+struct breaker_limits {
+    // Requests in a row that have failed: no reply in time, closed before or in the middle of it,
+    // or not the protocol. A connection that many callers share fails once, and what is a caller's
+    // own doing (a message that cannot be packed, cancelling, a lease) does not count. 5: two
+    // rounds of a pool of three, so that callers of an upstream that hangs wait twice for their
+    // timeout, and not for ever; yet a reply lost now and then is no reason. `unlimited`: it is
+    // always asked.
+    std::size_t failures = 5;
+
+    // The pause after it: any time from zero to this, doubled with each probe that fails, up to
+    // the cap. As long as pool_timeouts::probe, for the same reason: a restart takes about as long.
+    std::chrono::milliseconds first = std::chrono::milliseconds(500);
+    std::chrono::milliseconds cap = std::chrono::seconds(30);
+};
+
 // `wanted`, or what a limit of `descriptors` (RLIMIT_NOFILE) leaves when 64 of them, or a quarter
 // if that is fewer, are kept for upstreams, files and the loop itself.
 constexpr std::size_t connections_allowed(std::size_t wanted, std::size_t descriptors) noexcept {

@@ -17,10 +17,9 @@ public:
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;
 
-    pool(std::shared_ptr<environment> env, address where, std::string name, std::size_t size, P p,
-         reply_logic logic, const pool_limits& l, const pool_timeouts& t, const backoff_limits& b)
-        : pool_base(std::move(env), options{std::move(name), std::move(where), size, l, t, b}),
-          protocol_(std::move(p)), logic_(std::move(logic)) {
+    pool(std::shared_ptr<environment> env, pool_options o, P p, reply_logic logic)
+        : pool_base(std::move(env), std::move(o)), protocol_(std::move(p)),
+          logic_(std::move(logic)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         throw std::invalid_argument(
             fmt::format("pool '{}': it needs a .logic() to make of a reply what its name promises",
@@ -29,10 +28,10 @@ public:
 
     // Sends `message` on a free connection, and gives its reply: owned, as the connection goes
     // back. Ends within `timeout` (pool_timeouts::request), waiting and connecting included.
-    // Errors: errc::pool_full, pool_wait_timeout, connect_timeout, connect_error(..), unpackable:
-    // not executed (condition::not_executed); request_timeout, upstream_stuck, closed, cut_short,
-    // bad_message, or what the socket says: it may have been executed. failure() of what it gives
-    // says more, and can be printed. A view in `message` must live until the end.
+    // Errors: errc::pool_full, pool_wait_timeout, breaker_open, connect_timeout, connect_error(..),
+    // unpackable: not executed (condition::not_executed); request_timeout, upstream_stuck, closed,
+    // cut_short, bad_message, or what the socket says: it may have been executed. failure() of what
+    // it gives says more, and can be printed. A view in `message` must live until the end.
     template <class M>
     task<pool_result<R>> request(M message, duration timeout) {
         return is_pipelined() ? shared_exchange(std::move(message), timeout)
@@ -79,19 +78,19 @@ private:
                     lent.settle();        // the message was refused, not the connection
                 } else if (!mine.sent) {  // it was just dying
                     if (may_retry(mine.until)) continue;
-                    co_return mine.failed(errc::not_sent);
+                    co_return mine.failed(errc::not_sent, lent);
                 }
-                co_return mine.failed(unsent);
+                co_return mine.failed(unsent, lent);
             }
             mine.sent = true;
             auto reply = co_await peer.receive();
-            if (!reply) co_return mine.failed(reply.error());
+            if (!reply) co_return mine.failed(reply.error(), lent);
             auto made = made_at_once(*reply);
             if (!made) {
                 auto later = co_await logic_(*std::move(reply));
                 made.emplace(std::move(later));
             }
-            if (!*made) co_return mine.failed(made->error());
+            if (!*made) co_return mine.failed(made->error(), lent);
             lent.settle();
             mine.succeeded();
             co_return **std::move(made);
@@ -124,6 +123,7 @@ private:
                 co_return mine.failed(errc::not_sent);
             }
             mine.sent = true;
+            mine.at = &line.upstream();
             line.join(place, begin, mine.until);
             if (opened) spawn(env(), hand_out_replies(self(), std::move(opened)), name());
             const error_code cancelled = co_await place.over.wait();

@@ -37,15 +37,16 @@ struct pool_base::waiter {
     time_point since;
 };
 
-pool_base::pool_base(std::shared_ptr<environment> env, options o)
-    : env_(std::move(env)), name_(std::move(o.name)), upstream_(std::move(o.upstream)),
-      size_(o.size), limits_(o.limits), timeouts_(o.timeouts), health_(o.backoff, o.timeouts.probe),
-      retry_(
-          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->open_more(1); }, this),
+pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
+    : env_(std::move(env)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
+      timeouts_(o.timeouts),
+      upstreams_(this, o.upstreams, o.backoff, o.timeouts.probe, o.breaker, env_->net->deadlines()),
       expiry_(
           env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
           this) {
     if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
+    if (upstreams_.size() == 0)
+        throw std::invalid_argument(fmt::format("pool '{}': no address", name_));
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
 }
@@ -55,18 +56,20 @@ pool_base::~pool_base() = default;
 // -- lending
 
 pool_base::loan pool_base::lend_at_once() {
-    if (!waiters_.empty()) return {nullptr, nullptr};
+    if (!waiters_.empty()) return {nullptr, {}};
     return {shared_from_this(), lend_idle()};
 }
 
 task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
     if (stopped_) co_return errc::stopped;
     if (waiters_.empty()) {
-        if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
-        if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), nullptr);
+        pool_connection free = lend_idle();
+        if (free.session) co_return loan(shared_from_this(), std::move(free));
+        if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), {});
     }
     if (is_down()) {
-        if (connecting_ != 0 || !health_.may_probe(now())) co_return health_.why();
+        struct upstream* const tried = connecting_ == 0 ? upstreams_.next(now()) : nullptr;
+        if (tried == nullptr || !connect_to(*tried)) co_return upstreams_.why();
     }
     if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
     ++counters_.waited;
@@ -79,11 +82,12 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
         if (s.bytes().quiet()) co_return served;
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
-            open_failed(errc::upstream_closes);
-            co_return health_.why();
+            open_failed(served->upstream(), errc::upstream_closes);
+            if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }
         first = true;
-        if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
+        pool_connection free = lend_idle();
+        if (free.session) co_return loan(shared_from_this(), std::move(free));
     }
 }
 
@@ -97,7 +101,7 @@ task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool fir
         if (w.given) co_return *std::move(w.given);
         if (cancelled) co_return cancelled;
         if (w.failed) co_return w.failed;
-        if (shared_line() != nullptr) co_return loan(shared_from_this(), nullptr);
+        if (shared_line() != nullptr) co_return loan(shared_from_this(), {});
         w.woken.clear();
     }
 }
@@ -109,8 +113,12 @@ void pool_base::wake_sharer() {
 }
 
 pipeline* pool_base::shared_line() const noexcept {
-    const auto least = std::ranges::min_element(lines_, {}, &pipeline::size);
-    return least == lines_.end() || (*least)->size() >= limits_.pipeline ? nullptr : *least;
+    pipeline* least = nullptr;
+    for (pipeline* line : lines_) {
+        const bool has_room = line->size() < limits_.pipeline && line->upstream().gate.is_closed();
+        if (has_room && (least == nullptr || line->size() < least->size())) least = line;
+    }
+    return least;
 }
 
 bool pool_base::may_retry(time_point until) noexcept {
@@ -122,148 +130,87 @@ bool pool_base::may_retry(time_point until) noexcept {
 }
 
 // An idle connection on which nothing has come since: bytes or an end would be another's reply.
-std::unique_ptr<session_base> pool_base::lend_idle() {
+// The last returned, of the address that was asked longest ago.
+pool_connection pool_base::lend_idle() {
     while (!idle_.empty()) {
-        auto [s, since, retires] = std::move(idle_.back());
-        idle_.pop_back();
-        if (s->bytes().quiet()) {
-            busy_.push_back({s.get(), retires});
-            return std::move(s);
+        auto best = idle_.end() - 1;
+        for (auto i = best; upstreams_.size() != 1 && i-- != idle_.begin();) {
+            if (i->at->lent < best->at->lent) best = i;
         }
+        pool_connection c = std::move(*best);
+        idle_.erase(best);
+        if (c.session->bytes().quiet()) return lend(std::move(c));
         ++counters_.found_dead;
+        c = {};
+        watch_gates();
         keep_open();
     }
-    return nullptr;
+    return {};
 }
 
-void pool_base::hand_out(std::unique_ptr<session_base> s, time_point retires) {
+pool_connection pool_base::lend(pool_connection c) {
+    busy_.push_back(c.session.get());
+    c.at->lent = ++lendings_;
+    return c;
+}
+
+void pool_base::hand_out(pool_connection c) {
     if (waiters_.empty()) {
-        idle_.push_back({std::move(s), now(), retires});
+        idle_.push_back(std::move(c));
         const time_point end = end_of(idle_.back());
         if (end < expiry_.at()) expiry_.set(end);
         return;
     }
     waiter& first = *waiters_.front();
-    busy_.push_back({s.get(), retires});
+    c = lend(std::move(c));
     waiters_.pop_front();
-    first.given.emplace(shared_from_this(), std::move(s));
+    first.given.emplace(shared_from_this(), std::move(c));
     first.woken.set();
 }
 
-void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcept {
-    const auto lent = std::find_if(busy_.begin(), busy_.end(),
-                                   [&](const lent_session& l) { return l.session == s.get(); });
-    const time_point retires = lent->retires;
-    busy_.erase(lent);
+void pool_base::take_back(pool_connection c, bool settled, error_code why) noexcept {
+    std::erase(busy_, c.session.get());
+    const session_base& s = *c.session;
     const exchange_state state{
-        .asked = s->asked_,
-        .replied = s->received_,
-        .unsent = s->bytes().unsent(),
-        .residual = s->bytes().data().size(),
-        .failed = s->failed_ || s->bytes().cancelled(),
+        .asked = s.asked_,
+        .replied = s.received_,
+        .unsent = s.channel_->unsent(),
+        .residual = s.channel_->data().size(),
+        .failed = s.failed_ || s.channel_->cancelled(),
         .settled = settled,
     };
     if (stopped_) return;
     try {
-        if (may_return(state)) {
-            returned(std::move(s), retires);
-        } else {
-            ++counters_.discarded;
-            s.reset();
-            if (!health_.is_failing() || !waiters_.empty()) open_more(1);
-        }
+        if (settled && s.received_ != 0) succeeded(*c.at);
+        else if (why) failed(c, why);
+        if (may_return(state)) return returned(std::move(c));
+        ++counters_.discarded;
+        c = {};
+        watch_gates();
+        if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
 }
 
-void pool_base::returned(std::unique_ptr<session_base> s, time_point retires) {
+void pool_base::returned(pool_connection c) {
     ++counters_.returned;
-    if (s->received_ != 0) {
-        s->proven_ = true;
-        health_.replied();
+    if (c.session->received_ != 0) {
+        c.session->proven_ = true;
+        c.at->health.replied();
     }
-    if (retires <= now()) {
-        ++counters_.aged;
-        s.reset();
+    c.since = now();
+    if (c.at->gate.is_closed()) c.probe = 0;
+    else if (c.probe == 0) return;  // nobody asks that address now
+    const bool aged = c.retires <= c.since;
+    if (aged || is_moving(c)) {
+        ++(aged ? counters_.aged : counters_.moved);
+        c = {};
         return open_more(1);
     }
-    s->asked_ = s->received_ = 0;
-    s->within(never, errc{});
-    s->bytes().deadline(never, errc{});
-    hand_out(std::move(s), retires);
-}
-
-// -- connecting
-
-// Connects until `wanted` attempts are under way, or the pool is full. While the upstream is down,
-// one attempt at a time is enough.
-void pool_base::open_more(std::size_t wanted) {
-    if (stopped_) return;
-    if (health_.is_failing()) wanted = std::min<std::size_t>(wanted, 1);
-    while (connecting_ < wanted && open() < size_) {
-        spawn(env_, open_one(shared_from_this()), fmt::format("pool '{}'", name_));
-        ++connecting_;
-    }
-}
-
-void pool_base::keep_open() {
-    if (open() < limits_.keep) open_more(connecting_ + limits_.keep - open());
-}
-
-task<> pool_base::open_one(std::shared_ptr<pool_base> self) {
-    pool_base& me = *self;
-    co_await me.env_->net->yield();  // never ends within open_more()
-    ++me.counters_.connects;
-    std::unique_ptr<session_base> s;
-    error_code ec;
-    try {
-        ec = co_await me.connect_and_shake_hands(s);
-    } catch (const std::exception& e) {
-        me.env_->write(log_level::error, "handshake threw",
-                       fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
-                                   me.upstream_, escaped(e.what())));
-        ec = errc::handshake_failed;
-    } catch (...) { ec = errc::handshake_failed; }
-    std::erase(me.opening_, s.get());
-    --me.connecting_;
-    if (me.stopped_) co_return;
-    if (ec) me.open_failed(ec);
-    else me.opened(std::move(s));
-}
-
-task<error_code> pool_base::connect_and_shake_hands(std::unique_ptr<session_base>& s) {
-    auto connected = co_await env_->net->connect(upstream_, after(now(), timeouts_.connect));
-    if (!connected) co_return connected.error();
-    if (stopped_) co_return errc::stopped;
-    s = make_session(*std::move(connected));
-    opening_.push_back(s.get());
-    error_code ec = co_await shake_hands(*s);
-    if (!ec && !s->bytes().data().empty()) ec = errc::bad_message;  // it talks unasked
-    if (ec && ec != condition::not_executed) ec = errc::handshake_failed;
-    co_return ec;
-}
-
-void pool_base::opened(std::unique_ptr<session_base> s) {
-    retry_.clear();
-    const bool recovered = health_.connected();
-    s->bytes().deadline(never, errc{});
-    const duration age = timeouts_.age;
-    const auto quarter = static_cast<std::uint64_t>(age.count()) / 4;
-    const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
-    hand_out(std::move(s), after(now(), age - earlier));
-    if (!recovered) return;
-    env_->write(log_level::info, "upstream is back",
-                fmt::format("pool '{}': {} is back", name_, upstream_));
-    open_first();
-}
-
-void pool_base::open_failed(error_code ec) {
-    ++counters_.connect_failures;
-    if (!health_.is_failing())
-        env_->write(log_level::warning, "upstream is down",
-                    fmt::format("pool '{}': {}: {}", name_, upstream_, ec.message()));
-    retry_.set(health_.failed(ec, now(), env_->net->random()));
-    if (is_down() && connecting_ == 0) fail_waiters(ec);
+    c.session->asked_ = c.session->received_ = 0;
+    c.session->within(never, errc{});
+    c.session->bytes().deadline(never, errc{});
+    hand_out(std::move(c));
 }
 
 void pool_base::fail_waiters(error_code ec) {
@@ -272,18 +219,20 @@ void pool_base::fail_waiters(error_code ec) {
 
 // -- ending
 
-time_point pool_base::end_of(const idle_session& i) const noexcept {
+time_point pool_base::end_of(const pool_connection& i) const noexcept {
     return std::min(after(i.since, timeouts_.idle), i.retires);
 }
 
 void pool_base::expire_idle() {
     const time_point at = now();
-    counters_.aged += std::erase_if(idle_, [at](const idle_session& i) { return i.retires <= at; });
+    counters_.aged +=
+        std::erase_if(idle_, [at](const pool_connection& i) { return i.retires <= at; });
     counters_.expired +=
-        std::erase_if(idle_, [&](const idle_session& i) { return end_of(i) <= at; });
+        std::erase_if(idle_, [&](const pool_connection& i) { return end_of(i) <= at; });
     time_point next = never;
-    for (const idle_session& i : idle_) next = std::min(next, end_of(i));
+    for (const pool_connection& i : idle_) next = std::min(next, end_of(i));
     expiry_.set(next);
+    watch_gates();
     keep_open();
 }
 
@@ -297,29 +246,53 @@ void pool_base::call::succeeded() noexcept {
     pool->counters_.request_time += pool->now() - begin;
 }
 
+std::shared_ptr<const failure> pool_base::call::failed(error_code ec, loan& lent) {
+    at = &lent.upstream();
+    lent.fail(ec);
+    return failed(ec);
+}
+
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec) {
-    pool_counters& c = pool->counters_;
-    c.request_time += pool->now() - begin;
-    auto why = std::make_shared<const failure>(
-        ec, pool->health_.is_failing() ? pool->health_.why() : error_code(), sent, pool->name_,
-        pool->upstream_.text());
-    if (ec == errc::request_timeout) ++c.timeouts;
-    else if (!why->may_have_been_executed()) ++c.refused;
+    const upstreams& all = pool->upstreams_;
+    error_code cause = at != nullptr ? at->why() : all.begin()->why();
+    for (auto u = all.begin(); at == nullptr && !cause && u != all.end(); ++u) cause = u->why();
+    auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
+                                               at != nullptr ? at->where.text() : all.text());
+    pool->count(*why, pool->now() - begin);
+    return why;
+}
+
+void pool_base::count(const failure& f, duration took) noexcept {
+    pool_counters& c = counters_;
+    c.request_time += took;
+    if (f.code() == errc::request_timeout) ++c.timeouts;
+    else if (!f.may_have_been_executed()) ++c.refused;
     else ++c.failures;
-    switch (why->kind()) {
+    switch (f.kind()) {
         case failure_kind::closed: ++c.closed; break;
         case failure_kind::cut_short: ++c.cut_short; break;
         case failure_kind::bad_reply: ++c.bad_replies; break;
+        case failure_kind::breaker: ++c.breaker_open; break;
         default: break;
     }
-    return why;
 }
 
 pool_state pool_base::state() const {
     pool_state s;
     s.name = name_;
-    s.upstream = upstream_.text();
-    if (health_.is_failing()) s.down = health_.why();
+    for (const struct upstream& u : upstreams_) {
+        upstream_state one;
+        one.where = u.where.text();
+        if (u.health.is_failing()) one.down = u.health.why();
+        one.gate = u.gate.state();
+        if (!u.gate.is_closed()) one.broken = u.gate.why();
+        one.failures = u.gate.failures();
+        one.open = u.open;
+        one.connects = u.connects;
+        one.connect_failures = u.connect_failures;
+        one.ejections = u.ejections;
+        s.upstreams.push_back(std::move(one));
+    }
     s.size = size_;
     s.idle = idle_.size();
     s.busy = busy_.size();
@@ -331,11 +304,11 @@ pool_state pool_base::state() const {
 
 void pool_base::stop() {
     stopped_ = true;
-    retry_.clear();
+    for (struct upstream& u : upstreams_) u.retry.clear();
     expiry_.clear();
     idle_.clear();
     fail_waiters(errc::stopped);
-    for (const lent_session& l : busy_) l.session->bytes().cancel(errc::stopped);
+    for (session_base* s : busy_) s->bytes().cancel(errc::stopped);
     for (session_base* s : opening_) s->bytes().cancel(errc::stopped);
 }
 
