@@ -256,6 +256,17 @@ BOOST_FIXTURE_TEST_CASE(with_all_down_callers_are_told_at_once_and_why, fixture)
     BOOST_TEST(ask(10) == "2:10");
 }
 
+BOOST_FIXTURE_TEST_CASE(a_caller_has_all_tried_that_were_down, fixture) {
+    // The danger: it is told that nobody can be reached by the one that is still away.
+    for (int i = 1; i <= 3; ++i) kill(i);
+    srv.add(ice::tcp_client_action{{place(1), place(2), place(3)}, name, 1}.backoff(
+        {.first = 1h, .cap = 1h}));
+    BOOST_TEST(ask(1) == "x:1");
+    sim.run_for(600ms);
+    start(3);
+    BOOST_TEST(ask(3) == "3:3");
+}
+
 BOOST_FIXTURE_TEST_CASE(a_dead_first_address_delays_nobody_at_the_start, fixture) {
     kill(1);
     add(1);

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <ice/address.hpp>
+#include <ice/health_check.hpp>
 #include <ice/limits.hpp>
 #include <ice/logic.hpp>
 #include <ice/protocols/raw.hpp>
@@ -85,6 +86,7 @@ struct pool_options {
     pool_timeouts timeouts{};
     backoff_limits backoff{};
     breaker_limits breaker{};
+    std::chrono::milliseconds check_every = std::chrono::milliseconds::max();
 };
 
 // Keeps `size` connections to `where`, under a name by which logics find them: srv.get(name).
@@ -159,6 +161,15 @@ public:
         options_.breaker = b;
         return std::move(*this);
     }
+    // A connection that nobody has used for `interval` is asked `message`; without a `good` reply
+    // within pool_timeouts::check it is closed. See make_health_check() and docs/design.md.
+    template <class M, class Good = any_reply>
+    tcp_client_action&& health_check(M message, std::chrono::milliseconds interval,
+                                     Good good = {}) && {
+        options_.check_every = interval;
+        check_ = make_health_check<P>(std::move(message), std::move(good));
+        return std::move(*this);
+    }
 
 private:
     friend class server;
@@ -173,6 +184,7 @@ private:
     pool_options options_;
     P protocol_;
     reply_logic reply_logic_;
+    ice::health_check<P> check_;
 };
 template <protocol P, class R>
 tcp_client_action(address, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;

@@ -12,6 +12,7 @@
 #include <ice/error.hpp>
 #include <ice/event.hpp>
 #include <ice/failure.hpp>
+#include <ice/health_check.hpp>
 #include <ice/lease.hpp>
 #include <ice/limits.hpp>
 #include <ice/listener.hpp>

@@ -110,6 +110,12 @@ struct pool_timeouts {
     // at once meanwhile. It bounds how soon a recovered upstream is used again.
     std::chrono::milliseconds probe = std::chrono::milliseconds(500);
 
+    // The reply to a health check: an idle connection whose upstream takes longer for the least of
+    // all requests is not worth a real one. There is none by default: which message asks for
+    // health only the protocol's user knows, and a dead idle connection is noticed by itself when
+    // its other end has closed it.
+    std::chrono::milliseconds check = std::chrono::seconds(1);
+
     // No connection is lent after it, so that the load moves with the name of the upstream, or
     // behind its balancer. Each ends up to a quarter earlier, by chance: never all at once.
     std::chrono::milliseconds age = std::chrono::minutes(30);

@@ -17,9 +17,10 @@ public:
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;
 
-    pool(std::shared_ptr<environment> env, pool_options o, P p, reply_logic logic)
+    pool(std::shared_ptr<environment> env, pool_options o, P p, reply_logic logic,
+         health_check<P> check)
         : pool_base(std::move(env), std::move(o)), protocol_(std::move(p)),
-          logic_(std::move(logic)) {
+          logic_(std::move(logic)), check_(std::move(check)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         throw std::invalid_argument(
             fmt::format("pool '{}': it needs a .logic() to make of a reply what its name promises",
@@ -177,9 +178,13 @@ private:
     task<error_code> shake_hands(session_base& s) override {
         return static_cast<session<P>&>(s).shake_hands(timeouts().handshake);
     }
+    task<error_code> ask_for_health(session_base& s) override {
+        return check_(static_cast<session<P>&>(s));
+    }
 
     P protocol_;
     reply_logic logic_;
+    health_check<P> check_;
 };
 
 }  // namespace ice

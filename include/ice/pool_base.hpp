@@ -127,6 +127,7 @@ protected:
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
+    virtual task<error_code> ask_for_health(session_base&) = 0;
 
     time_point now() const { return env_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
@@ -163,6 +164,9 @@ private:
     void returned(pool_connection);
     void hand_out(pool_connection);
     time_point end_of(const pool_connection&) const noexcept;
+    time_point check_of(const pool_connection&) const noexcept;
+    void check_one_idle();
+    static task<> check(loan);
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     pool_connection lend(pool_connection);
     pool_connection lend_idle();
@@ -177,6 +181,7 @@ private:
     std::size_t size_;
     pool_limits limits_;
     pool_timeouts timeouts_;
+    std::chrono::milliseconds check_every_;
     upstreams upstreams_;
 
     std::vector<pool_connection> idle_;  // the last returned is lent first
@@ -188,8 +193,8 @@ private:
     std::uint64_t lendings_ = 0;
     pool_counters counters_;
 
-    bool stopped_ = false;
-    deadline expiry_;  // of the idle connection that ends first
+    bool stopped_ = false, checking_ = false;
+    deadline expiry_;  // of the idle connection that ends, or is asked for its health, first
 };
 
 }  // namespace ice

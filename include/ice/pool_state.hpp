@@ -33,6 +33,8 @@ struct pool_counters {
     std::uint64_t expired = 0;           // pool_timeouts::idle
     std::uint64_t aged = 0;              // pool_timeouts::age
     std::uint64_t moved = 0;             // closed for another address to have its share
+    std::uint64_t checks = 0;            // of health
+    std::uint64_t checks_failed = 0;     // no reply, or a wrong one
     duration wait_time{};                // of all that waited, together
     duration request_time{};             // of all request(), waiting included
 };

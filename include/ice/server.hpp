@@ -49,8 +49,9 @@ public:
     // there is no address, or no logic to make of a reply what the name promises.
     template <protocol P, class R>
     pool<P, R>& add(tcp_client_action<P, R> a) {
-        auto added = std::make_shared<pool<P, R>>(
-            env_, std::move(a.options_), std::move(a.protocol_), std::move(a.reply_logic_));
+        auto added =
+            std::make_shared<pool<P, R>>(env_, std::move(a.options_), std::move(a.protocol_),
+                                         std::move(a.reply_logic_), std::move(a.check_));
         keep(added);
         return *added;
     }

@@ -57,14 +57,17 @@ struct pool_connection {
     pool_connection(upstream& u, breaker::probe p) noexcept : at(&u), probe(p) { ++u.open; }
     pool_connection(pool_connection&& other) noexcept
         : session(std::move(other.session)), at(std::exchange(other.at, nullptr)),
-          probe(other.probe), since(other.since), retires(other.retires) {}
+          probe(other.probe), since(other.since), used(other.used), retires(other.retires),
+          is_checked(other.is_checked) {}
     pool_connection& operator=(pool_connection&& other) noexcept {
         pool_connection taken(std::move(other));
         std::swap(session, taken.session);
         std::swap(at, taken.at);
         std::swap(probe, taken.probe);
         since = taken.since;
+        used = taken.used;
         retires = taken.retires;
+        is_checked = taken.is_checked;
         return *this;
     }
     ~pool_connection() {
@@ -76,8 +79,10 @@ struct pool_connection {
     std::unique_ptr<session_base> session;
     upstream* at = nullptr;
     breaker::probe probe = 0;  // it is the one on which the upstream is tried again
-    time_point since{};        // idle
+    time_point since{};        // idle, and not asked for its health
+    time_point used{};         // last by a caller
     time_point retires = never;
+    bool is_checked = false;  // lent for a health check
 };
 
 class ICE_API upstreams {

@@ -96,7 +96,7 @@ void pool_base::opened(pool_connection c) {
     const duration age = timeouts_.age;
     const auto quarter = static_cast<std::uint64_t>(age.count()) / 4;
     const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
-    c.since = at;
+    c.since = c.used = at;
     c.retires = after(at, age - earlier);
     hand_out(std::move(c));
     if (recovered) open_first();

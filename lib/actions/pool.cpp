@@ -39,7 +39,7 @@ struct pool_base::waiter {
 
 pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
     : env_(std::move(env)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
-      timeouts_(o.timeouts),
+      timeouts_(o.timeouts), check_every_(o.check_every),
       upstreams_(this, o.upstreams, o.backoff, o.timeouts.probe, o.breaker, env_->net->deadlines()),
       expiry_(
           env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
@@ -68,8 +68,13 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
         if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), {});
     }
     if (is_down()) {
-        struct upstream* const tried = connecting_ == 0 ? upstreams_.next(now()) : nullptr;
-        if (tried == nullptr || !connect_to(*tried)) co_return upstreams_.why();
+        bool tries = false;  // all whose time has come: one of them may be back
+        while (connecting_ == 0 || tries) {
+            struct upstream* const u = upstreams_.next(now());
+            if (u == nullptr || !connect_to(*u)) break;
+            tries = true;
+        }
+        if (!tries) co_return upstreams_.why();
     }
     if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
     ++counters_.waited;
@@ -157,8 +162,8 @@ pool_connection pool_base::lend(pool_connection c) {
 void pool_base::hand_out(pool_connection c) {
     if (waiters_.empty()) {
         idle_.push_back(std::move(c));
-        const time_point end = end_of(idle_.back());
-        if (end < expiry_.at()) expiry_.set(end);
+        const time_point next = std::min(end_of(idle_.back()), check_of(idle_.back()));
+        if (next < expiry_.at()) expiry_.set(next);
         return;
     }
     waiter& first = *waiters_.front();
@@ -199,6 +204,7 @@ void pool_base::returned(pool_connection c) {
         c.at->health.replied();
     }
     c.since = now();
+    if (!std::exchange(c.is_checked, false)) c.used = c.since;
     if (c.at->gate.is_closed()) c.probe = 0;
     else if (c.probe == 0) return;  // nobody asks that address now
     const bool aged = c.retires <= c.since;
@@ -220,7 +226,7 @@ void pool_base::fail_waiters(error_code ec) {
 // -- ending
 
 time_point pool_base::end_of(const pool_connection& i) const noexcept {
-    return std::min(after(i.since, timeouts_.idle), i.retires);
+    return std::min(after(i.used, timeouts_.idle), i.retires);
 }
 
 void pool_base::expire_idle() {
@@ -229,11 +235,57 @@ void pool_base::expire_idle() {
         std::erase_if(idle_, [at](const pool_connection& i) { return i.retires <= at; });
     counters_.expired +=
         std::erase_if(idle_, [&](const pool_connection& i) { return end_of(i) <= at; });
+    check_one_idle();
     time_point next = never;
-    for (const pool_connection& i : idle_) next = std::min(next, end_of(i));
+    for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
     expiry_.set(next);
     watch_gates();
     keep_open();
+}
+
+// -- health checks: one at a time, so that the other connections can be lent
+
+time_point pool_base::check_of(const pool_connection& i) const noexcept {
+    return checking_ ? never : after(i.since, check_every_);
+}
+
+void pool_base::check_one_idle() {
+    const auto i =
+        std::ranges::min_element(idle_, {}, [this](const auto& one) { return check_of(one); });
+    if (i == idle_.end() || check_of(*i) > now()) return;
+    checking_ = true;
+    pool_connection c = std::move(*i);
+    idle_.erase(i);
+    busy_.push_back(c.session.get());
+    c.is_checked = true;
+    spawn(env_, check(loan(shared_from_this(), std::move(c))), name_);
+}
+
+task<> pool_base::check(loan lent) {
+    const auto self = lent.pool().shared_from_this();
+    ++self->counters_.checks;
+    session_base& s = lent.session();
+    error_code ec;
+    const bool alive = s.bytes().quiet();
+    if (alive) {
+        s.within(after(self->now(), self->timeouts_.check), errc::request_timeout);
+        try {
+            ec = co_await self->ask_for_health(s);
+        } catch (const std::exception& e) {
+            self->env_->write(log_level::error, "health check threw",
+                              fmt::format("pool '{}': its health check threw: {}", self->name_,
+                                          escaped(e.what())));
+            ec = errc::bad_message;
+        }
+    }
+    self->checking_ = false;
+    if (self->stopped_) co_return;
+    if (!alive) ++self->counters_.found_dead;
+    else if (ec) ++self->counters_.checks_failed;
+    else lent.settle();
+    lent.fail(ec);
+    lent = loan(nullptr, {});
+    self->expire_idle();  // the next one may be due
 }
 
 pool_base::call::call(pool_base& p, duration timeout)

@@ -38,11 +38,13 @@ std::string to_string(const pool_state& s) {
         "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures ({} closed, {} cut "
         "short, {} bad replies), {} refused ({} breaker open), {} retries, {} waited ({:.3f} ms "
         "each); connects: {}, "
-        "{} failed; connections: {} discarded, {} found dead, {} expired, {} aged, {} moved",
+        "{} failed; connections: {} discarded, {} found dead, {} expired, {} aged, {} moved; {} "
+        "health checks, {} failed",
         s.name, upstreams, s.open(), s.size, s.idle, s.busy, s.connecting, s.waiting, c.requests,
         mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.closed, c.cut_short,
         c.bad_replies, c.refused, c.breaker_open, c.retries, c.waited, mean(c.wait_time, c.waited),
-        c.connects, c.connect_failures, c.discarded, c.found_dead, c.expired, c.aged, c.moved);
+        c.connects, c.connect_failures, c.discarded, c.found_dead, c.expired, c.aged, c.moved,
+        c.checks, c.checks_failed);
 }
 
 }  // namespace ice

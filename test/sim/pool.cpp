@@ -90,8 +90,18 @@ private:
         if (w_.chance.hit(0.2)) b.failures = ice::unlimited;
         b.first = std::chrono::milliseconds(w_.chance.between(0, 1000));
         b.cap = std::chrono::milliseconds(w_.chance.between(0, 30'000));
-        auto to_up = ice::tcp_client_action{hosts, name, size_};
-        pool_ = &srv_->add(std::move(to_up).timeouts(t).limits(l).breaker(b));
+        auto to_up = ice::tcp_client_action{hosts, name, size_}.timeouts(t).limits(l).breaker(b);
+        if (w_.chance.hit(0.3)) draw_checks(to_up);
+        pool_ = &srv_->add(std::move(to_up));
+    }
+
+    // A request like the others, of a number that no caller has.
+    template <class Action>
+    void draw_checks(Action& to_up) {
+        ++w_.seen["health_checks"];
+        const std::chrono::milliseconds interval(w_.chance.between(1, 3000));
+        const auto good = [](std::string_view reply) { return id_of('a', reply) == 0; };
+        std::move(to_up).health_check(text_of('q', 0), interval, good);
     }
 
     // Other machines that answer the same, as well or as badly; one may be nobody's.
@@ -317,7 +327,7 @@ private:
         good_ = over_ = 0;
         for (std::size_t i = 0; i < n; ++i) w_.sim.spawn(healthy());
         run_until([&] { return over_ == n; }, 10s, "healthy requests");
-        w_.check(good_ == n, otherwise);
+        if (good_ != n) w_.fail(fmt::format("{}: {}", otherwise, why_));
     }
     // Bounds that are too tight even for a good day.
     bool is_tight(ice::error_code ec) const {
@@ -329,6 +339,7 @@ private:
         const std::uint64_t id = ++last_id_;
         const auto reply = co_await pool_->request(text_of('q', id), 5s);
         if (reply || is_tight(reply.error())) ++good_;
+        else why_ = fmt::format("{}", reply.failure());
         judge(id, reply);
         ++over_;
     }
@@ -361,6 +372,7 @@ private:
     double impatient_ = 0, fickle_ = 0, large_ = 0;
     std::uint64_t last_id_ = 0, left_ = 0, replies_ = 0;
     std::size_t good_ = 0, over_ = 0;  // of all_succeed()
+    std::string why_;                  // one of them was not good
     std::vector<std::uint64_t> unexecuted_;
     std::map<asio::cancellation_signal*, int> emitting_;
     struct gate_seen {
