@@ -311,6 +311,9 @@ private:
         up_.start();
         for (auto& twin : twins_) twin->start();
         settle(100ms);
+        const auto is_open = [](const ice::upstream& u) { return !u.gate.is_closed(); };
+        // A health check was under way in the crash: no pause is longer.
+        if (std::ranges::any_of(pool_->addresses(), is_open)) settle(31s);
         all_succeed("a connection was lent that the upstream had closed");
     }
     std::size_t open() const {
