@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(a_client_action_gives_replies_as_they_are) {
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(greet));
     const ice::pool_name<ice::line> name{"greeter"};
     const auto reply = request(w, ice::tcp_client_action{l.endpoint(), name, 1}, "ann");
-    static_assert(std::same_as<decltype(reply), const ice::result<std::string>>);
+    static_assert(std::same_as<decltype(reply), const ice::pool_result<std::string>>);
     BOOST_TEST_REQUIRE(reply.has_value());
     BOOST_TEST(*reply == "hello ann");
 }

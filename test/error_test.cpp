@@ -34,12 +34,13 @@ constexpr bool not_executed(errc e) {
         case errc::host_not_found:
         case errc::upstream_closes:
         case errc::outbox_full:
+        case errc::breaker_open:
         case errc::not_sent: return true;
     }
     return false;
 }
 
-constexpr int last = static_cast<int>(errc::upstream_stuck);
+constexpr int last = static_cast<int>(errc::breaker_open);
 
 }  // namespace
 

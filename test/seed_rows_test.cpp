@@ -113,7 +113,9 @@ struct ask_timeserver {
         }
         co_return std::nullopt;
     }
-    ice::task<ice::result<std::string>> ask() { return srv.get(timeserver).request("gettime"); }
+    ice::task<ice::pool_result<std::string>> ask() {
+        return srv.get(timeserver).request("gettime");
+    }
 };
 
 }  // namespace

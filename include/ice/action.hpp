@@ -3,10 +3,12 @@
 
 #include <functional>
 #include <ice/address.hpp>
+#include <ice/health_check.hpp>
 #include <ice/limits.hpp>
 #include <ice/logic.hpp>
 #include <ice/protocols/raw.hpp>
 #include <string>
+#include <vector>
 
 namespace ice {
 
@@ -75,7 +77,22 @@ struct pool_name {
     std::string_view text;
 };
 
-// Keeps `size` connections to `address`, under a name by which logics find them: srv.get(name).
+// What describes a pool beside its protocol.
+struct pool_options {
+    std::string name;
+    std::vector<address> upstreams;
+    std::size_t size;
+    pool_limits limits{};
+    pool_timeouts timeouts{};
+    backoff_limits backoff{};
+    breaker_limits breaker{};
+    std::chrono::milliseconds check_every = std::chrono::milliseconds::max();
+};
+
+// Keeps `size` connections to `where`, under a name by which logics find them: srv.get(name).
+// Of several addresses, which must give the same replies, each gets its share of the connections
+// and of the requests; one that fails gets none until it can be connected to, or answers, again. A
+// name is resolved anew for each connection.
 template <protocol P, class R = owned_t<message_t<P>>>
 class tcp_client_action {
 public:
@@ -86,7 +103,12 @@ public:
     tcp_client_action(address where, pool_name<P, R> name, std::size_t size, P p = P{})
         : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
     tcp_client_action(address where, std::string name, std::size_t size, P p = P{})
-        : where_(std::move(where)), name_(std::move(name)), size_(size), protocol_(std::move(p)) {}
+        : tcp_client_action(std::vector<address>{std::move(where)}, std::move(name), size,
+                            std::move(p)) {}
+    tcp_client_action(std::vector<address> where, pool_name<P, R> name, std::size_t size, P p = P{})
+        : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
+    tcp_client_action(std::vector<address> where, std::string name, std::size_t size, P p = P{})
+        : options_{std::move(name), std::move(where), size}, protocol_(std::move(p)) {}
 
     // A configured copy of the protocol that the pool's name says.
     template <class Q>
@@ -124,15 +146,28 @@ public:
     }
 
     tcp_client_action&& limits(const pool_limits& l) && {
-        limits_ = l;
+        options_.limits = l;
         return std::move(*this);
     }
     tcp_client_action&& timeouts(const pool_timeouts& t) && {
-        timeouts_ = t;
+        options_.timeouts = t;
         return std::move(*this);
     }
     tcp_client_action&& backoff(const backoff_limits& b) && {
-        backoff_ = b;
+        options_.backoff = b;
+        return std::move(*this);
+    }
+    tcp_client_action&& breaker(const breaker_limits& b) && {
+        options_.breaker = b;
+        return std::move(*this);
+    }
+    // A connection that nobody has used for `interval` is asked `message`; without a `good` reply
+    // within pool_timeouts::check it is closed. See make_health_check() and docs/design.md.
+    template <class M, class Good = any_reply>
+    tcp_client_action&& health_check(M message, std::chrono::milliseconds interval,
+                                     Good good = {}) && {
+        options_.check_every = interval;
+        check_ = make_health_check<P>(std::move(message), std::move(good));
         return std::move(*this);
     }
 
@@ -146,17 +181,17 @@ private:
         co_return result<R>(std::move(made));
     }
 
-    address where_;
-    std::string name_;
-    std::size_t size_;
+    pool_options options_;
     P protocol_;
     reply_logic reply_logic_;
-    pool_limits limits_;
-    pool_timeouts timeouts_;
-    backoff_limits backoff_;
+    ice::health_check<P> check_;
 };
 template <protocol P, class R>
 tcp_client_action(address, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;
+template <protocol P, class R>
+tcp_client_action(std::vector<address>, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;
+template <protocol P, class R>
+tcp_client_action(std::vector<address>, pool_name<P, R>, std::size_t, P) -> tcp_client_action<P, R>;
 template <protocol P, class R>
 tcp_client_action(address, pool_name<P, R>, std::size_t, P) -> tcp_client_action<P, R>;
 

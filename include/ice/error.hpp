@@ -38,6 +38,7 @@ enum class errc {
     upstream_closes,    // it takes a connection and closes it at once
     not_sent,           // its connection was lost before, and no time or no retry was left
     upstream_stuck,     // pipelined: no reply to an earlier request, so the connection was closed
+    breaker_open,       // breaker_limits::failures: nobody asks the upstream for a while
 };
 
 // What can be asked of any error: `if (ec == ice::condition::not_executed)`.

@@ -4,12 +4,16 @@
 #include <ice/action.hpp>
 #include <ice/address.hpp>
 #include <ice/backoff.hpp>
+#include <ice/breaker.hpp>
 #include <ice/buffer.hpp>
 #include <ice/channel.hpp>
 #include <ice/deadline.hpp>
 #include <ice/environment.hpp>
 #include <ice/error.hpp>
 #include <ice/event.hpp>
+#include <ice/failure.hpp>
+#include <ice/health_check.hpp>
+#include <ice/lease.hpp>
 #include <ice/limits.hpp>
 #include <ice/listener.hpp>
 #include <ice/listener_base.hpp>
@@ -18,6 +22,7 @@
 #include <ice/pipeline.hpp>
 #include <ice/pool.hpp>
 #include <ice/pool_base.hpp>
+#include <ice/pool_state.hpp>
 #include <ice/protocol.hpp>
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/raw.hpp>
@@ -32,5 +37,6 @@
 #include <ice/task.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>
+#include <ice/upstream.hpp>
 #include <ice/upstream_health.hpp>
 #include <ice/version.hpp>

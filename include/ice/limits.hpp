@@ -110,6 +110,12 @@ struct pool_timeouts {
     // at once meanwhile. It bounds how soon a recovered upstream is used again.
     std::chrono::milliseconds probe = std::chrono::milliseconds(500);
 
+    // The reply to a health check: an idle connection whose upstream takes longer for the least of
+    // all requests is not worth a real one. There is none by default: which message asks for
+    // health only the protocol's user knows, and a dead idle connection is noticed by itself when
+    // its other end has closed it.
+    std::chrono::milliseconds check = std::chrono::seconds(1);
+
     // No connection is lent after it, so that the load moves with the name of the upstream, or
     // behind its balancer. Each ends up to a quarter earlier, by chance: never all at once.
     std::chrono::milliseconds age = std::chrono::minutes(30);
@@ -120,6 +126,23 @@ struct pool_timeouts {
 // never to wait.
 struct backoff_limits {
     std::chrono::milliseconds first = std::chrono::milliseconds(50);
+    std::chrono::milliseconds cap = std::chrono::seconds(30);
+};
+
+// When an upstream that takes connections is not asked for a while: see breaker.hpp. Of each
+// address of a pool.
+struct breaker_limits {
+    // Requests in a row that have failed: no reply in time, closed before or in the middle of it,
+    // or not the protocol. A connection that many callers share fails once, and what is a caller's
+    // own doing (a message that cannot be packed, cancelling, a lease) does not count. 5: two
+    // rounds of a pool of three, so that callers of an upstream that hangs wait twice for their
+    // timeout, and not for ever; yet a reply lost now and then is no reason. `unlimited`: it is
+    // always asked.
+    std::size_t failures = 5;
+
+    // The pause after it: any time from zero to this, doubled with each probe that fails, up to
+    // the cap. As long as pool_timeouts::probe, for the same reason: a restart takes about as long.
+    std::chrono::milliseconds first = std::chrono::milliseconds(500);
     std::chrono::milliseconds cap = std::chrono::seconds(30);
 };
 

@@ -39,6 +39,7 @@ public:
     pipeline& operator=(const pipeline&) = delete;
 
     session_base& session() const noexcept { return loan_.session(); }
+    struct upstream& upstream() const noexcept { return loan_.upstream(); }
 
     // The message that was pushed behind the byte `begin` is this caller's, who waits until
     // `until`.

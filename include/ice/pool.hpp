@@ -2,7 +2,7 @@
 // A reply reaches only its requester: a connection returns only with proof that it is clean.
 #pragma once
 
-#include <exception>
+#include <ice/lease.hpp>
 #include <ice/pipeline.hpp>
 #include <ice/pool_base.hpp>
 #include <optional>
@@ -11,36 +11,16 @@
 
 namespace ice {
 
-// A connection on loan for more than one message, as transactions need it: lease->send(..),
-// lease->receive(). Not returned, but closed, if an exception ends it.
-template <protocol P>
-class lease {
-public:
-    explicit lease(pool_base::loan l) noexcept : loan_(std::move(l)) {}
-    lease(lease&&) noexcept = default;
-    lease& operator=(lease&&) = delete;
-    ~lease() {
-        if (std::uncaught_exceptions() == exceptions_) loan_.settle();
-    }
-
-    session<P>* operator->() const noexcept { return static_cast<session<P>*>(&loan_.session()); }
-    session<P>& operator*() const noexcept { return *operator->(); }
-
-private:
-    pool_base::loan loan_;
-    int exceptions_ = std::uncaught_exceptions();
-};
-
 template <protocol P, class R = owned_t<message_t<P>>>
 class pool : public pool_base {
 public:
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;
 
-    pool(std::shared_ptr<environment> env, address where, std::string name, std::size_t size, P p,
-         reply_logic logic, const pool_limits& l, const pool_timeouts& t, const backoff_limits& b)
-        : pool_base(std::move(env), options{std::move(name), std::move(where), size, l, t, b}),
-          protocol_(std::move(p)), logic_(std::move(logic)) {
+    pool(std::shared_ptr<environment> env, pool_options o, P p, reply_logic logic,
+         health_check<P> check)
+        : pool_base(std::move(env), std::move(o)), protocol_(std::move(p)),
+          logic_(std::move(logic)), check_(std::move(check)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         throw std::invalid_argument(
             fmt::format("pool '{}': it needs a .logic() to make of a reply what its name promises",
@@ -49,62 +29,72 @@ public:
 
     // Sends `message` on a free connection, and gives its reply: owned, as the connection goes
     // back. Ends within `timeout` (pool_timeouts::request), waiting and connecting included.
-    // Errors: errc::pool_full, pool_wait_timeout, connect_timeout, connect_error(..), unpackable:
-    // not executed (condition::not_executed); request_timeout, upstream_stuck, closed, cut_short,
-    // bad_message, or what the socket says: it may have been executed. A view in `message` must
-    // live until the end.
+    // Errors: errc::pool_full, pool_wait_timeout, breaker_open, connect_timeout, connect_error(..),
+    // unpackable: not executed (condition::not_executed); request_timeout, upstream_stuck, closed,
+    // cut_short, bad_message, or what the socket says: it may have been executed. failure() of what
+    // it gives says more, and can be printed. A view in `message` must live until the end.
     template <class M>
-    task<result<R>> request(M message, duration timeout) {
-        const auto alive = shared_from_this();  // the server may end before the caller
-        const time_point begin = now();
-        const time_point until = after(begin, timeout);
-        auto work = is_pipelined() ? shared_exchange(std::move(message), until)
-                                   : exchange(std::move(message), until);
-        auto made = co_await std::move(work);
-        count_outcome(made.error(), now() - begin);
-        co_return made;
+    task<pool_result<R>> request(M message, duration timeout) {
+        return is_pipelined() ? shared_exchange(std::move(message), timeout)
+                              : exchange(std::move(message), timeout);
     }
     template <class M>
-    task<result<R>> request(M message) {
+    task<pool_result<R>> request(M message) {
         return request(std::move(message), timeouts().request);
     }
 
     // A connection for a longer talk, all of it within `timeout`. It goes back when the lease ends,
     // if each message sent has had its reply and nothing is left over.
-    task<result<lease<P>>> acquire(duration timeout) {
-        const auto alive = shared_from_this();
-        const time_point until = after(now(), timeout);
-        auto taken = co_await take(until);
-        if (!taken) co_return taken.error();
-        taken->session().within(until, errc::request_timeout);
-        co_return lease<P>(*std::move(taken));
+    task<pool_result<lease<P>>> acquire(duration timeout) {
+        call mine(*this, timeout);
+        loan lent = lend_at_once();
+        if (lent.is_empty()) {
+            auto taken = co_await take(mine.until);
+            if (!taken) co_return mine.failed(taken.error());
+            lent = *std::move(taken);
+        }
+        lent.session().within(mine.until, errc::request_timeout);
+        co_return lease<P>(std::move(lent));
     }
-    task<result<lease<P>>> acquire() { return acquire(timeouts().request); }
+    task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
 private:
     template <class M>
-    task<result<R>> exchange(M message, time_point until) {
+    task<pool_result<R>> exchange(M message, duration timeout) {
+        call mine(*this, timeout);
         for (;;) {
-            auto taken = co_await take(until);
-            if (!taken) co_return taken.error();
-            auto& peer = static_cast<session<P>&>(taken->session());
-            peer.within(until, errc::request_timeout);
+            loan lent = lend_at_once();  // no coroutine for what is usual
+            if (lent.is_empty()) {
+                auto taken = co_await take(mine.until);
+                if (!taken) co_return mine.failed(taken.error());
+                lent = *std::move(taken);
+            }
+            auto& peer = static_cast<session<P>&>(lent.session());
+            peer.within(mine.until, errc::request_timeout);
             const std::uint64_t before = peer.bytes().sent();
             const error_code unsent = co_await peer.send(message);
             if (unsent) {
-                if (peer.is_untouched())
-                    taken->settle();  // the message was refused, not the connection
-                else if (peer.bytes().sent() == before) {  // it was just dying
-                    if (may_retry(until)) continue;
-                    co_return errc::not_sent;
+                mine.sent = peer.bytes().sent() != before;
+                if (peer.is_untouched()) {
+                    lent.settle();        // the message was refused, not the connection
+                } else if (!mine.sent) {  // it was just dying
+                    if (may_retry(mine.until)) continue;
+                    co_return mine.failed(errc::not_sent, lent);
                 }
-                co_return unsent;
+                co_return mine.failed(unsent, lent);
             }
+            mine.sent = true;
             auto reply = co_await peer.receive();
-            if (!reply) co_return reply.error();
-            auto made = co_await make_of(*std::move(reply));
-            if (made) taken->settle();
-            co_return made;
+            if (!reply) co_return mine.failed(reply.error(), lent);
+            auto made = made_at_once(*reply);
+            if (!made) {
+                auto later = co_await logic_(*std::move(reply));
+                made.emplace(std::move(later));
+            }
+            if (!*made) co_return mine.failed(made->error(), lent);
+            lent.settle();
+            mine.succeeded();
+            co_return **std::move(made);
         }
     }
 
@@ -115,29 +105,37 @@ private:
     };
 
     template <class M>
-    task<result<R>> shared_exchange(M message, time_point until) {
+    task<pool_result<R>> shared_exchange(M message, duration timeout) {
+        call mine(*this, timeout);
         for (;;) {
-            auto taken = co_await take(until, true);
-            if (!taken) co_return taken.error();
+            auto taken = co_await take(mine.until, true);
+            if (!taken) co_return mine.failed(taken.error());
             std::unique_ptr<pipeline> opened;
             if (!taken->is_empty()) opened = std::make_unique<pipeline>(*std::move(taken));
             pipeline& line = opened ? *opened : *shared_line();
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
-            shared_place mine(*env()->net);
+            shared_place place(*env()->net);
             const error_code refused = peer.push(message);
-            if (refused == errc::unpackable || refused == errc::outbox_full) co_return refused;
+            if (refused == errc::unpackable || refused == errc::outbox_full)
+                co_return mine.failed(refused);
             if (refused) {
-                if (may_retry(until)) continue;
-                co_return errc::not_sent;
+                if (may_retry(mine.until)) continue;
+                co_return mine.failed(errc::not_sent);
             }
-            line.join(mine, begin, until);
+            mine.sent = true;
+            mine.at = &line.upstream();
+            line.join(place, begin, mine.until);
             if (opened) spawn(env(), hand_out_replies(self(), std::move(opened)), name());
-            const error_code cancelled = co_await mine.over.wait();
-            if (mine.reply) co_return *std::move(mine.reply);
-            if (cancelled) co_return cancelled;
-            if (mine.failed == errc::not_sent && may_retry(until)) continue;
-            co_return mine.failed;
+            const error_code cancelled = co_await place.over.wait();
+            if (place.reply && *place.reply) {
+                mine.succeeded();
+                co_return **std::move(place.reply);
+            }
+            if (place.reply) co_return mine.failed(place.reply->error());
+            if (cancelled) co_return mine.failed(cancelled);
+            if (place.failed == errc::not_sent && may_retry(mine.until)) continue;
+            co_return mine.failed(place.failed);
         }
     }
 
@@ -150,10 +148,15 @@ private:
             if (!reply) co_return line->fail(reply.error());
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // a reply to nothing
             if (line->caller() != nullptr) {
-                auto made = co_await self->make_of(*std::move(reply));
+                auto made = self->made_at_once(*reply);
+                if (!made) {
+                    auto later = co_await self->logic_(*std::move(reply));
+                    made.emplace(std::move(later));
+                }
+                const error_code bad = made->error();
                 auto* const caller = static_cast<shared_place*>(line->caller());
-                if (caller != nullptr) caller->reply = made;
-                if (!made) co_return line->fail(made.error());
+                if (caller != nullptr) caller->reply = std::move(made);
+                if (bad) co_return line->fail(bad);
             }
             line->answered();
         }
@@ -161,12 +164,12 @@ private:
 
     std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
 
-    task<result<R>> make_of(message_t<P> reply) {
+    // What request() gives, where no logic has to make it.
+    std::optional<result<R>> made_at_once(message_t<P>& reply) {
         if constexpr (std::constructible_from<R, message_t<P>&&>) {
-            if (!logic_) co_return R(std::move(reply));
+            if (!logic_) return result<R>(R(std::move(reply)));
         }
-        auto made = co_await logic_(std::move(reply));
-        co_return made;
+        return std::nullopt;
     }
 
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes) override {
@@ -175,9 +178,13 @@ private:
     task<error_code> shake_hands(session_base& s) override {
         return static_cast<session<P>&>(s).shake_hands(timeouts().handshake);
     }
+    task<error_code> ask_for_health(session_base& s) override {
+        return check_(static_cast<session<P>&>(s));
+    }
 
     P protocol_;
     reply_logic logic_;
+    health_check<P> check_;
 };
 
 }  // namespace ice

@@ -8,8 +8,10 @@
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/export.hpp>
+#include <ice/failure.hpp>
+#include <ice/pool_state.hpp>
 #include <ice/session.hpp>
-#include <ice/upstream_health.hpp>
+#include <ice/upstream.hpp>
 #include <list>
 #include <memory>
 #include <string>
@@ -18,26 +20,6 @@
 namespace ice {
 
 class pipeline;
-
-// How often something happened since the pool began.
-struct pool_counters {
-    std::uint64_t requests = 0;
-    std::uint64_t replies = 0;
-    std::uint64_t timeouts = 0;  // no reply in time
-    std::uint64_t failures = 0;  // requests that ended otherwise
-    std::uint64_t waited = 0;    // for a connection
-    std::uint64_t refused = 0;   // errc::pool_full, errc::pool_wait_timeout, upstream down
-    std::uint64_t retries = 0;   // on another connection: nothing had been sent
-    std::uint64_t connects = 0;
-    std::uint64_t connect_failures = 0;  // handshakes included
-    std::uint64_t returned = 0;          // connections lent and taken back
-    std::uint64_t discarded = 0;         // not clean after a request
-    std::uint64_t found_dead = 0;        // closed or talkative while idle
-    std::uint64_t expired = 0;           // pool_timeouts::idle
-    std::uint64_t aged = 0;              // pool_timeouts::age
-    duration wait_time{};                // of all that waited, together
-    duration request_time{};             // of all request(), waiting included
-};
 
 // All that is known of a connection that was lent.
 struct exchange_state {
@@ -62,7 +44,6 @@ public:
     pool_base& operator=(const pool_base&) = delete;
 
     const std::string& name() const noexcept { return name_; }
-    const address& upstream() const noexcept { return upstream_; }
     const pool_counters& counters() const noexcept { return counters_; }
 
     std::size_t size() const noexcept { return size_; }  // as given
@@ -70,8 +51,12 @@ public:
     std::size_t busy() const noexcept { return busy_.size(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
 
-    // Its state and its counters in one line, for people.
-    std::string report() const;
+    // Its addresses, with what is known of each.
+    const upstreams& addresses() const noexcept { return upstreams_; }
+
+    // How it stands at this moment; and the same in one line, for people.
+    pool_state state() const;
+    std::string report() const { return to_string(state()); }
 
     // Ends everything: callers get errc::stopped.
     void stop();
@@ -79,36 +64,55 @@ public:
     // A connection on loan; its destructor gives it back, to be judged.
     class loan {
     public:
-        loan(std::shared_ptr<pool_base> from, std::unique_ptr<session_base> s) noexcept
-            : pool_(std::move(from)), session_(std::move(s)) {}
+        loan(std::shared_ptr<pool_base> from, pool_connection c) noexcept
+            : pool_(std::move(from)), connection_(std::move(c)) {}
         loan(loan&&) noexcept = default;
-        loan& operator=(loan&&) = delete;
-        ~loan() {
-            if (session_) pool_->take_back(std::move(session_), settled_);
+        loan& operator=(loan other) noexcept {
+            std::swap(pool_, other.pool_);
+            std::swap(connection_, other.connection_);
+            std::swap(settled_, other.settled_);
+            std::swap(why_, other.why_);
+            return *this;
         }
-        session_base& session() const noexcept { return *session_; }
+        ~loan() {
+            if (connection_.session) pool_->take_back(std::move(connection_), settled_, why_);
+        }
+        session_base& session() const noexcept { return *connection_.session; }
         pool_base& pool() const noexcept { return *pool_; }
+        struct upstream& upstream() const noexcept { return *connection_.at; }
         void settle() noexcept { settled_ = true; }
-        // Of take(): there is none, but a place in shared_line().
-        bool is_empty() const noexcept { return !session_; }
+        // What has gone wrong, as far as that is the upstream's doing: it is held against it.
+        void fail(error_code why) noexcept { why_ = why; }
+        // There is none; of take(): but a place in shared_line().
+        bool is_empty() const noexcept { return !connection_.session; }
 
     private:
         std::shared_ptr<pool_base> pool_;
-        std::unique_ptr<session_base> session_;
+        pool_connection connection_;
         bool settled_ = false;
+        error_code why_;
     };
 
 protected:
-    struct options {
-        std::string name;
-        address upstream;
-        std::size_t size;
-        pool_limits limits;
-        pool_timeouts timeouts;
-        backoff_limits backoff;
-    };
-    pool_base(std::shared_ptr<environment>, options);
+    pool_base(std::shared_ptr<environment>, pool_options);
 
+    // A request or a talk from its beginning to its end, which it counts. Holds the pool, as the
+    // server may end before the caller.
+    struct ICE_API call {
+        call(pool_base&, duration timeout);
+        void succeeded() noexcept;
+        std::shared_ptr<const failure> failed(error_code);
+        // The same of a request on a connection.
+        std::shared_ptr<const failure> failed(error_code, loan&);
+
+        std::shared_ptr<pool_base> pool;
+        const struct upstream* at = nullptr;  // that was asked
+        time_point begin, until;
+        bool sent = false;  // some of it, perhaps
+    };
+
+    // An idle connection, if there is one and nobody waits; else an empty loan.
+    loan lend_at_once();
     // A connection that is quiet at this very moment: an idle one, or the next that comes free,
     // first come first served, waiting until `until` or pool_timeouts::wait. Who `shares` may
     // get an empty loan instead: then one of those that others use has room for a request.
@@ -123,8 +127,8 @@ protected:
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
+    virtual task<error_code> ask_for_health(session_base&) = 0;
 
-    void count_outcome(error_code ec, duration took) noexcept;
     time_point now() const { return env_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
     const std::shared_ptr<environment>& env() const noexcept { return env_; }
@@ -134,57 +138,63 @@ protected:
 private:
     friend class server;
     friend class pipeline;
+    friend struct upstream;
     struct waiter;
-    struct idle_session {
-        std::unique_ptr<session_base> session;
-        time_point since;
-        time_point retires;  // pool_timeouts::age
-    };
-    struct lent_session {
-        session_base* session;
-        time_point retires;
-    };
 
+    // -- connecting: lib/actions/connecting.cpp
     void start() { open_first(); }
     void open_first() { open_more(std::max(limits_.preconnect, limits_.keep)); }
-    void open_again();
     void keep_open();
     void open_more(std::size_t wanted);
-    static task<> open_one(std::shared_ptr<pool_base>);
-    task<error_code> connect_and_shake_hands(std::unique_ptr<session_base>&);
-    void opened(std::unique_ptr<session_base>);
-    void open_failed(error_code);
-    void take_back(std::unique_ptr<session_base>, bool settled) noexcept;
-    void returned(std::unique_ptr<session_base>, time_point retires);
-    void hand_out(std::unique_ptr<session_base>, time_point retires);
-    time_point end_of(const idle_session&) const noexcept;
+    void try_again(struct upstream&);
+    bool connect_to(struct upstream&);
+    static task<> open_one(std::shared_ptr<pool_base>, pool_connection);
+    task<error_code> connect_and_shake_hands(pool_connection&);
+    void opened(pool_connection);
+    bool make_room();
+    void open_failed(struct upstream&, error_code);
+    void succeeded(struct upstream&);
+    void failed(pool_connection&, error_code);
+    bool is_moving(const pool_connection&) const noexcept;
+    void watch_gates();
+    bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
+
+    // -- lending: lib/actions/pool.cpp
+    void take_back(pool_connection, bool settled, error_code why) noexcept;
+    void returned(pool_connection);
+    void hand_out(pool_connection);
+    time_point end_of(const pool_connection&) const noexcept;
+    time_point check_of(const pool_connection&) const noexcept;
+    void check_one_idle();
+    static task<> check(loan);
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
-    std::unique_ptr<session_base> lend_idle();
+    pool_connection lend(pool_connection);
+    pool_connection lend_idle();
     task<result<loan>> wait_for_one(time_point until, bool first, bool shares);
     void wake_sharer();
     void fail_waiters(error_code);
     void expire_idle();
-    bool is_down() const noexcept { return health_.is_failing() && idle_.empty() && busy_.empty(); }
+    void count(const failure&, duration took) noexcept;
 
     std::shared_ptr<environment> env_;
     std::string name_;
-    address upstream_;
     std::size_t size_;
     pool_limits limits_;
     pool_timeouts timeouts_;
-    upstream_health health_;
+    std::chrono::milliseconds check_every_;
+    upstreams upstreams_;
 
-    std::vector<idle_session> idle_;  // the last returned is lent first
-    std::vector<lent_session> busy_;
+    std::vector<pool_connection> idle_;  // the last returned is lent first
+    std::vector<session_base*> busy_;
     std::vector<session_base*> opening_;  // in their handshake
     std::list<waiter*> waiters_;          // the front is served first
     std::vector<pipeline*> lines_;        // busy, for callers that share them
     std::size_t connecting_ = 0;
+    std::uint64_t lendings_ = 0;
     pool_counters counters_;
 
-    bool stopped_ = false;
-    deadline retry_;   // the attempt that needs no caller
-    deadline expiry_;  // of the idle connection that ends first
+    bool stopped_ = false, checking_ = false;
+    deadline expiry_;  // of the idle connection that ends, or is asked for its health, first
 };
 
 }  // namespace ice

@@ -46,12 +46,12 @@ public:
 
     // Connects when the loop runs; an upstream that is down is tried again for ever. The pool lives
     // as long as the server. Throws std::invalid_argument if the name is taken, the size is 0, or
-    // there is no logic to make of a reply what the name promises.
+    // there is no address, or no logic to make of a reply what the name promises.
     template <protocol P, class R>
     pool<P, R>& add(tcp_client_action<P, R> a) {
-        auto added = std::make_shared<pool<P, R>>(
-            env_, std::move(a.where_), std::move(a.name_), a.size_, std::move(a.protocol_),
-            std::move(a.reply_logic_), a.limits_, a.timeouts_, a.backoff_);
+        auto added =
+            std::make_shared<pool<P, R>>(env_, std::move(a.options_), std::move(a.protocol_),
+                                         std::move(a.reply_logic_), std::move(a.check_));
         keep(added);
         return *added;
     }

@@ -30,6 +30,12 @@ struct throws_nothing {
     void operator()(const std::exception_ptr&) const noexcept {}
 };
 
+// Of the age of a session: 136 years, in what would be padding otherwise.
+std::uint32_t whole_seconds(time_point t) noexcept {
+    const auto since = std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch());
+    return static_cast<std::uint32_t>(since.count());
+}
+
 std::string what_of(std::exception_ptr thrown) {
     try {
         std::rethrow_exception(std::move(thrown));
@@ -195,6 +201,7 @@ void listener_base::one_ended(peer_count* of_peer) {
 listener_base::entry::entry(session_base& s) : session_(s) {
     listener_base& l = s.owner();
     l.sessions_.push_back({s.uid().number(), &s});
+    s.opened_ = whole_seconds(s.now());
     if (l.ending_) s.bytes().drain(errc::draining);
 }
 
@@ -297,6 +304,7 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
         c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw,
         c.outbox_full, c.accept_errors, c.paused, c.refused));
     std::size_t more = 0;
+    const std::uint32_t now = whole_seconds(env_->net->now());
     for (const auto& s : sessions_) {
         if (!s.session) continue;
         if (lines.size() > most) {
@@ -309,9 +317,10 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
                             : !one.talking_   ? "its handshake or its end"
                             : one.is_midway() ? "the rest of a message"
                                               : "a message or its logic";
-        lines.push_back(fmt::format(
-            "session {} of {}: waits for {}, {} bytes to send, {} received and not used", one.uid(),
-            one.peer(), waits, unsent, unread));
+        lines.push_back(
+            fmt::format("session {} of {}: {} s old, waits for {}, {} bytes to send, {} "
+                        "received and not used",
+                        one.uid(), one.peer(), now - one.opened_, waits, unsent, unread));
     }
     if (more != 0) lines.push_back(fmt::format("and {} more sessions", more));
     return lines;

@@ -24,6 +24,7 @@ pipeline::~pipeline() {
         r.caller->over.set();
     }
     if (asked_.empty()) loan_.settle();
+    else loan_.fail(why_);  // once, however many callers there are
 }
 
 void pipeline::join(place& p, std::uint64_t begin, time_point until) {
@@ -38,6 +39,8 @@ void pipeline::join(place& p, std::uint64_t begin, time_point until) {
 void pipeline::answered() {
     place* p = caller();
     asked_.pop_front();
+    if (upstream().gate.failures() != 0 || !upstream().gate.is_closed())
+        loan_.pool().succeeded(upstream());
     if (p != nullptr) {
         p->line_ = nullptr;
         p->over.set();

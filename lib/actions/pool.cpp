@@ -37,15 +37,16 @@ struct pool_base::waiter {
     time_point since;
 };
 
-pool_base::pool_base(std::shared_ptr<environment> env, options o)
-    : env_(std::move(env)), name_(std::move(o.name)), upstream_(std::move(o.upstream)),
-      size_(o.size), limits_(o.limits), timeouts_(o.timeouts), health_(o.backoff, o.timeouts.probe),
-      retry_(
-          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->open_again(); }, this),
+pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
+    : env_(std::move(env)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
+      timeouts_(o.timeouts), check_every_(o.check_every),
+      upstreams_(this, o.upstreams, o.backoff, o.timeouts.probe, o.breaker, env_->net->deadlines()),
       expiry_(
           env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
           this) {
     if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
+    if (upstreams_.size() == 0)
+        throw std::invalid_argument(fmt::format("pool '{}': no address", name_));
     idle_.reserve(size_);  // a connection comes back in destructors, where memory must not run out
     busy_.reserve(size_);
     settings_.limits.message = o.limits.message;
@@ -56,15 +57,26 @@ pool_base::~pool_base() = default;
 
 // -- lending
 
+pool_base::loan pool_base::lend_at_once() {
+    if (!waiters_.empty()) return {nullptr, {}};
+    return {shared_from_this(), lend_idle()};
+}
+
 task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
-    ++counters_.requests;
     if (stopped_) co_return errc::stopped;
     if (waiters_.empty()) {
-        if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
-        if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), nullptr);
+        pool_connection free = lend_idle();
+        if (free.session) co_return loan(shared_from_this(), std::move(free));
+        if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), {});
     }
     if (is_down()) {
-        if (connecting_ != 0 || !health_.may_probe(now())) co_return health_.why();
+        bool tries = false;  // all whose time has come: one of them may be back
+        while (connecting_ == 0 || tries) {
+            struct upstream* const u = upstreams_.next(now());
+            if (u == nullptr || !connect_to(*u)) break;
+            tries = true;
+        }
+        if (!tries) co_return upstreams_.why();
     }
     if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
     ++counters_.waited;
@@ -78,11 +90,12 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
         if (stopped_) co_return errc::stopped;  // while it was on its way to us
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
-            open_failed(errc::upstream_closes);
-            co_return health_.why();
+            open_failed(served->upstream(), errc::upstream_closes);
+            if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }
         first = true;
-        if (auto free = lend_idle()) co_return loan(shared_from_this(), std::move(free));
+        pool_connection free = lend_idle();
+        if (free.session) co_return loan(shared_from_this(), std::move(free));
     }
 }
 
@@ -96,7 +109,7 @@ task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool fir
         if (w.given) co_return *std::move(w.given);
         if (cancelled) co_return cancelled;
         if (w.failed) co_return w.failed;
-        if (shared_line() != nullptr) co_return loan(shared_from_this(), nullptr);
+        if (shared_line() != nullptr) co_return loan(shared_from_this(), {});
         w.woken.clear();
     }
 }
@@ -108,8 +121,12 @@ void pool_base::wake_sharer() {
 }
 
 pipeline* pool_base::shared_line() const noexcept {
-    const auto least = std::ranges::min_element(lines_, {}, &pipeline::size);
-    return least == lines_.end() || (*least)->size() >= limits_.pipeline ? nullptr : *least;
+    pipeline* least = nullptr;
+    for (pipeline* line : lines_) {
+        const bool has_room = line->size() < limits_.pipeline && line->upstream().gate.is_closed();
+        if (has_room && (least == nullptr || line->size() < least->size())) least = line;
+    }
+    return least;
 }
 
 bool pool_base::may_retry(time_point until) noexcept {
@@ -121,159 +138,88 @@ bool pool_base::may_retry(time_point until) noexcept {
 }
 
 // An idle connection on which nothing has come since: bytes or an end would be another's reply.
-std::unique_ptr<session_base> pool_base::lend_idle() {
+// The last returned, of the address that was asked longest ago.
+pool_connection pool_base::lend_idle() {
     while (!idle_.empty()) {
-        auto [s, since, retires] = std::move(idle_.back());
-        idle_.pop_back();
-        if (s->bytes().quiet()) {
-            busy_.push_back({s.get(), retires});
-            return std::move(s);
+        auto best = idle_.end() - 1;
+        for (auto i = best; upstreams_.size() != 1 && i-- != idle_.begin();) {
+            if (i->at->lent < best->at->lent) best = i;
         }
+        pool_connection c = std::move(*best);
+        idle_.erase(best);
+        if (c.session->bytes().quiet()) return lend(std::move(c));
         ++counters_.found_dead;
+        c = {};
+        watch_gates();
         keep_open();
     }
-    return nullptr;
+    return {};
 }
 
-void pool_base::hand_out(std::unique_ptr<session_base> s, time_point retires) {
+pool_connection pool_base::lend(pool_connection c) {
+    busy_.push_back(c.session.get());
+    c.at->lent = ++lendings_;
+    return c;
+}
+
+void pool_base::hand_out(pool_connection c) {
     if (waiters_.empty()) {
-        idle_.push_back({std::move(s), now(), retires});
-        const time_point end = end_of(idle_.back());
-        if (end < expiry_.at()) expiry_.set(end);
+        idle_.push_back(std::move(c));
+        const time_point next = std::min(end_of(idle_.back()), check_of(idle_.back()));
+        if (next < expiry_.at()) expiry_.set(next);
         return;
     }
     waiter& first = *waiters_.front();
-    busy_.push_back({s.get(), retires});
+    c = lend(std::move(c));
     waiters_.pop_front();
-    first.given.emplace(shared_from_this(), std::move(s));
+    first.given.emplace(shared_from_this(), std::move(c));
     first.woken.set();
 }
 
-void pool_base::take_back(std::unique_ptr<session_base> s, bool settled) noexcept {
-    const auto lent = std::find_if(busy_.begin(), busy_.end(),
-                                   [&](const lent_session& l) { return l.session == s.get(); });
-    const time_point retires = lent->retires;
-    busy_.erase(lent);
+void pool_base::take_back(pool_connection c, bool settled, error_code why) noexcept {
+    std::erase(busy_, c.session.get());
+    const session_base& s = *c.session;
     const exchange_state state{
-        .asked = s->asked_,
-        .replied = s->received_,
-        .unsent = s->bytes().unsent(),
-        .residual = s->bytes().data().size(),
-        .failed = s->failed_ || s->bytes().cancelled(),
+        .asked = s.asked_,
+        .replied = s.received_,
+        .unsent = s.channel_->unsent(),
+        .residual = s.channel_->data().size(),
+        .failed = s.failed_ || s.channel_->cancelled(),
         .settled = settled,
     };
     if (stopped_) return;
     try {
-        if (may_return(state)) {
-            returned(std::move(s), retires);
-        } else {
-            ++counters_.discarded;
-            s.reset();
-            if (!health_.is_failing() || !waiters_.empty()) open_more(1);
-        }
+        if (settled && s.received_ != 0) succeeded(*c.at);
+        else if (why) failed(c, why);
+        if (may_return(state)) return returned(std::move(c));
+        ++counters_.discarded;
+        c = {};
+        watch_gates();
+        if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
 }
 
-void pool_base::returned(std::unique_ptr<session_base> s, time_point retires) {
+void pool_base::returned(pool_connection c) {
     ++counters_.returned;
-    if (s->received_ != 0) {
-        s->proven_ = true;
-        health_.replied();
+    if (c.session->received_ != 0) {
+        c.session->proven_ = true;
+        c.at->health.replied();
     }
-    if (retires <= now()) {
-        ++counters_.aged;
-        s.reset();
+    c.since = now();
+    if (!std::exchange(c.is_checked, false)) c.used = c.since;
+    if (c.at->gate.is_closed()) c.probe = 0;
+    else if (c.probe == 0) return;  // nobody asks that address now
+    const bool aged = c.retires <= c.since;
+    if (aged || is_moving(c)) {
+        ++(aged ? counters_.aged : counters_.moved);
+        c = {};
         return open_more(1);
     }
-    s->asked_ = s->received_ = 0;
-    s->within(never, errc{});
-    s->bytes().deadline(never, errc{});
-    hand_out(std::move(s), retires);
-}
-
-// -- connecting
-
-// Connects until `wanted` attempts are under way, or the pool is full. While the upstream is down,
-// one attempt at a time is enough.
-void pool_base::open_more(std::size_t wanted) {
-    if (stopped_) return;
-    if (health_.is_failing()) wanted = std::min<std::size_t>(wanted, 1);
-    while (connecting_ < wanted && open() < size_) {
-        spawn(env_, open_one(shared_from_this()), fmt::format("pool '{}'", name_));
-        ++connecting_;
-    }
-}
-
-void pool_base::open_again() {
-    try {
-        open_more(1);
-    } catch (const std::bad_alloc&) {  // the next caller tries
-    }
-}
-
-void pool_base::keep_open() {
-    if (open() < limits_.keep) open_more(connecting_ + limits_.keep - open());
-}
-
-task<> pool_base::open_one(std::shared_ptr<pool_base> self) {
-    pool_base& me = *self;
-    ++me.counters_.connects;
-    std::unique_ptr<session_base> s;
-    error_code ec;
-    try {
-        co_await me.env_->net->yield();  // never ends within open_more()
-        ec = co_await me.connect_and_shake_hands(s);
-    } catch (const std::bad_alloc&) {
-        ec = std::make_error_code(std::errc::not_enough_memory);
-    } catch (const std::exception& e) {
-        me.env_->write(log_level::error, "handshake threw",
-                       fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
-                                   me.upstream_, escaped(e.what())));
-        ec = errc::handshake_failed;
-    } catch (...) { ec = errc::handshake_failed; }
-    std::erase(me.opening_, s.get());
-    --me.connecting_;
-    if (me.stopped_) co_return;
-    if (ec) me.open_failed(ec);
-    else me.opened(std::move(s));
-}
-
-task<error_code> pool_base::connect_and_shake_hands(std::unique_ptr<session_base>& s) {
-    auto connected = co_await env_->net->connect(upstream_, after(now(), timeouts_.connect));
-    if (!connected) co_return connected.error();
-    if (stopped_) co_return errc::stopped;
-    s = make_session(*std::move(connected));
-    opening_.push_back(s.get());
-    error_code ec = co_await shake_hands(*s);
-    if (!ec && !s->bytes().data().empty()) ec = errc::bad_message;  // it talks unasked
-    if (ec && ec != condition::not_executed) ec = errc::handshake_failed;
-    co_return ec;
-}
-
-void pool_base::opened(std::unique_ptr<session_base> s) {
-    retry_.clear();
-    const bool recovered = health_.connected();
-    s->bytes().deadline(never, errc{});
-    const duration age = timeouts_.age;
-    const auto quarter = static_cast<std::uint64_t>(age.count()) / 4;
-    const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
-    hand_out(std::move(s), after(now(), age - earlier));
-    if (!recovered) return;
-    env_->write(log_level::info, "upstream is back",
-                fmt::format("pool '{}': {} is back", name_, upstream_));
-    open_first();
-}
-
-void pool_base::open_failed(error_code ec) {
-    ++counters_.connect_failures;
-    const bool is_news = !health_.is_failing();
-    const time_point again = health_.failed(ec, now(), env_->net->random());
-    if (is_down() && connecting_ == 0) fail_waiters(ec);
-    retry_.set(again);
-    if (is_news)
-        env_->write(log_level::warning, "upstream is down",
-                    fmt::format("pool '{}': {}: {}", name_, upstream_, ec.message()));
+    c.session->asked_ = c.session->received_ = 0;
+    c.session->within(never, errc{});
+    c.session->bytes().deadline(never, errc{});
+    hand_out(std::move(c));
 }
 
 void pool_base::fail_waiters(error_code ec) {
@@ -282,56 +228,142 @@ void pool_base::fail_waiters(error_code ec) {
 
 // -- ending
 
-time_point pool_base::end_of(const idle_session& i) const noexcept {
-    return std::min(after(i.since, timeouts_.idle), i.retires);
+time_point pool_base::end_of(const pool_connection& i) const noexcept {
+    return std::min(after(i.used, timeouts_.idle), i.retires);
 }
 
 void pool_base::expire_idle() {
     const time_point at = now();
-    counters_.aged += std::erase_if(idle_, [at](const idle_session& i) { return i.retires <= at; });
+    counters_.aged +=
+        std::erase_if(idle_, [at](const pool_connection& i) { return i.retires <= at; });
     counters_.expired +=
-        std::erase_if(idle_, [&](const idle_session& i) { return end_of(i) <= at; });
+        std::erase_if(idle_, [&](const pool_connection& i) { return end_of(i) <= at; });
+    check_one_idle();
     time_point next = never;
-    for (const idle_session& i : idle_) next = std::min(next, end_of(i));
+    for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
     expiry_.set(next);
+    watch_gates();
     keep_open();
 }
 
-void pool_base::count_outcome(error_code ec, duration took) noexcept {
-    counters_.request_time += took;
-    if (!ec) ++counters_.replies;
-    else if (ec == errc::request_timeout) ++counters_.timeouts;
-    else if (ec == condition::not_executed) ++counters_.refused;
-    else ++counters_.failures;
+// -- health checks: one at a time, so that the other connections can be lent
+
+time_point pool_base::check_of(const pool_connection& i) const noexcept {
+    return checking_ ? never : after(i.since, check_every_);
 }
 
-std::string pool_base::report() const {
-    const pool_counters& c = counters_;
-    const auto mean = [](duration all, std::uint64_t n) {
-        return std::chrono::duration<double, std::milli>(all).count() /
-               static_cast<double>(std::max<std::uint64_t>(n, 1));
-    };
-    const std::uint64_t ended = c.replies + c.timeouts + c.failures + c.refused;
-    return fmt::format(
-        "pool '{}' of {}: {}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
-        "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures, {} refused, {} "
-        "retries, {} waited ({:.3f} ms each); connects: {}, {} failed; connections: {} discarded, "
-        "{} found "
-        "dead, {} expired, {} aged",
-        name_, upstream_, health_.is_failing() ? "down, " + health_.why().message() : "up", open(),
-        size_, idle_.size(), busy_.size(), connecting_, waiters_.size(), c.requests,
-        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.refused, c.retries,
-        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded,
-        c.found_dead, c.expired, c.aged);
+void pool_base::check_one_idle() {
+    const auto i =
+        std::ranges::min_element(idle_, {}, [this](const auto& one) { return check_of(one); });
+    if (i == idle_.end() || check_of(*i) > now()) return;
+    checking_ = true;
+    pool_connection c = std::move(*i);
+    idle_.erase(i);
+    busy_.push_back(c.session.get());
+    c.is_checked = true;
+    spawn(env_, check(loan(shared_from_this(), std::move(c))), name_);
+}
+
+task<> pool_base::check(loan lent) {
+    const auto self = lent.pool().shared_from_this();
+    ++self->counters_.checks;
+    session_base& s = lent.session();
+    error_code ec;
+    const bool alive = s.bytes().quiet();
+    if (alive) {
+        s.within(after(self->now(), self->timeouts_.check), errc::request_timeout);
+        try {
+            ec = co_await self->ask_for_health(s);
+        } catch (const std::exception& e) {
+            self->env_->write(log_level::error, "health check threw",
+                              fmt::format("pool '{}': its health check threw: {}", self->name_,
+                                          escaped(e.what())));
+            ec = errc::bad_message;
+        }
+    }
+    self->checking_ = false;
+    if (self->stopped_) co_return;
+    if (!alive) ++self->counters_.found_dead;
+    else if (ec) ++self->counters_.checks_failed;
+    else lent.settle();
+    lent.fail(ec);
+    lent = loan(nullptr, {});
+    self->expire_idle();  // the next one may be due
+}
+
+pool_base::call::call(pool_base& p, duration timeout)
+    : pool(p.shared_from_this()), begin(p.now()), until(after(begin, timeout)) {
+    ++p.counters_.requests;
+}
+
+void pool_base::call::succeeded() noexcept {
+    ++pool->counters_.replies;
+    pool->counters_.request_time += pool->now() - begin;
+}
+
+std::shared_ptr<const failure> pool_base::call::failed(error_code ec, loan& lent) {
+    at = &lent.upstream();
+    lent.fail(ec);
+    return failed(ec);
+}
+
+std::shared_ptr<const failure> pool_base::call::failed(error_code ec) {
+    const upstreams& all = pool->upstreams_;
+    error_code cause = at != nullptr ? at->why() : all.begin()->why();
+    for (auto u = all.begin(); at == nullptr && !cause && u != all.end(); ++u) cause = u->why();
+    auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
+                                               at != nullptr ? at->where.text() : all.text());
+    pool->count(*why, pool->now() - begin);
+    return why;
+}
+
+void pool_base::count(const failure& f, duration took) noexcept {
+    pool_counters& c = counters_;
+    c.request_time += took;
+    if (f.code() == errc::request_timeout) ++c.timeouts;
+    else if (!f.may_have_been_executed()) ++c.refused;
+    else ++c.failures;
+    switch (f.kind()) {
+        case failure_kind::closed: ++c.closed; break;
+        case failure_kind::cut_short: ++c.cut_short; break;
+        case failure_kind::bad_reply: ++c.bad_replies; break;
+        case failure_kind::breaker: ++c.breaker_open; break;
+        default: break;
+    }
+}
+
+pool_state pool_base::state() const {
+    pool_state s;
+    s.name = name_;
+    for (const struct upstream& u : upstreams_) {
+        upstream_state one;
+        one.where = u.where.text();
+        if (u.health.is_failing()) one.down = u.health.why();
+        one.gate = u.gate.state();
+        if (!u.gate.is_closed()) one.broken = u.gate.why();
+        one.failures = u.gate.failures();
+        one.open = u.open;
+        one.connects = u.connects;
+        one.connect_failures = u.connect_failures;
+        one.ejections = u.ejections;
+        s.upstreams.push_back(std::move(one));
+    }
+    s.size = size_;
+    s.idle = idle_.size();
+    s.busy = busy_.size();
+    s.connecting = connecting_;
+    s.waiting = waiters_.size();
+    s.counters = counters_;
+    return s;
 }
 
 void pool_base::stop() {
     stopped_ = true;
-    retry_.clear();
+    for (struct upstream& u : upstreams_) u.retry.clear();
     expiry_.clear();
     idle_.clear();
     fail_waiters(errc::stopped);
-    for (const lent_session& l : busy_) l.session->bytes().cancel(errc::stopped);
+    for (session_base* s : busy_) s->bytes().cancel(errc::stopped);
     for (session_base* s : opening_) s->bytes().cancel(errc::stopped);
 }
 

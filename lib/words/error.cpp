@@ -31,6 +31,8 @@ const char* text(errc e) noexcept {
         case errc::not_sent: return "the connection was lost before the request was sent";
         case errc::upstream_stuck:
             return "no reply in time to an earlier request on the connection";
+        case errc::breaker_open:
+            return "too many requests in a row have failed: the upstream is given a pause";
     }
     return "unknown error of ice";
 }
@@ -72,6 +74,7 @@ public:
             case errc::host_not_found:
             case errc::upstream_closes:
             case errc::outbox_full:
+            case errc::breaker_open:
             case errc::not_sent: return true;
             default: return false;
         }

@@ -14,15 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL, BASE = "include/ice/pool.hpp", "include/ice/pool_base.hpp"
+LEASE = "include/ice/lease.hpp"
 SESSION, SESSION_BASE = "include/ice/session.hpp", "include/ice/session_base.hpp"
 LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
-SHARING = "lib/actions/pipeline.cpp"
+SHARING, CONNECTING = "lib/actions/pipeline.cpp", "lib/actions/connecting.cpp"
+BREAKER, CHOOSING = "include/ice/breaker.hpp", "lib/actions/upstream.cpp"
 TURNS = "lib/conversation/session.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
 # Who else holds the code of a header: what is compiled beside the .cpp files that are changed.
-HOLDS = {POOL: [CALLERS], BASE: [LENDING, SHARING, CALLERS], SESSION: [CALLERS],
-         SESSION_BASE: [SERVERS]}
+HOLDS = {BREAKER: [CONNECTING, CHOOSING], POOL: [CALLERS], LEASE: [CALLERS],
+         BASE: [LENDING, SHARING, CALLERS], SESSION: [CALLERS], SESSION_BASE: [SERVERS]}
 
 # Name; what is wrong with it, and which guards are gone (one guard alone is often backed by
 # another, and then nothing wrong can be seen); file, text, and what stands there instead.
@@ -31,38 +33,42 @@ MUTANTS = [
      "a request that has timed out gives its connection back: the timeout does not cancel the "
      "channel, and the replies are not counted",
      (POOL, """auto reply = co_await peer.receive();
-            if (!reply) co_return reply.error();""",
+            if (!reply) co_return mine.failed(reply.error(), lent);""",
       """peer.within(never, errc{});
             using namespace asio::experimental::awaitable_operators;
-            auto first = co_await (peer.receive() || peer.sleep(until - now()));
+            auto first = co_await (peer.receive() || peer.sleep(mine.until - now()));
             if (first.index() == 1) {
-                taken->settle();
-                co_return errc::request_timeout;
+                lent.settle();
+                co_return mine.failed(errc::request_timeout, lent);
             }
             auto& reply = std::get<0>(first);
-            if (!reply) co_return reply.error();"""),
+            if (!reply) co_return mine.failed(reply.error(), lent);"""),
      (POOL, "#include <utility>",
       "#include <utility>\n#include <asio/experimental/awaitable_operators.hpp>"),
      (BASE, " && e.asked == e.replied", "")),
     ("return_on_exception",
      "a borrower that throws gives its connection back, as if what it asked had been answered",
-     (POOL, "if (std::uncaught_exceptions() == exceptions_) loan_.settle();",
+     (LEASE, "if (std::uncaught_exceptions() == exceptions_) loan_.settle();",
       "loan_.settle(std::uncaught_exceptions() != exceptions_);"),
      (BASE, "void settle() noexcept { settled_ = true; }",
       """void settle(bool thrown = false) noexcept {
             settled_ = true;
-            if (thrown && session_) session_->received_ = session_->asked_;
+            if (session_base* s = connection_.session.get(); thrown && s) s->received_ = s->asked_;
         }""")),
     ("residual_bytes_kept",
      "bytes behind the reply are kept: neither the return nor the lending looks at them",
      (BASE, " && e.residual == 0", ""),
-     (LENDING, "if (s->bytes().quiet())",
-      "if (!s->bytes().data().empty() || s->bytes().quiet())"),
+     (LENDING, "if (c.session->bytes().quiet())",
+      "if (!c.session->bytes().data().empty() || c.session->bytes().quiet())"),
      (LENDING, "if (s.bytes().quiet())", "if (!s.bytes().data().empty() || s.bytes().quiet())")),
     ("double_return",
      "a connection that comes back goes to the first waiter, and to the idle ones: two own it",
      (LENDING, "first.given.emplace(",
-      """idle_.push_back({std::unique_ptr<session_base>(s.get()), now(), retires});
+      """pool_connection twin(*c.at, 0);
+    twin.session.reset(c.session.get());
+    twin.since = c.since;
+    twin.retires = c.retires;
+    idle_.push_back(std::move(twin));
     first.given.emplace(""")),
     ("return_while_writing",
      "a connection with bytes still to send goes back, whatever its request has come to",
@@ -71,7 +77,8 @@ MUTANTS = [
     ("generation_not_checked",
      "a timer of the request before strikes the next: there is no generation number, but each "
      "return switches the old deadline off",
-     (LENDING, "s->within(never, errc{});\n    s->bytes().deadline(never, errc{});", "")),
+     (LENDING,
+      "c.session->within(never, errc{});\n    c.session->bytes().deadline(never, errc{});", "")),
     ("counted_before_written",
      "a message counts when its write is done, so who leaves in the middle of it seems to have "
      "asked nothing; bytes still to send are not looked at",
@@ -81,10 +88,20 @@ MUTANTS = [
      (BASE, " && e.unsent == 0", "")),
     ("closed_left_idle",
      "a connection that its upstream has closed stays among the idle ones, and is lent",
-     (LENDING, "if (s->bytes().quiet())", "if (!s->bytes().cancelled())")),
+     (LENDING, "if (c.session->bytes().quiet())", "if (!c.session->bytes().cancelled())")),
     ("retried_when_sent",
      "a request whose sending has failed is sent again, though some bytes of it are gone",
-     (POOL, "peer.bytes().sent() == before", "peer.bytes().sent() >= before")),
+     (POOL, "mine.sent = peer.bytes().sent() != before;", "")),
+    ("two_probes",
+     "an upstream that is half open gets a second probe while the first is under way",
+     (BREAKER, "if (state_ != states::open || now < due_) return 0;",
+      "if (is_closed() || now < due_) return 0;"),
+     (CHOOSING, "(u.gate.state() == breaker::states::open && u.gate.due() <= now)",
+      "u.gate.due() <= now")),
+    ("ejected_still_used",
+     "the idle connections of an upstream that is given a pause are lent all the same",
+     (CONNECTING, "std::erase_if(idle_, [&](const pool_connection& i) { return i.at == &u; });",
+      "")),
     ("accepts_too_many",
      "one turn of accepting goes beyond limits::connections",
      (ACCEPTING, " && open_ < allowed_", "")),

@@ -26,6 +26,10 @@ public:
         draw_manners();
         draw_pool();
         up_.start();
+        for (auto& twin : twins_) {
+            twin->ways = up_.ways;
+            twin->start();
+        }
         const std::uint64_t callers = w_.chance.between(1, 8);
         const std::uint64_t each = (requests + callers - 1) / callers;
         for (std::uint64_t i = 0; i < callers; ++i) w_.sim.spawn(calls(each));
@@ -81,8 +85,38 @@ private:
         if (pipelined_) share(l);
         if (t.idle > 1s) l.keep = w_.chance.between(0, size_);
         w_.sim.resolves("up", {"10.0.0.1"});
-        auto to_up = ice::tcp_client_action{ice::address("up", 7), name, size_};
-        pool_ = &srv_->add(std::move(to_up).timeouts(t).limits(l));
+        std::vector<ice::address> hosts{{"up", 7}};
+        draw_twins(hosts);
+        ice::breaker_limits b{.failures = w_.chance.between(1, 6)};
+        if (w_.chance.hit(0.2)) b.failures = ice::unlimited;
+        b.first = std::chrono::milliseconds(w_.chance.between(0, 1000));
+        b.cap = std::chrono::milliseconds(w_.chance.between(0, 30'000));
+        auto to_up = ice::tcp_client_action{hosts, name, size_}.timeouts(t).limits(l).breaker(b);
+        if (w_.chance.hit(0.3)) draw_checks(to_up);
+        pool_ = &srv_->add(std::move(to_up));
+    }
+
+    // A request like the others, of a number that no caller has.
+    template <class Action>
+    void draw_checks(Action& to_up) {
+        ++w_.seen["health_checks"];
+        const std::chrono::milliseconds interval(w_.chance.between(1, 3000));
+        const auto good = [](std::string_view reply) { return id_of('a', reply) == 0; };
+        std::move(to_up).health_check(text_of('q', 0), interval, good);
+    }
+
+    // Other machines that answer the same, as well or as badly; one may be nobody's.
+    void draw_twins(std::vector<ice::address>& hosts) {
+        if (!w_.chance.hit(0.4)) return;
+        ++w_.seen["several_hosts"];
+        const bool nobody = w_.chance.hit(0.3);
+        const std::uint64_t n = w_.chance.between(1, 2);
+        for (std::uint64_t i = 0; i < n; ++i) {
+            const ice::address at(fmt::format("10.0.0.{}", 2 + i), 7);
+            hosts.push_back(at);
+            if (nobody && i == 0) continue;
+            twins_.push_back(std::make_unique<upstream>(w_, w_.sim.host(at.host()), at));
+        }
     }
 
     // Replies are given out by their order alone. One too many is seen while nobody waits for one,
@@ -146,6 +180,7 @@ private:
         w_.check(w_.sim.now() - begin <= patience + slack, "a request ended late");
         check_timeout(reply.error(), begin + patience);
         judge(id, reply);
+        if (!reply && !reply.failure().may_have_been_executed()) unexecuted_.push_back(id);
     }
 
     // What was left of an earlier request would ring at any time.
@@ -158,13 +193,13 @@ private:
         if (reply) {
             const auto got = id_of('a', *reply);
             ++replies_;
-            if (pipelined_ && !calm_ && got >= 0 && up_.lied(static_cast<std::uint64_t>(got))) {
+            if (pipelined_ && !calm_ && got >= 0 && lied(static_cast<std::uint64_t>(got))) {
                 if (got != static_cast<std::int64_t>(id)) w_.does("shifted", 1);
                 return;
             }
             if (got != static_cast<std::int64_t>(id))
                 w_.fail(fmt::format("the reply to {} went to the caller of {}", got, id));
-            w_.check(up_.executed(id) != 0, "a reply to a request that was not executed");
+            w_.check(executed(id) != 0, "a reply to a request that was not executed");
         } else if (reply.error() == ice::condition::not_executed) {
             unexecuted_.push_back(id);
         }
@@ -193,6 +228,12 @@ private:
             judge(mine, std::string(*got));
             before = static_cast<std::int64_t>(mine);
         }
+    }
+
+    unsigned executed(std::uint64_t id) const {
+        unsigned times = up_.executed(id);
+        for (const auto& twin : twins_) times += twin->executed(id);
+        return times;
     }
 
     // -- the upstream's troubles
@@ -225,6 +266,22 @@ private:
         w_.check(pool_->idle() + pool_->busy() <= size_, "more connections than the pool's size");
         // Who was served with a connection that had died waits again, before all others.
         w_.check(pool_->waiting() <= waiters_ + size_, "more callers wait than may");
+        watch_breakers();
+    }
+    // Nobody asks an address that is given a pause, and after it one does.
+    void watch_breakers() {
+        using states = ice::breaker::states;
+        bool all_open = true;
+        for (const ice::upstream& u : pool_->addresses()) {
+            auto& before = gates_[&u];
+            all_open = all_open && u.gate.state() == states::open;
+            const bool probed = u.gate.state() == states::half_open;
+            if (probed && before.probed) w_.check(u.open <= before.open, "a second probe");
+            before = {u.open, probed};
+            if (u.ejections > ejections_) w_.seen["breaker_opens"] += u.ejections - ejections_;
+            ejections_ = std::max(ejections_, u.ejections);
+        }
+        if (all_open) w_.check(pool_->idle() == 0, "a connection that nobody may ask is idle");
     }
     template <class Condition>
     bool passes(Condition done, ice::duration patience) {
@@ -252,23 +309,42 @@ private:
         w_.sim.note("calm");
         const auto first = up_.ways;
         up_.ways = {.service = first.service};
+        for (auto& twin : twins_) twin->ways = up_.ways;
         auto& f = w_.sim.faults();
         f.chance = {};
         settle(60s);
         calm_ = true;  // a connection that has lied is gone
         all_succeed("a request failed a minute after the last fault");
         up_.crash();
-        run_until([&] { return up_.open() == 0; }, 1s, "the upstream's end");
+        for (auto& twin : twins_) twin->crash();
+        run_until([&] { return open() == 0; }, 1s, "the upstream's end");
         up_.start();
+        for (auto& twin : twins_) twin->start();
         settle(100ms);
+        const auto is_open = [](const ice::upstream& u) { return !u.gate.is_closed(); };
+        // A health check was under way in the crash: no pause is longer.
+        if (std::ranges::any_of(pool_->addresses(), is_open)) settle(31s);
         all_succeed("a connection was lent that the upstream had closed");
     }
+    bool lied(std::uint64_t id) const {
+        return up_.lied(id) ||
+               std::ranges::any_of(twins_, [id](const auto& twin) { return twin->lied(id); });
+    }
+    std::size_t open() const {
+        std::size_t all = up_.open();
+        for (const auto& twin : twins_) all += twin->open();
+        return all;
+    }
     void all_succeed(const char* otherwise) {
-        good_ = over_ = 0;
         const std::size_t n = 2 * size_;
+        succeed(1, otherwise);  // the probe of a breaker that nobody has asked since
+        succeed(n, otherwise);
+    }
+    void succeed(std::size_t n, const char* otherwise) {
+        good_ = over_ = 0;
         for (std::size_t i = 0; i < n; ++i) w_.sim.spawn(healthy());
         run_until([&] { return over_ == n; }, 10s, "healthy requests");
-        w_.check(good_ == n, otherwise);
+        if (good_ != n) w_.fail(fmt::format("{}: {}", otherwise, why_));
     }
     // Bounds that are too tight even for a good day.
     bool is_tight(ice::error_code ec) const {
@@ -280,20 +356,22 @@ private:
         const std::uint64_t id = ++last_id_;
         const auto reply = co_await pool_->request(text_of('q', id), 5s);
         if (reply || is_tight(reply.error())) ++good_;
+        else why_ = fmt::format("{}", reply.failure());
         judge(id, reply);
         ++over_;
     }
 
     void end() {
         for (std::uint64_t id = 1; id <= last_id_; ++id)
-            w_.check(up_.executed(id) <= 1, "a request was executed twice");
+            w_.check(executed(id) <= 1, "a request was executed twice");
         for (const std::uint64_t id : unexecuted_)
-            w_.check(up_.executed(id) == 0, "a request was executed of which the pool said no");
+            w_.check(executed(id) == 0, "a request was executed of which the pool said no");
         srv_->stop();
         settle(1s);
         w_.check(pool_->idle() + pool_->busy() + pool_->waiting() == 0, "a stopped pool holds on");
         pool_ = nullptr;
         up_.crash();
+        for (auto& twin : twins_) twin->crash();
         settle(1s);
         srv_.reset();
         w_.sim.run_until([&] { return w_.sim.at_rest(); }, 2min);
@@ -305,6 +383,7 @@ private:
     bool calm_ = false;
     std::shared_ptr<ice::transport> net_ = w_.sim.net();
     upstream up_{w_, w_.sim.host("10.0.0.1"), ice::address("10.0.0.1", 7)};
+    std::vector<std::unique_ptr<upstream>> twins_;  // of the same answers
     std::unique_ptr<quiet_server> srv_ = std::make_unique<quiet_server>(w_.sim.net());
     ice::pool<frames>* pool_ = nullptr;
     std::size_t size_ = 0, waiters_ = 0;
@@ -312,8 +391,15 @@ private:
     double impatient_ = 0, fickle_ = 0, large_ = 0;
     std::uint64_t last_id_ = 0, left_ = 0, replies_ = 0;
     std::size_t good_ = 0, over_ = 0;  // of all_succeed()
+    std::string why_;                  // one of them was not good
     std::vector<std::uint64_t> unexecuted_;
     std::map<asio::cancellation_signal*, int> emitting_;
+    struct gate_seen {
+        std::size_t open = 0;
+        bool probed = false;
+    };
+    std::map<const ice::upstream*, gate_seen> gates_;
+    std::uint64_t ejections_ = 0;
 };
 
 }  // namespace

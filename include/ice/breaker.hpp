@@ -1,0 +1,79 @@
+// breaker: whether an upstream that takes connections is worth a request. No clock, no I/O.
+// After some failures in a row nobody asks it for a while; then one request does, the probe, and
+// its end decides.
+#pragma once
+
+#include <cstdint>
+#include <ice/backoff.hpp>
+#include <ice/error.hpp>
+#include <ice/limits.hpp>
+#include <ice/task.hpp>
+#include <utility>
+
+namespace ice {
+
+class breaker {
+public:
+    enum class states : std::uint8_t {
+        closed,     // requests pass
+        open,       // none does
+        half_open,  // the probe does, and no other
+    };
+    // Which probe it is: one of an earlier pause has no say in this one. 0: none.
+    using probe = std::uint32_t;
+
+    explicit breaker(const breaker_limits& limits) noexcept
+        : most_(limits.failures), pauses_({limits.first, limits.cap}) {}
+
+    states state() const noexcept { return state_; }
+    bool is_closed() const noexcept { return state_ == states::closed; }
+    std::size_t failures() const noexcept { return failures_; }  // in a row, until now
+    error_code why() const noexcept { return why_; }             // what has opened it
+    time_point due() const noexcept { return due_; }  // while open: when a probe may begin
+
+    // A request was answered. Whichever it was, and however long it was under way: the upstream
+    // answers. True if that has closed it.
+    bool succeeded() noexcept {
+        failures_ = 0;
+        pauses_.reset();
+        return std::exchange(state_, states::closed) != states::closed;
+    }
+
+    // A request has failed: the probe, or (0) any other. True if that has opened it. While it is
+    // not closed the failures of others are old news: they began before.
+    bool failed(error_code why, probe p, time_point now, std::uint64_t random) noexcept {
+        if (is_closed() ? ++failures_ < most_ : !is_current(p)) return false;
+        why_ = why;
+        state_ = states::open;
+        due_ = after(now, pauses_.next(random));
+        return true;
+    }
+
+    // For who comes first after the pause; 0 for everybody else.
+    probe begin_probe(time_point now) noexcept {
+        if (state_ != states::open || now < due_) return 0;
+        state_ = states::half_open;
+        return ++last_ == 0 ? ++last_ : last_;
+    }
+
+    // It ended without a verdict: its caller left, or its connection was lost before. Who comes
+    // next is the probe.
+    void left(probe p) noexcept {
+        if (is_current(p)) state_ = states::open;
+    }
+
+private:
+    bool is_current(probe p) const noexcept {
+        return state_ == states::half_open && p != 0 && p == last_;
+    }
+
+    std::size_t most_;
+    backoff pauses_;
+    std::size_t failures_ = 0;
+    time_point due_{};
+    error_code why_;
+    probe last_ = 0;
+    states state_ = states::closed;
+};
+
+}  // namespace ice

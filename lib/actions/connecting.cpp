@@ -1,0 +1,180 @@
+// How a pool gets its connections: when, to which address, and what an address that fails means for
+// those who wait.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ice/pool_base.hpp>
+
+namespace ice {
+
+// Connects until `wanted` attempts are under way, or the pool is full, or nobody is there to be
+// connected to.
+void pool_base::open_more(std::size_t wanted) {
+    if (stopped_) return;
+    while (connecting_ < wanted && open() < size_) {
+        struct upstream* const u = upstreams_.next(now());
+        if (u == nullptr || !connect_to(*u)) return;
+    }
+}
+
+void pool_base::keep_open() {
+    if (open() < limits_.keep) open_more(connecting_ + limits_.keep - open());
+}
+
+// The attempt that needs no caller. An address that has none of the connections of a full pool is
+// tried all the same: nobody would ever know that it is back.
+void pool_base::try_again(struct upstream& u) {
+    if (stopped_ || u.is_available() || u.connecting != 0) return;
+    if (u.gate.state() == breaker::states::open && now() < u.gate.due())
+        return u.retry.set(u.gate.due());
+    try {
+        connect_to(u);
+    } catch (const std::bad_alloc&) { u.retry.set(after(now(), timeouts_.probe)); }
+}
+
+bool pool_base::connect_to(struct upstream& u) {
+    if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
+    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now());
+    if (probe == 0 && !u.gate.is_closed()) return false;
+    spawn(env_, open_one(shared_from_this(), pool_connection(u, probe)),
+          fmt::format("pool '{}'", name_));
+    ++connecting_;
+    ++u.connecting;
+    return true;
+}
+
+task<> pool_base::open_one(std::shared_ptr<pool_base> self, pool_connection c) {
+    pool_base& me = *self;
+    struct upstream& u = *c.at;
+    ++me.counters_.connects;
+    ++u.connects;
+    error_code ec;
+    try {
+        co_await me.env_->net->yield();  // never ends within open_more()
+        ec = co_await me.connect_and_shake_hands(c);
+    } catch (const std::bad_alloc&) {
+        ec = std::make_error_code(std::errc::not_enough_memory);
+    } catch (const std::exception& e) {
+        me.env_->write(log_level::error, "handshake threw",
+                       fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_, u.where,
+                                   escaped(e.what())));
+        ec = errc::handshake_failed;
+    } catch (...) { ec = errc::handshake_failed; }
+    std::erase(me.opening_, c.session.get());
+    --me.connecting_;
+    --u.connecting;
+    if (me.stopped_) co_return;
+    if (!ec) co_return me.opened(std::move(c));
+    c = {};
+    me.open_failed(u, ec);
+}
+
+task<error_code> pool_base::connect_and_shake_hands(pool_connection& c) {
+    auto connected = co_await env_->net->connect(c.at->where, after(now(), timeouts_.connect));
+    if (!connected) co_return connected.error();
+    if (stopped_) co_return errc::stopped;
+    c.session = make_session(*std::move(connected));
+    session_base& s = *c.session;
+    opening_.push_back(&s);
+    error_code ec = co_await shake_hands(s);
+    if (!ec && !s.bytes().data().empty()) ec = errc::bad_message;  // it talks unasked
+    if (ec && ec != condition::not_executed) ec = errc::handshake_failed;
+    co_return ec;
+}
+
+void pool_base::opened(pool_connection c) {
+    struct upstream& u = *c.at;
+    u.retry.clear();
+    const bool recovered = u.health.connected();
+    if (recovered)
+        env_->write(log_level::info, "upstream is back",
+                    fmt::format("pool '{}': {} is back", name_, u.where));
+    const time_point at = now();
+    const bool wanted = u.gate.is_closed() || c.probe != 0;  // or its breaker has opened meanwhile
+    if (!wanted || (idle_.size() + busy_.size() >= size_ && !make_room())) {
+        c = {};
+        if (!u.gate.is_closed()) u.retry.set(after(at, timeouts_.probe));
+        return;
+    }
+    c.session->bytes().deadline(never, errc{});
+    const duration age = timeouts_.age;
+    const auto quarter = static_cast<std::uint64_t>(age.count()) / 4;
+    const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
+    c.since = c.used = at;
+    c.retires = after(at, age - earlier);
+    hand_out(std::move(c));
+    if (recovered) open_first();
+}
+
+// For the connection of an address that has none: one of that which has the most ends.
+bool pool_base::make_room() {
+    const auto most =
+        std::ranges::max_element(idle_, {}, [](const pool_connection& c) { return c.at->open; });
+    if (most == idle_.end()) return false;
+    idle_.erase(most);
+    ++counters_.moved;
+    return true;
+}
+
+// Whether it should end, so that another address gets its share.
+bool pool_base::is_moving(const pool_connection& c) const noexcept {
+    return std::ranges::any_of(upstreams_, [&](const struct upstream& u) {
+        return u.is_available() && u.connecting == 0 && u.open + 1 < c.at->open;
+    });
+}
+
+void pool_base::open_failed(struct upstream& u, error_code ec) {
+    ++counters_.connect_failures;
+    ++u.connect_failures;
+    const bool is_news = !u.health.is_failing();
+    const time_point again = u.health.failed(ec, now(), env_->net->random());
+    // What may run out of memory comes last.
+    if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
+    u.retry.set(again);
+    if (!is_down()) {  // another has to serve instead
+        if (!waiters_.empty() || open() < std::max(limits_.preconnect, limits_.keep))
+            open_more(connecting_ + 1);
+    }
+    if (is_news)
+        env_->write(log_level::warning, "upstream is down",
+                    fmt::format("pool '{}': {}: {}", name_, u.where, ec.message()));
+}
+
+// -- what requests say of an address
+
+void pool_base::succeeded(struct upstream& u) {
+    if (u.gate.failures() == 0 && u.gate.is_closed()) return;
+    if (!u.gate.succeeded()) return;
+    u.retry.clear();
+    env_->write(log_level::info, "upstream answers",
+                fmt::format("pool '{}': {} answers again", name_, u.where));
+    open_first();
+}
+
+void pool_base::failed(pool_connection& c, error_code why) {
+    const failure_kind kind = kind_of(why);
+    if (kind != failure_kind::timeout && kind != failure_kind::closed &&
+        kind != failure_kind::cut_short && kind != failure_kind::bad_reply)
+        return;
+    struct upstream& u = *c.at;
+    if (!u.gate.failed(why, c.probe, now(), env_->net->random())) return;
+    ++u.ejections;
+    env_->write(log_level::warning, "upstream does not answer",
+                fmt::format("pool '{}': {}: {} requests in a row have failed, the last: {}", name_,
+                            u.where, u.gate.failures(), why.message()));
+    std::erase_if(idle_, [&](const pool_connection& i) { return i.at == &u; });
+    u.retry.set(u.gate.due());
+    if (is_down()) fail_waiters(upstreams_.why());
+    else open_more(waiters_.size());
+}
+
+// A probe may have ended without a verdict: then another has to be made, though nobody may ask.
+void pool_base::watch_gates() {
+    if (stopped_) return;
+    for (struct upstream& u : upstreams_) {
+        if (u.gate.state() == breaker::states::open && u.retry.at() == never)
+            u.retry.set(u.gate.due());
+    }
+}
+
+}  // namespace ice

@@ -1,0 +1,58 @@
+// What kind of failure an error is, and how it reads.
+#include <fmt/format.h>
+
+#include <asio/error.hpp>
+#include <ice/failure.hpp>
+
+namespace ice {
+
+failure_kind kind_of(error_code ec) noexcept {
+    if (ec == asio::error::operation_aborted) return failure_kind::ended;
+    if (ec.category() != category()) {
+        if (ec == condition::not_executed) return failure_kind::connect;
+        if (ec.category() == std::system_category() ||
+            ec.category() == asio::error::get_system_category())
+            return failure_kind::closed;  // reset, unreachable
+        return failure_kind::bad_reply;   // the protocol's own, or that of the logic of replies
+    }
+    switch (static_cast<errc>(ec.value())) {
+        case errc::pool_full:
+        case errc::pool_wait_timeout: return failure_kind::wait;
+        case errc::connect_timeout:
+        case errc::host_not_found:
+        case errc::upstream_closes:
+        case errc::handshake_failed:
+        case errc::handshake_timeout:
+        case errc::not_sent: return failure_kind::connect;
+        case errc::breaker_open: return failure_kind::breaker;
+        case errc::request_timeout:
+        case errc::upstream_stuck:
+        case errc::message_timeout:
+        case errc::idle_timeout:
+        case errc::write_timeout:
+        case errc::logic_timeout: return failure_kind::timeout;
+        case errc::closed: return failure_kind::closed;
+        case errc::cut_short: return failure_kind::cut_short;
+        case errc::bad_message:
+        case errc::message_too_large: return failure_kind::bad_reply;
+        case errc::unpackable:
+        case errc::outbox_full: return failure_kind::bad_request;
+        case errc::draining:
+        case errc::stopped: return failure_kind::ended;
+    }
+    return failure_kind::bad_reply;
+}
+
+failure::failure(error_code code, error_code cause, bool sent, std::string pool,
+                 std::string upstream)
+    : code_(code), cause_(cause), sent_(sent), pool_(std::move(pool)),
+      upstream_(std::move(upstream)) {}
+
+std::string failure::text() const {
+    const std::string more =
+        cause_ && cause_ != code_ ? fmt::format("; of the upstream: {}", cause_.message()) : "";
+    return fmt::format("pool '{}' of {}: {}{} ({})", pool_, upstream_, code_.message(), more,
+                       may_have_been_executed() ? "may have been executed" : "not executed");
+}
+
+}  // namespace ice

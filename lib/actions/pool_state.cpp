@@ -1,0 +1,50 @@
+// A pool in one line.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ice/pool_state.hpp>
+
+namespace ice {
+
+namespace {
+
+// "10.0.0.1:7: up", and of several how many connections each has.
+std::string text(const upstream_state& u, bool alone) {
+    const std::string open = alone ? "" : fmt::format(" ({} open)", u.open);
+    if (u.down) return fmt::format("{}: down, {}{}", u.where, u.down.message(), open);
+    switch (u.gate) {
+        case breaker::states::closed: return fmt::format("{}: up{}", u.where, open);
+        case breaker::states::open:
+            return fmt::format("{}: breaker open, {}{}", u.where, u.broken.message(), open);
+        case breaker::states::half_open: break;
+    }
+    return fmt::format("{}: breaker half open, {}{}", u.where, u.broken.message(), open);
+}
+
+}  // namespace
+
+std::string to_string(const pool_state& s) {
+    std::string upstreams;
+    for (const upstream_state& u : s.upstreams)
+        upstreams += (upstreams.empty() ? "" : ", ") + text(u, s.upstreams.size() == 1);
+    const pool_counters& c = s.counters;
+    const auto mean = [](duration all, std::uint64_t n) {
+        return std::chrono::duration<double, std::milli>(all).count() /
+               static_cast<double>(std::max<std::uint64_t>(n, 1));
+    };
+    const std::uint64_t ended = c.replies + c.timeouts + c.failures + c.refused;
+    return fmt::format(
+        "pool '{}' of {}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
+        "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures ({} closed, {} cut "
+        "short, {} bad replies), {} refused ({} breaker open), {} retries, {} waited ({:.3f} ms "
+        "each); connects: {}, "
+        "{} failed; connections: {} discarded, {} found dead, {} expired, {} aged, {} moved; {} "
+        "health checks, {} failed",
+        s.name, upstreams, s.open(), s.size, s.idle, s.busy, s.connecting, s.waiting, c.requests,
+        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.closed, c.cut_short,
+        c.bad_replies, c.refused, c.breaker_open, c.retries, c.waited, mean(c.wait_time, c.waited),
+        c.connects, c.connect_failures, c.discarded, c.found_dead, c.expired, c.aged, c.moved,
+        c.checks, c.checks_failed);
+}
+
+}  // namespace ice

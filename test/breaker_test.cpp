@@ -1,0 +1,330 @@
+// breaker: its decisions as a table of events, without clock or connection; and a pool that follows
+// them, in virtual time.
+#include <ice/breaker.hpp>
+
+#include <ice/testing/sim.hpp>
+#include <list>
+
+#include "printing.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using states = ice::breaker::states;
+
+constexpr ice::error_code (*late)() = [] {
+    return ice::make_error_code(ice::errc::request_timeout);
+};
+
+ice::time_point at(ice::duration span) { return ice::time_point() + span; }
+std::uint64_t all_of(ice::duration span) { return static_cast<std::uint64_t>(span.count()); }
+
+constexpr ice::breaker_limits three{.failures = 3, .first = 100ms, .cap = 400ms};
+
+// Fails so often that it opens at `now`, for `pause`.
+ice::breaker opened(ice::time_point now, ice::duration pause) {
+    ice::breaker b(three);
+    for (int i = 0; i < 3; ++i) b.failed(late(), 0, now, all_of(pause));
+    return b;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(breaker)
+
+// -- the decisions
+
+BOOST_AUTO_TEST_CASE(it_opens_at_its_limit_and_not_before) {
+    ice::breaker b(three);
+    BOOST_TEST(b.is_closed());
+    BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
+    BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
+    BOOST_TEST(b.is_closed(), "one below");
+    BOOST_TEST(b.failed(late(), 0, at(1s), 0), "the limit");
+    BOOST_TEST((b.state() == states::open));
+    BOOST_TEST(!b.failed(late(), 0, at(1s), 0), "one above is no news");
+    BOOST_TEST(b.why() == ice::errc::request_timeout);
+}
+
+BOOST_AUTO_TEST_CASE(one_reply_begins_the_row_anew) {
+    // An upstream that loses one request in ten is not down.
+    ice::breaker b(three);
+    for (int i = 0; i < 100; ++i) {
+        b.failed(late(), 0, at(1s), 0);
+        b.failed(late(), 0, at(1s), 0);
+        BOOST_TEST(!b.succeeded());
+    }
+    BOOST_TEST(b.is_closed());
+    BOOST_TEST(b.failures() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(unlimited_never_opens_and_zero_opens_at_the_first) {
+    ice::breaker never({.failures = ice::unlimited}), first({.failures = 0});
+    for (int i = 0; i < 1000; ++i) BOOST_TEST_REQUIRE(!never.failed(late(), 0, at(1s), 0));
+    BOOST_TEST(first.failed(late(), 0, at(1s), 0));
+}
+
+BOOST_AUTO_TEST_CASE(nobody_passes_during_the_pause_and_one_after_it) {
+    auto b = opened(at(1s), 80ms);
+    BOOST_TEST(b.begin_probe(at(1s)) == 0U);
+    BOOST_TEST(b.begin_probe(at(1080ms - 1ns)) == 0U);
+    BOOST_TEST(b.begin_probe(at(1080ms)) != 0U);
+    BOOST_TEST((b.state() == states::half_open));
+    BOOST_TEST(b.begin_probe(at(1h)) == 0U, "exactly one");
+}
+
+BOOST_AUTO_TEST_CASE(the_end_of_the_probe_decides) {
+    auto good = opened(at(1s), 0ms), bad = good;
+    good.begin_probe(at(1s));
+    BOOST_TEST(good.succeeded());
+    BOOST_TEST(good.is_closed());
+    BOOST_TEST(good.failures() == 0U);
+    const auto p = bad.begin_probe(at(1s));
+    BOOST_TEST(bad.failed(late(), p, at(2s), all_of(200ms)), "once is enough");
+    BOOST_TEST((bad.state() == states::open));
+    BOOST_TEST((bad.due() == at(2200ms)), "and the pause is longer");
+}
+
+BOOST_AUTO_TEST_CASE(the_pause_doubles_up_to_its_cap_until_there_is_a_reply) {
+    auto b = opened(at(0s), 100ms);
+    ice::duration now = 1h;
+    for (const auto bound : {200ms, 400ms, 400ms}) {
+        auto longer = b;
+        longer.failed(late(), longer.begin_probe(at(now)), at(now), all_of(bound) + 1);
+        BOOST_TEST((longer.due() == at(now)), "no pause is longer than its bound");
+        b.failed(late(), b.begin_probe(at(now)), at(now), all_of(bound));
+        BOOST_TEST((b.due() == at(now + bound)));
+        now += 1h;
+    }
+    b.succeeded();
+    for (int i = 0; i < 3; ++i) b.failed(late(), 0, at(now), all_of(100ms));
+    BOOST_TEST((b.due() == at(now + 100ms)));
+}
+
+BOOST_AUTO_TEST_CASE(who_was_under_way_before_has_no_say_but_by_a_reply) {
+    // The danger: ten callers that time out after the probe began take it back, for ever.
+    auto b = opened(at(1s), 0ms);
+    BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
+    const auto p = b.begin_probe(at(1s));
+    BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
+    BOOST_TEST((b.state() == states::half_open));
+    BOOST_TEST(b.succeeded(), "a late reply is a reply");
+    BOOST_TEST(!b.failed(late(), p, at(1s), 0), "then the probe is one of many");
+}
+
+BOOST_AUTO_TEST_CASE(a_probe_that_left_makes_room_for_the_next) {
+    // The danger: its caller is cancelled, and the upstream is never asked again.
+    auto b = opened(at(1s), 80ms);
+    const auto p = b.begin_probe(at(2s));
+    b.left(p);
+    BOOST_TEST((b.state() == states::open));
+    const auto q = b.begin_probe(at(2s));
+    BOOST_TEST(q != 0U);
+    b.left(p);
+    BOOST_TEST((b.state() == states::half_open), "an old probe says nothing of the new one");
+    BOOST_TEST(!b.failed(late(), p, at(2s), 0));
+    BOOST_TEST((b.state() == states::half_open));
+    b.left(0);
+    BOOST_TEST((b.state() == states::half_open));
+}
+
+// -- a pool
+
+namespace {
+
+const ice::address far{"10.0.0.1", 7};
+constexpr ice::pool_name<ice::line> name{"far"};
+
+// An upstream that answers, hangs, hangs up or lies, and a pool that asks it.
+struct fixture {
+    using reply = ice::pool_result<std::string>;
+
+    fixture() {
+        for (auto* s : {&up, &srv}) s->log().to([](ice::log_level, std::string_view) {});
+        up.add(ice::tcp_server_action{far}
+                   .protocol(ice::line{})
+                   .logic([this](std::string_view m,
+                                 ice::session<ice::line>& peer) -> ice::task<std::string> {
+                       ++asked;
+                       if (hangs) co_await peer.sleep(1h);
+                       if (hangs_up) throw std::runtime_error("no");
+                       co_return std::string(m);
+                   }));
+    }
+    ice::pool<ice::line>& add(std::size_t size = 1, std::size_t depth = 1,
+                              ice::breaker_limits b = {.first = 1s, .cap = 8s}) {
+        auto action = ice::tcp_client_action{far, name, size};
+        auto& p = srv.add(std::move(action).breaker(b).limits({.pipeline = depth}));
+        sim.run_for(1ms);
+        return p;
+    }
+    std::optional<reply>& begin(std::string what = "hello", ice::duration patience = 100ms) {
+        auto& slot = replies.emplace_back();
+        sim.spawn(keep(srv.get(name), std::move(what), patience, slot));
+        sim.run_for(1us);
+        return slot;
+    }
+    static ice::task<> keep(ice::pool<ice::line>& p, std::string what, ice::duration patience,
+                            std::optional<reply>& slot) {
+        auto got = co_await p.request(std::move(what), patience);
+        slot.emplace(std::move(got));
+    }
+    ice::error_code end(std::optional<reply>& slot) {
+        BOOST_TEST_REQUIRE(sim.run_until([&] { return slot.has_value(); }, 1h));
+        return slot->error();
+    }
+    ice::error_code ask(std::string what = "hello", ice::duration patience = 100ms) {
+        return end(begin(std::move(what), patience));
+    }
+    // Until the breaker has opened.
+    void break_it() {
+        hangs = true;
+        for (int i = 0; i < 5; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
+        BOOST_TEST((gate() == states::open));
+    }
+    states gate() { return srv.get(name).state().upstreams.front().gate; }
+
+    ice::testing::simulation sim;
+    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
+    bool hangs = false, hangs_up = false;
+    int asked = 0;
+    std::list<std::optional<reply>> replies;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(an_upstream_that_hangs_is_not_asked_after_five_timeouts, fixture) {
+    // The danger: each caller waits for its whole timeout, as long as the upstream hangs.
+    auto& p = add();
+    hangs = true;
+    for (int i = 0; i < 4; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
+    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST(ask() == ice::errc::request_timeout);
+    BOOST_TEST((gate() == states::open));
+    const auto before = sim.now();
+    const ice::error_code sixth = ask();
+    BOOST_TEST(sixth == ice::errc::breaker_open);
+    BOOST_TEST((sixth == ice::condition::not_executed));
+    BOOST_TEST((sim.now() - before < 1ms), "at once");
+    BOOST_TEST(asked == 5);
+    BOOST_TEST(p.counters().breaker_open == 1U);
+    BOOST_TEST(fmt::format("{}", replies.back()->failure()) ==
+               "pool 'far' of 10.0.0.1:7: too many requests in a row have failed: the upstream is "
+               "given a pause; of the upstream: no reply in time (not executed)");
+    BOOST_TEST(p.report().find("10.0.0.1:7: breaker open, no reply in time, ") !=
+               std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(one_request_asks_after_the_pause_and_its_reply_lets_all_pass, fixture) {
+    add(3);
+    break_it();
+    hangs = false;
+    asked = 0;
+    sim.run_for(1s);
+    std::vector<std::optional<reply>*> many;
+    for (int i = 0; i < 10; ++i) many.push_back(&begin());
+    int passed = 0;
+    for (auto* r : many) passed += end(*r) ? 0 : 1;
+    BOOST_TEST(passed == 1, "exactly one");
+    BOOST_TEST(asked == 1);
+    BOOST_TEST((gate() == states::closed));
+    for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_probe_that_fails_costs_one_caller_and_no_more, fixture) {
+    add(3);
+    break_it();
+    asked = 0;
+    int probes = 0;
+    for (int i = 0; i < 6000; ++i) {
+        if (ask() != ice::errc::breaker_open) ++probes;
+        sim.run_for(10ms);
+    }
+    BOOST_TEST(probes == asked);
+    BOOST_TEST(probes >= 7, "a minute, and a pause is no longer than 8 s");
+    BOOST_TEST(probes <= 60);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_probe_whose_caller_leaves_is_not_the_last, fixture) {
+    add();
+    break_it();
+    hangs = false;
+    sim.run_for(1s);
+    BOOST_TEST(ask("t\r\nwo") == ice::errc::unpackable);
+    BOOST_TEST((gate() != states::closed));
+    BOOST_TEST(!ask());
+    BOOST_TEST((gate() == states::closed));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_probe_that_nobody_makes_does_not_keep_it_open, fixture) {
+    // Its connection is closed while idle, and the next caller needs another.
+    add();
+    break_it();
+    hangs = false;
+    sim.run_for(10min);
+    BOOST_TEST((gate() != states::closed));
+    BOOST_TEST(!ask());
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_the_callers_own_doing_does_not_count, fixture) {
+    auto& p = add();
+    for (int i = 0; i < 20; ++i) BOOST_TEST(ask("t\r\nwo") == ice::errc::unpackable);
+    for (int i = 0; i < 20; ++i) {
+        auto leaver = [&]() -> ice::task<> {
+            auto mine = co_await p.acquire();
+            co_await (*mine)->send(std::string_view("asks and goes"));
+        };
+        sim.run(leaver());
+    }
+    BOOST_TEST(p.counters().discarded == 20U);
+    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST(!ask());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_connection_that_many_share_breaks_once, fixture) {
+    // Sixteen callers of one connection are one failure, not three times the limit.
+    add(1, 16);
+    hangs = true;
+    for (int round = 1; round <= 5; ++round) {
+        BOOST_TEST((gate() == states::closed));
+        std::vector<std::optional<reply>*> many;
+        for (int i = 0; i < 16; ++i) many.push_back(&begin("hello", 10s));
+        for (auto* r : many) end(*r);
+    }
+    BOOST_TEST((gate() == states::open));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_probe_is_not_shared, fixture) {
+    add(1, 16);
+    hangs_up = true;
+    for (int i = 0; i < 5; ++i) BOOST_TEST(ask() == ice::errc::closed);
+    BOOST_TEST((gate() == states::open));
+    hangs_up = false;
+    asked = 0;
+    sim.run_for(1s);
+    std::vector<std::optional<reply>*> many;
+    for (int i = 0; i < 16; ++i) many.push_back(&begin());
+    int passed = 0;
+    for (auto* r : many) passed += end(*r) ? 0 : 1;
+    BOOST_TEST(passed == 1);
+    for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_breaker_without_limit_never_opens, fixture) {
+    add(1, 1, {.failures = ice::unlimited});
+    hangs = true;
+    for (int i = 0; i < 20; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
+}
+
+BOOST_FIXTURE_TEST_CASE(who_waits_when_it_opens_is_told_at_once, fixture) {
+    add(1);
+    hangs = true;
+    for (int i = 0; i < 4; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
+    auto &last = begin("hello", 1s), &waits = begin("hello", 10s);
+    BOOST_TEST(end(last) == ice::errc::request_timeout);
+    const auto then = sim.now();
+    BOOST_TEST(end(waits) == ice::errc::breaker_open);
+    BOOST_TEST((sim.now() == then));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

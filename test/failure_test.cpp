@@ -1,0 +1,177 @@
+// failure: what a caller is told, in words and in kinds; and that its pool says it in each case.
+#include <ice/failure.hpp>
+
+#include <ice/testing/sim.hpp>
+#include <set>
+
+#include "printing.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using ice::errc;
+using ice::failure_kind;
+
+const ice::address far{"10.0.0.1", 7};
+constexpr ice::pool_name<ice::line> name{"far"};
+
+std::string text(ice::error_code code, ice::error_code cause = {}, bool sent = true) {
+    return fmt::format("{}", ice::failure(code, cause, sent, "timeserver", "127.0.0.1:10000"));
+}
+
+// A pool of one connection, whose upstream answers with what it is asked; or not.
+struct fixture {
+    using outcome = ice::pool_result<std::string>;
+
+    ice::pool<ice::line>& add(ice::pool_timeouts t = {}, ice::pool_limits l = {}) {
+        srv.log().to([](ice::log_level, std::string_view) {});
+        auto& p = srv.add(ice::tcp_client_action{far, name, 1}.timeouts(t).limits(l));
+        sim.run_for(1ms);
+        return p;
+    }
+    void listen() {
+        up.log().to([](ice::log_level, std::string_view) {});
+        up.add(ice::tcp_server_action{far}
+                   .protocol(ice::line{})
+                   .logic([](std::string_view m,
+                             ice::session<ice::line>& peer) -> ice::task<std::string> {
+                       if (m == "slow") co_await peer.sleep(1min);
+                       if (m == "closed") throw std::runtime_error("closed");
+                       co_return std::string(m);
+                   }));
+    }
+    std::optional<outcome>& ask(std::string what, ice::duration patience = 5s) {
+        auto& slot = ends.emplace_back();
+        sim.spawn(keep(srv.get(name), std::move(what), patience, slot));
+        sim.run_for(1ms);
+        return slot;
+    }
+    static ice::task<> keep(ice::pool<ice::line>& p, std::string what, ice::duration patience,
+                            std::optional<outcome>& slot) {
+        auto got = co_await p.request(std::move(what), patience);
+        slot.emplace(std::move(got));
+    }
+    std::string told(std::optional<outcome>& slot) {
+        BOOST_TEST_REQUIRE(sim.run_until([&] { return slot.has_value(); }, 1h));
+        BOOST_TEST_REQUIRE(!slot->has_value());
+        return fmt::format("{}", slot->failure());
+    }
+
+    ice::testing::simulation sim;
+    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
+    std::list<std::optional<outcome>> ends;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(failure)
+
+BOOST_AUTO_TEST_CASE(it_reads_as_a_sentence_with_the_pool_and_its_upstream) {
+    // In a log with ten pools "connection refused" helps nobody.
+    const auto refused = ice::connect_error(std::make_error_code(std::errc::connection_refused));
+    BOOST_TEST(text(refused) ==
+               "pool 'timeserver' of 127.0.0.1:10000: cannot connect: Connection refused (not "
+               "executed)");
+    BOOST_TEST(text(errc::request_timeout) ==
+               "pool 'timeserver' of 127.0.0.1:10000: no reply in time (may have been executed)");
+    BOOST_TEST(text(errc::pool_full, refused) ==
+               "pool 'timeserver' of 127.0.0.1:10000: too many callers wait for a connection of "
+               "the pool; of the upstream: cannot connect: Connection refused (not executed)");
+    BOOST_TEST(text(refused, refused) == text(refused), "nothing is said twice");
+}
+
+BOOST_AUTO_TEST_CASE(what_was_not_sent_was_not_executed_whatever_has_ended_it) {
+    // A payment that is not sent again is lost; one that is sent twice is worse.
+    BOOST_TEST(text(errc::stopped, {}, false).ends_with("(not executed)"));
+    BOOST_TEST(text(errc::stopped, {}, true).ends_with("(may have been executed)"));
+    BOOST_TEST(text(errc::unpackable, {}, true).ends_with("(not executed)"));
+}
+
+BOOST_AUTO_TEST_CASE(each_error_is_of_one_kind) {
+    const auto kind = [](errc e) { return ice::kind_of(e); };
+    BOOST_TEST((kind(errc::pool_wait_timeout) == failure_kind::wait));
+    BOOST_TEST((kind(errc::host_not_found) == failure_kind::connect));
+    BOOST_TEST((kind(errc::request_timeout) == failure_kind::timeout));
+    BOOST_TEST((kind(errc::closed) == failure_kind::closed));
+    BOOST_TEST((kind(errc::cut_short) == failure_kind::cut_short));
+    BOOST_TEST((kind(errc::bad_message) == failure_kind::bad_reply));
+    BOOST_TEST((kind(errc::unpackable) == failure_kind::bad_request));
+    BOOST_TEST((kind(errc::draining) == failure_kind::ended));
+    BOOST_TEST((ice::kind_of(asio::error::operation_aborted) == failure_kind::ended));
+    BOOST_TEST((ice::kind_of(asio::error::connection_reset) == failure_kind::closed));
+    BOOST_TEST((ice::kind_of(ice::connect_error(asio::error::connection_refused)) ==
+                failure_kind::connect));
+    BOOST_TEST((ice::kind_of(std::make_error_code(std::errc::invalid_argument)) ==
+                failure_kind::bad_reply),
+               "a logic of replies may say what it likes");
+}
+
+// -- what a pool says
+
+BOOST_FIXTURE_TEST_CASE(nobody_listens, fixture) {
+    add();
+    BOOST_TEST(told(ask("anyone")) ==
+               "pool 'far' of 10.0.0.1:7: cannot connect: Connection refused (not executed)");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_wait_that_was_too_long_says_why_there_was_no_connection, fixture) {
+    // "No connection came free" sends people to look for a pool that is too small.
+    listen();
+    auto& p = add({.wait = 100ms});
+    auto& busy = ask("slow", 1min);
+    BOOST_TEST(told(ask("hello")) ==
+               "pool 'far' of 10.0.0.1:7: no connection of the pool came free in time (not "
+               "executed)");
+    up.stop();
+    BOOST_TEST(told(busy).find("may have been executed") != std::string::npos, told(busy));
+    sim.run_for(1min);
+    BOOST_TEST(told(ask("hello")).ends_with("cannot connect: Connection refused (not executed)"));
+    BOOST_TEST(p.counters().refused == 2U);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_end_before_the_reply_is_counted_as_such, fixture) {
+    listen();
+    auto& p = add();
+    BOOST_TEST(told(ask("closed")) ==
+               "pool 'far' of 10.0.0.1:7: closed by the peer (may have been executed)");
+    BOOST_TEST(p.counters().failures == 1U);
+    BOOST_TEST(p.counters().closed == 1U);
+    BOOST_TEST(p.counters().cut_short == 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(who_was_still_waiting_when_the_pool_stopped_was_not_executed, fixture) {
+    listen();
+    auto& p = add();
+    auto &sent = ask("slow"), &waiting = ask("hello");
+    p.stop();
+    BOOST_TEST(told(sent).find("stopped (may have been executed)") != std::string::npos,
+               told(sent));
+    BOOST_TEST(told(waiting).find("stopped (not executed)") != std::string::npos, told(waiting));
+    BOOST_TEST(told(ask("late")).find("stopped (not executed)") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_failure_outlives_its_pool, fixture) {
+    // It is printed by whoever handles it, whenever that is.
+    std::optional<outcome>* slot = nullptr;
+    {
+        ice::server gone(sim.net());
+        gone.log().to([](ice::log_level, std::string_view) {});
+        auto& p = gone.add(ice::tcp_client_action{far, name, 1});
+        slot = &ends.emplace_back();
+        sim.spawn(keep(p, "anyone", 5s, *slot));
+        sim.run_for(1s);
+    }
+    sim.run_for(1s);
+    BOOST_TEST(told(*slot).find("pool 'far' of 10.0.0.1:7: ") == 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_lease_that_there_is_none_of_says_why, fixture) {
+    auto& p = add();
+    auto borrow = [&]() -> ice::task<std::string> {
+        const auto lease = co_await p.acquire();
+        co_return lease ? std::string() : fmt::format("{}", lease.failure());
+    };
+    BOOST_TEST(sim.run(borrow()).find("Connection refused (not executed)") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

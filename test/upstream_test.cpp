@@ -1,0 +1,295 @@
+// upstream: which of several addresses gets the next connection; and a pool of several, in virtual
+// time, while some of them fail and come back.
+#include <ice/upstream.hpp>
+
+#include <ice/testing/sim.hpp>
+#include <list>
+#include <map>
+
+#include "printing.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+ice::time_point at(ice::duration span) { return ice::time_point() + span; }
+
+// Three of a pool, without the pool.
+struct three {
+    ice::deadlines queue;
+    ice::upstreams all{nullptr,
+                       {ice::address("a", 1), ice::address("b", 1), ice::address("c", 1)},
+                       {.first = 100ms, .cap = 400ms},
+                       500ms,
+                       {.failures = 1, .first = 1s, .cap = 1s},
+                       queue};
+
+    std::string next(ice::time_point now = at(0s)) {
+        auto* u = all.next(now);
+        return u == nullptr ? "none" : u->where.host();
+    }
+    ice::upstream& operator[](std::string_view host) {
+        for (auto& u : all) {
+            if (u.where.host() == host) return u;
+        }
+        throw std::logic_error("no such host");
+    }
+    void fail(std::string_view host, ice::time_point now = at(0s)) {
+        (*this)[host].health.failed(ice::errc::connect_timeout, now, 0);
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(upstream)
+
+// -- the decisions
+
+BOOST_FIXTURE_TEST_CASE(the_one_with_the_fewest_connections_is_next_and_they_take_turns, three) {
+    std::map<std::string, int> given;
+    std::list<ice::pool_connection> open;
+    for (int i = 0; i < 9; ++i) {
+        const std::string host = next();
+        ++given[host];
+        open.emplace_back((*this)[host], 0);
+    }
+    for (const auto* host : {"a", "b", "c"}) BOOST_TEST(given[host] == 3);
+    open.pop_front();  // of "a"
+    BOOST_TEST(next() == "a");
+    open.clear();
+    BOOST_TEST((*this)["a"].open == 0U);
+    BOOST_TEST(next() != next(), "none is always the first");
+}
+
+BOOST_FIXTURE_TEST_CASE(one_that_fails_gets_none_while_others_serve, three) {
+    fail("b");
+    for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(1h)) != "b");
+    BOOST_TEST(!all.are_down());
+    BOOST_TEST(all.any_available());
+}
+
+BOOST_FIXTURE_TEST_CASE(when_all_fail_each_is_tried_once_in_its_probe_time, three) {
+    for (const auto* host : {"a", "b", "c"}) fail(host);
+    BOOST_TEST(all.are_down());
+    BOOST_TEST(all.why() == ice::errc::connect_timeout);
+    BOOST_TEST(next(at(499ms)) == "none");
+    BOOST_TEST(next(at(500ms)) != "none");
+    BOOST_TEST(next(at(500ms)) != "none");
+    BOOST_TEST(next(at(500ms)) != "none");
+    BOOST_TEST(next(at(500ms)) == "none");
+}
+
+BOOST_FIXTURE_TEST_CASE(an_open_breaker_takes_an_address_out_until_its_pause_is_over, three) {
+    for (auto& u : all) u.gate.failed(ice::errc::request_timeout, 0, at(0s), 500'000'000);
+    BOOST_TEST(all.are_down());
+    BOOST_TEST(all.why() == ice::errc::breaker_open);
+    BOOST_TEST(next(at(499ms)) == "none");
+    const std::string first = next(at(500ms));
+    BOOST_TEST(first != "none");
+    (*this)[first].gate.begin_probe(at(500ms));
+    BOOST_TEST(next(at(500ms)) != first, "it has its probe");
+    (*this)[first].gate.succeeded();
+    for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(500ms)) == first);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_connection_counts_as_long_as_it_lives_and_leaves_its_probe, three) {
+    auto& a = (*this)["a"];
+    a.gate.failed(ice::errc::request_timeout, 0, at(0s), 0);
+    {
+        ice::pool_connection c(a, a.gate.begin_probe(at(0s)));
+        ice::pool_connection moved(std::move(c));
+        c = std::move(moved);
+        BOOST_TEST(a.open == 1U);
+        BOOST_TEST((a.gate.state() == ice::breaker::states::half_open));
+    }
+    BOOST_TEST(a.open == 0U);
+    BOOST_TEST((a.gate.state() == ice::breaker::states::open));
+}
+
+// -- a pool
+
+namespace {
+
+constexpr ice::pool_name<ice::line> name{"many"};
+
+ice::address place(int i) { return {fmt::format("10.0.0.{}", i), 7}; }
+
+// Three machines, each of which answers with its number.
+struct fixture {
+    using reply = ice::pool_result<std::string>;
+
+    fixture() {
+        srv.log().to([this](ice::log_level, std::string_view l) { log += std::string(l) + "\n"; });
+        for (int i = 1; i <= 3; ++i) start(i);
+    }
+    void start(int i) {
+        auto& one = machines[i] = std::make_unique<ice::server>(sim.host(place(i).host()));
+        one->log().to([](ice::log_level, std::string_view) {});
+        one->add(ice::tcp_server_action{place(i)}
+                     .protocol(ice::line{})
+                     .logic([this, i](std::string_view,
+                                      ice::session<ice::line>& peer) -> ice::task<std::string> {
+                         if (hangs == i) co_await peer.sleep(1h);
+                         co_return fmt::format("{}", i);
+                     }));
+    }
+    void kill(int i) {
+        machines[i]->stop();
+        sim.run_for(1ms);
+        machines[i].reset();
+    }
+    ice::pool<ice::line>& add(std::size_t size) {
+        auto& p = srv.add(ice::tcp_client_action{{place(1), place(2), place(3)}, name, size}
+                              .timeouts({.idle = 1h})
+                              .breaker({.failures = 3, .first = 1s, .cap = 1s}));
+        sim.run_for(1ms);
+        return p;
+    }
+    ice::task<reply> one(ice::duration patience) {
+        auto got = co_await srv.get(name).request("who?", patience);
+        co_return got;
+    }
+    // Who has answered `n` requests, one after the other: "1:10 2:10", errors as "x:2".
+    std::string ask(int n, ice::duration patience = 100ms) {
+        std::map<std::string, int> seen;
+        for (int i = 0; i < n; ++i) {
+            last = sim.run(one(patience));
+            ++seen[*last ? **last : "x"];
+        }
+        std::string all;
+        for (const auto& [who, times] : seen)
+            all += fmt::format("{}{}:{}", all.empty() ? "" : " ", who, times);
+        return all;
+    }
+    void crowd(int n) {
+        for (int i = 0; i < n; ++i) sim.spawn(forget());
+        sim.run_for(1s);
+    }
+    ice::task<> forget() {
+        const auto ignored = co_await one(1s);
+        BOOST_TEST(ignored.has_value());
+    }
+    std::vector<std::size_t> open() {
+        std::vector<std::size_t> all;
+        for (const auto& u : srv.get(name).state().upstreams) all.push_back(u.open);
+        return all;
+    }
+    using counts = std::vector<std::size_t>;
+
+    ice::testing::simulation sim;
+    std::map<int, std::unique_ptr<ice::server>> machines;
+    ice::server srv{sim.net()};
+    int hangs = 0;
+    std::string log;
+    std::optional<reply> last;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(connections_and_requests_are_spread_over_all, fixture) {
+    add(6);
+    BOOST_TEST((open() == counts{2, 2, 2}));
+    BOOST_TEST(ask(30) == "1:10 2:10 3:10");
+}
+
+BOOST_FIXTURE_TEST_CASE(one_that_is_down_leaves_its_share_to_the_others, fixture) {
+    // The danger: a third of all requests fails, as long as one of three machines is away.
+    auto& p = add(6);
+    kill(2);
+    BOOST_TEST(ask(30) == "1:15 3:15");
+    const auto state = p.state();
+    BOOST_TEST((state.upstreams[1].down == std::errc::connection_refused));
+    BOOST_TEST(p.report().find("10.0.0.1:7: up (2 open), 10.0.0.2:7: down, cannot connect: "
+                               "Connection refused (0 open), 10.0.0.3:7: up (2 open)") !=
+                   std::string::npos,
+               p.report());
+}
+
+BOOST_FIXTURE_TEST_CASE(one_that_comes_back_gets_its_share_again, fixture) {
+    // The danger: the pool is full of the others' connections, so nobody ever connects to it.
+    auto& p = add(6);
+    kill(2);
+    ask(30);
+    crowd(6);
+    BOOST_TEST((open() == counts{3, 0, 3}));
+    start(2);
+    sim.run_for(1min);
+    BOOST_TEST(open()[1] == 1U);
+    ask(30);
+    sim.run_for(1s);
+    BOOST_TEST((open() == counts{2, 2, 2}));
+    BOOST_TEST(ask(30) == "1:10 2:10 3:10");
+    BOOST_TEST(p.counters().moved >= 2U);
+    BOOST_TEST(log.find("10.0.0.2:7 is back") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_probe, fixture) {
+    auto& p = add(3);
+    hangs = 3;
+    BOOST_TEST(ask(9) == "1:3 2:3 x:3");
+    BOOST_TEST(last->has_value() == false);
+    BOOST_TEST(last->failure().upstream() == "10.0.0.3:7");
+    BOOST_TEST(ask(30) == "1:15 2:15");
+    BOOST_TEST(p.state().upstreams[2].ejections == 1U);
+    sim.run_for(1s);
+    BOOST_TEST(ask(30).ends_with("x:1"), "the probe");
+    hangs = 0;
+    sim.run_for(1s);
+    ask(30);
+    sim.run_for(1s);
+    ask(30);
+    BOOST_TEST(ask(30) == "1:10 2:10 3:10");
+}
+
+BOOST_FIXTURE_TEST_CASE(with_all_down_callers_are_told_at_once_and_why, fixture) {
+    add(3);
+    for (int i = 1; i <= 3; ++i) kill(i);
+    ask(1);
+    const auto before = sim.now();
+    BOOST_TEST(ask(5) == "x:5");
+    BOOST_TEST((sim.now() - before < 1ms));
+    BOOST_TEST(fmt::format("{}", last->failure()) ==
+               "pool 'many' of 10.0.0.1:7, 10.0.0.2:7, 10.0.0.3:7: cannot connect: Connection "
+               "refused (not executed)");
+    start(2);
+    sim.run_for(1min);
+    BOOST_TEST(ask(10) == "2:10");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_caller_has_all_tried_that_were_down, fixture) {
+    // The danger: it is told that nobody can be reached by the one that is still away.
+    for (int i = 1; i <= 3; ++i) kill(i);
+    srv.add(ice::tcp_client_action{{place(1), place(2), place(3)}, name, 1}.backoff(
+        {.first = 1h, .cap = 1h}));
+    BOOST_TEST(ask(1) == "x:1");
+    sim.run_for(600ms);
+    start(3);
+    BOOST_TEST(ask(3) == "3:3");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_dead_first_address_delays_nobody_at_the_start, fixture) {
+    kill(1);
+    add(1);
+    BOOST_TEST(ask(10).find('x') == std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_name_is_resolved_anew_for_each_connection, fixture) {
+    // The danger: the pool stays with a machine that the name has left.
+    sim.resolves("up", {"10.0.0.1"});
+    srv.add(ice::tcp_client_action{ice::address("up", 7), name, 1}.timeouts({.age = 10s}));
+    BOOST_TEST(ask(5) == "1:5");
+    sim.resolves("up", {"10.0.0.2"});
+    BOOST_TEST(ask(5) == "1:5", "the old connection is good");
+    sim.run_for(10s);
+    BOOST_TEST(ask(5) == "2:5");
+    kill(2);
+    sim.resolves("up", {"10.0.0.2", "10.0.0.3"});
+    BOOST_TEST(ask(5) == "3:5", "the next address of the name");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_pool_needs_an_address, fixture) {
+    BOOST_CHECK_THROW(srv.add(ice::tcp_client_action{std::vector<ice::address>{}, name, 1}),
+                      std::invalid_argument);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
