@@ -148,7 +148,7 @@ private:
     void open_more(std::size_t wanted);
     void try_again(struct upstream&);
     bool connect_to(struct upstream&);
-    static task<> open_one(std::shared_ptr<pool_base>, pool_connection);
+    static task<> open_one(std::pair<std::shared_ptr<pool_base>, pool_connection>);
     task<error_code> connect_and_shake_hands(pool_connection&);
     void opened(pool_connection);
     bool make_room();

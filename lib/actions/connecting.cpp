@@ -36,15 +36,18 @@ bool pool_base::connect_to(struct upstream& u) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
     const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now());
     if (probe == 0 && !u.gate.is_closed()) return false;
-    spawn(env_, open_one(shared_from_this(), pool_connection(u, probe)),
-          fmt::format("pool '{}'", name_));
+    std::pair attempt(shared_from_this(), pool_connection(u, probe));
+    spawn(env_, open_one(std::move(attempt)), fmt::format("pool '{}'", name_));
     ++connecting_;
     ++u.connecting;
     return true;
 }
 
-task<> pool_base::open_one(std::shared_ptr<pool_base> self, pool_connection c) {
-    pool_base& me = *self;
+// A pair: of two parameters GCC destroys the first one first, and with the pool goes what the
+// connection counts itself in.
+task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection> attempt) {
+    pool_base& me = *attempt.first;
+    pool_connection& c = attempt.second;
     struct upstream& u = *c.at;
     ++me.counters_.connects;
     ++u.connects;
