@@ -168,17 +168,32 @@ def ask(server, *words):
             raise Failed(f"{words[0]} was refused")
 
 
-def redis_benchmark(server, command, depth, requests):
-    """One run of redis-benchmark with its 50 connections, as load()."""
+def redis_command(server, command, depth, requests):
+    """redis-benchmark with its 50 connections."""
     host, _, port = server.address.rpartition(":")
+    return ["redis-benchmark", "-h", host, "-p", port, "-t", command, "-P", str(depth),
+            "-n", str(requests), "--csv"]
 
-    def read(out):
-        (_, *names), (_, *values) = csv.reader(out)
-        return {"rate": float(values[names.index("rps")])}
 
+def redis_rate(lines):
+    (_, *names), (_, *values) = csv.reader(lines)
+    return float(values[names.index("rps")])
+
+
+def redis_requests(server, command, depth, seconds):
+    """How many requests fit into that time: redis-benchmark takes a number, and no time."""
+    few = redis_command(server, command, depth, 100_000 * (1 + depth // 16))
+    done = subprocess.run(["taskset", "-c", "1", *few], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(few)}: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return int(redis_rate(done.stdout.splitlines()) * seconds)
+
+
+def redis_benchmark(server, command, depth, requests):
+    """One run of it, as load()."""
     before = cpu_and_wait(server.pid)[0]
-    found = generate(server, ["redis-benchmark", "-h", host, "-p", port, "-t", command, "-P", depth,
-                              "-n", requests, "--csv"], read)
+    found = generate(server, redis_command(server, command, depth, requests),
+                     lambda out: {"rate": redis_rate(out)})
     return {"rate": found["rate"], "us": (cpu_and_wait(server.pid)[0] - before) / requests * 1e6,
             "server": found["server_share"], "generator": found["generator_share"]}
 

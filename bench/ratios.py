@@ -159,16 +159,18 @@ def against_redis(command, depth):
         def start(ours):
             return measuring.Server([run.build / program, *rest]) if ours else measuring.Redis()
 
-        def one(ours, requests):
+        def one(ours, ask):
             with start(ours) as server:
                 measuring.ask(server, "SET", "key:__rand_int__", "VXK")  # what GET asks for
-                return measuring.redis_benchmark(server, command, depth, requests)
+                return ask(server)
 
-        # It takes a number of requests, not a time: a short run says how many fit into it.
-        n = [int(one(ours, 100_000 * (1 + depth // 16))["rate"]
-                 * (run.seconds + measuring.WARM_UP)) for ours in (True, False)]
-        return compared(run, row, *interleaved(run, lambda: one(True, n[0]),
-                                               lambda: one(False, n[1])), "server", "generator")
+        seconds = run.seconds + measuring.WARM_UP + 0.3  # and a little to see how busy it is
+
+        def side(ours):
+            n = one(ours, lambda s: measuring.redis_requests(s, command, depth, seconds))
+            return lambda: one(ours, lambda s: measuring.redis_benchmark(s, command, depth, n))
+
+        return compared(run, row, *interleaved(run, side(True), side(False)), "server", "generator")
     name = command.partition("_")[0].upper()
     return Row(6, f"RESP {name}, {depth} under way", "redis-server", 1.3, measure,
                ("keyvalue", "redis-server", "redis-benchmark"))

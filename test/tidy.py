@@ -22,8 +22,7 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("values", "version export error result limits", "", ""),  # the words without Asio
     ("words", "task address uid buffer deadline event log", "",
      "asio/awaitable.hpp asio/any_io_executor.hpp"),
-    ("protocols", "protocol protocols/raw protocols/line protocols/telnet protocols/length "
-     "protocols/resp protocols/memcached protocols/*", "words", ""),
+    ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "words", ""),
     ("transport", "channel transport environment", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),
     ("actions", "failure health_check action backoff breaker upstream_health upstream listener* "

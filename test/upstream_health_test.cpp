@@ -1,4 +1,5 @@
 // upstream_health: the decisions alone, and a pool that follows them, both in virtual time.
+#include <algorithm>
 #include <ice/upstream_health.hpp>
 #include <list>
 
@@ -89,7 +90,7 @@ BOOST_AUTO_TEST_CASE(a_failure_lasts_until_a_connection_and_says_why) {
 }
 
 BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_in_each_probe_time) {
-    // More, and a dead upstream gets a storm; fewer, and a recovered one is not used.
+    // More, and a dead upstream gets a storm; fewer, and one that was restarted is not used.
     ice::upstream_health h(growing, 500ms);
     h.failed(ice::errc::connect_timeout, at(1s), 0);
     BOOST_TEST(!h.may_probe(at(1s)));
@@ -98,16 +99,38 @@ BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_in_each_probe_time) {
     BOOST_TEST(!h.may_probe(at(1500ms)));
     BOOST_TEST(!h.may_probe(at(2000ms - 1ns)));
     BOOST_TEST(h.may_probe(at(2000ms)));
-    h.failed(ice::errc::connect_timeout, at(2300ms), 0);  // the time counts from the end
-    BOOST_TEST(!h.may_probe(at(2800ms - 1ns)));
-    BOOST_TEST(h.may_probe(at(2800ms)));
+    h.failed(ice::errc::connect_timeout, at(1900ms), 0);  // the time counts from the end
+    BOOST_TEST(!h.may_probe(at(2400ms - 1ns)));
+    BOOST_TEST(h.may_probe(at(2400ms)));
+}
+
+BOOST_AUTO_TEST_CASE(after_three_probe_times_callers_cause_fewer_attempts_and_not_together) {
+    // A thousand pools whose callers have each tried twice a second are a herd.
+    const auto next = [](std::uint64_t random) {
+        ice::upstream_health h(growing, 500ms);
+        h.failed(ice::errc::connect_timeout, at(1s), random);
+        h.failed(ice::errc::connect_timeout, at(2s), random);  // the third time ends in 500 ms
+        ice::duration pause = 0s;
+        while (!h.may_probe(at(2s + pause))) pause += 10ms;
+        return pause;
+    };
+    BOOST_TEST((next(0) == 2s));
+    BOOST_TEST((next(std::uint64_t{100} << 32) == 7s));
+    BOOST_TEST((next(std::uint64_t{50} << 32) == 4500ms));
+
+    ice::upstream_health h(growing, 500ms);
+    h.failed(ice::errc::connect_timeout, at(1s), 0);
+    h.failed(ice::errc::connect_timeout, at(10s), 0);
+    h.connected();
+    h.failed(ice::errc::connect_timeout, at(20s), 0);  // lost anew
+    BOOST_TEST(h.may_probe(at(20500ms)));
 }
 
 BOOST_AUTO_TEST_CASE(the_next_attempt_backs_off_until_there_is_a_reply) {
     // An upstream that accepts and closes at once has proven nothing.
     ice::upstream_health h({.first = 1ms, .cap = 1h}, 500ms);
     ice::duration bound = 1ms;
-    for (int i = 0; i < 5; ++i, bound *= 2) {
+    for (int i = 0; i < 5; ++i, bound *= 4) {
         const auto random = static_cast<std::uint64_t>(bound.count());
         BOOST_TEST((h.failed(ice::errc::upstream_closes, at(1s), random) == at(1s + bound)));
         h.connected();
@@ -126,18 +149,19 @@ BOOST_FIXTURE_TEST_CASE(callers_of_an_upstream_that_went_away_have_it_probed_in_
     go_down();
     BOOST_TEST(!ask());
     BOOST_TEST(dials == 2);
+    constexpr int probed[] = {50, 100, 530, 960};  // the pause is 4.3 s with this chance
     for (int step = 1; step <= 1000; ++step) {
         advance(10ms);
         BOOST_TEST_REQUIRE(!ask());
-        BOOST_TEST_REQUIRE(dials == 2 + step / 50);
+        BOOST_TEST_REQUIRE(dials ==
+                           2 + std::ranges::count_if(probed, [&](int p) { return p <= step; }));
     }
     BOOST_TEST(replies.back()->error() == ice::errc::host_not_found);
 }
 
-BOOST_FIXTURE_TEST_CASE(an_upstream_that_came_back_is_used_within_the_probe_time, pooled) {
+BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_a_moment_is_used_within_the_probe_time,
+                        pooled) {
     go_down();
-    BOOST_TEST(!ask());
-    advance(1h - 1s);
     BOOST_TEST(!ask());
     advance(200ms);
     up = true;
@@ -148,6 +172,19 @@ BOOST_FIXTURE_TEST_CASE(an_upstream_that_came_back_is_used_within_the_probe_time
     }
     BOOST_TEST(refused == 30);
     for (int i = 0; i < 3; ++i) BOOST_TEST(ask());
+    BOOST_TEST(dials == 3);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_long_is_used_after_a_pause, pooled) {
+    go_down();
+    BOOST_TEST(!ask());
+    advance(1h - 10s);
+    BOOST_TEST(!ask());
+    up = true;
+    advance(4300ms - 1ns);
+    BOOST_TEST(!ask());
+    advance(1ns);
+    BOOST_TEST(ask());
     BOOST_TEST(dials == 4);
 }
 

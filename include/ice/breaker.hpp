@@ -3,8 +3,8 @@
 // its end decides.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <ice/backoff.hpp>
 #include <ice/error.hpp>
 #include <ice/limits.hpp>
 #include <ice/task.hpp>
@@ -22,8 +22,7 @@ public:
     // Which probe it is: one of an earlier pause has no say in this one. 0: none.
     using probe = std::uint32_t;
 
-    explicit breaker(const breaker_limits& limits) noexcept
-        : most_(limits.failures), pauses_({limits.first, limits.cap}) {}
+    explicit breaker(const breaker_limits& limits) noexcept : limits_(limits) {}
 
     states state() const noexcept { return state_; }
     bool is_closed() const noexcept { return state_ == states::closed; }
@@ -35,17 +34,21 @@ public:
     // answers. True if that has closed it.
     bool succeeded() noexcept {
         failures_ = 0;
-        pauses_.reset();
         return std::exchange(state_, states::closed) != states::closed;
     }
 
     // A request has failed: the probe, or (0) any other. True if that has opened it. While it is
-    // not closed the failures of others are old news: they began before.
+    // not closed the failures of others are old news: they began before. The pause is any time up
+    // to breaker_limits::first, or up to what it has been broken for: it at most doubles an outage.
     bool failed(error_code why, probe p, time_point now, std::uint64_t random) noexcept {
-        if (is_closed() ? ++failures_ < most_ : !is_current(p)) return false;
+        if (is_closed() ? ++failures_ < limits_.failures : !is_current(p)) return false;
+        if (is_closed()) since_ = now;
         why_ = why;
         state_ = states::open;
-        due_ = after(now, pauses_.next(random));
+        const duration most =
+            std::min<duration>(std::max<duration>(now - since_, limits_.first), limits_.cap);
+        const auto all = static_cast<std::uint64_t>(most.count());
+        due_ = after(now, duration(static_cast<duration::rep>(random % (all + 1))));
         return true;
     }
 
@@ -67,9 +70,9 @@ private:
         return state_ == states::half_open && p != 0 && p == last_;
     }
 
-    std::size_t most_;
-    backoff pauses_;
+    breaker_limits limits_;
     std::size_t failures_ = 0;
+    time_point since_{};  // when it was closed last
     time_point due_{};
     error_code why_;
     probe last_ = 0;

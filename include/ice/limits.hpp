@@ -107,7 +107,9 @@ struct pool_timeouts {
     std::chrono::milliseconds idle = std::chrono::seconds(30);
 
     // Between two attempts that callers cause while the upstream cannot be reached; others fail
-    // at once meanwhile. It bounds how soon a recovered upstream is used again.
+    // at once meanwhile. So it bounds how soon an upstream is used again that was away for a
+    // moment: for three such times. Later it is 4 to 14 of them, by chance: a thousand pools that
+    // ask twice a second would trample whoever comes back.
     std::chrono::milliseconds probe = std::chrono::milliseconds(500);
 
     // The reply to a health check: an idle connection whose upstream takes longer for the least of
@@ -140,8 +142,8 @@ struct breaker_limits {
     // always asked.
     std::size_t failures = 5;
 
-    // The pause after it: any time from zero to this, doubled with each probe that fails, up to
-    // the cap. As long as pool_timeouts::probe, for the same reason: a restart takes about as long.
+    // The pause after it: any time from zero to this, and once it has lasted longer, to what it has
+    // lasted; at most the cap. As long as pool_timeouts::probe: a restart takes about that.
     std::chrono::milliseconds first = std::chrono::milliseconds(500);
     std::chrono::milliseconds cap = std::chrono::seconds(30);
 };

@@ -1,6 +1,7 @@
 // upstream_health: whether an upstream can be reached, and who may try it next. No clock, no I/O.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <ice/backoff.hpp>
 #include <ice/error.hpp>
@@ -22,9 +23,10 @@ public:
 
     // An attempt has failed. When to make the next one if nobody asks for it: see backoff.hpp.
     time_point failed(error_code why, time_point now, std::uint64_t random) noexcept {
-        failing_ = true;
+        if (!std::exchange(failing_, true)) lost_ = now;
         why_ = why;
-        probe_at_ = after(now, probe_);
+        const time_point soon = after(now, probe_);
+        probe_at_ = soon < after(lost_, 3 * probe_) ? soon : after(now, pause(random));
         return after(now, backoff_.next(random));
     }
 
@@ -43,8 +45,16 @@ public:
     void replied() noexcept { backoff_.reset(); }
 
 private:
+    // Once it is lost for longer than a restart takes: 4 to 14 probe times, by chance, so that of a
+    // thousand pools with callers one in twenty at most tries in any 100 ms.
+    duration pause(std::uint64_t random) const noexcept {
+        const auto tenth = static_cast<duration::rep>(std::rotl(random, 32) % 101);
+        return 4 * probe_ + probe_ / 10 * tenth;
+    }
+
     backoff backoff_;
     duration probe_;
+    time_point lost_{};      // when it began to fail
     time_point probe_at_{};  // while failing, callers cause no attempt before
     error_code why_;
     bool failing_ = false;

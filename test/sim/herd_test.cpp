@@ -36,12 +36,26 @@ struct crowd {
     void ask() {
         for (auto* p : all) sim.spawn(ask(*p));
     }
+    // From any moment of the first 200 ms on, as callers are strangers to each other.
+    ice::task<> keep_asking(pool& p) {
+        const auto net = sim.net();
+        co_await net->sleep(chance.below(ice::duration(200ms)));
+        while (asking) {
+            co_await ask(p);
+            co_await net->sleep(200ms);
+        }
+    }
     static ice::task<> ask(pool& p) {
         static_cast<void>(co_await p.request(std::string_view("q1")));
     }
     std::uint64_t connects() const {
         std::uint64_t n = 0;
         for (const auto* p : all) n += p->counters().connects;
+        return n;
+    }
+    std::size_t busy() const {
+        std::size_t n = 0;
+        for (const auto* p : all) n += p->busy();
         return n;
     }
     std::size_t idle() const {
@@ -64,6 +78,8 @@ struct crowd {
     }
 
     ice::testing::simulation sim;
+    ice::testing::dice chance{1};
+    bool asking = true;
     std::unique_ptr<quiet_server> up;
     std::vector<std::unique_ptr<quiet_server>> servers;
     std::vector<pool*> all;
@@ -85,6 +101,23 @@ BOOST_AUTO_TEST_CASE(a_thousand_pools_that_lose_their_upstream_are_no_herd) {
     BOOST_TEST(tried > pools);  // they do try
     c.revive();
     BOOST_TEST(c.sim.run_until([&] { return c.idle() == pools; }, 1min));
+}
+
+BOOST_AUTO_TEST_CASE(nor_are_they_while_each_is_asked_five_times_a_second) {
+    // The danger: what each pool does for its callers is little, and in step with all others.
+    crowd c;
+    c.kill();
+    for (auto* p : c.all) c.sim.spawn(c.keep_asking(*p));
+    c.sim.run_for(2s);
+    std::uint64_t tried = 0;
+    BOOST_TEST(c.most_at_once(tried) <= pools * 5 / 100);
+    BOOST_TEST(tried > 3 * pools);  // more often than nobody asked for
+    c.revive();
+    // Nobody waits for longer than a pause.
+    const auto all_up = [&] { return c.idle() + c.busy() == pools; };
+    BOOST_TEST(c.sim.run_until(all_up, 8s));
+    c.asking = false;
+    c.sim.run_for(1s);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
