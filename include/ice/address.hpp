@@ -13,7 +13,7 @@
 
 namespace ice {
 
-// An IPv6 address, or an IPv4 one as IPv6 has it: ::ffff:192.0.2.1. All zero: none.
+// An IPv6 address, or an IPv4 one mapped into IPv6 (RFC 4291 2.5.5.2). All zero: none.
 using ip_bytes = std::array<std::uint8_t, 16>;
 
 class ICE_API address {

@@ -13,6 +13,7 @@ namespace ice {
 template <protocol P>
 using health_check = std::function<task<error_code>(session<P>&)>;
 
+// Takes every reply for a good one: the default of health_check().
 struct any_reply {
     template <class M>
     bool operator()(const M&) const noexcept {

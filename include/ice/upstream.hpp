@@ -85,6 +85,7 @@ struct pool_connection {
     bool is_checked = false;  // lent for a health check
 };
 
+// All addresses of a pool.
 class ICE_API upstreams {
 public:
     upstreams(pool_base* owner, const std::vector<address>&, const backoff_limits&, duration probe,
