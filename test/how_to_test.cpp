@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 using ice::testing::simulation;
 
 const ice::address SERVER{"127.0.0.1", 9999};
-const ice::address REDIS{"127.0.0.1", 6379};
+const ice::address REDIS{"127.0.0.1", 6379}, REPLICA{"127.0.0.2", 6379};
 
 struct quiet_server : ice::server {
     explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
@@ -50,8 +50,7 @@ constexpr ice::pool_name<ice::resp> redis{"redis"};
 ice::task<std::string> get(ice::server& srv, std::string_view key) {
     auto reply = co_await srv.get(redis).request(ice::resp_command("GET", key), 200ms);
     if (reply) co_return std::string(reply->text());
-    if (reply.error() == ice::condition::not_executed) co_return "nobody has seen the request";
-    co_return "unknown: " + reply.error().message();
+    co_return fmt::format("{}", reply.failure());
 }
 // [ask]
 
@@ -91,7 +90,8 @@ BOOST_AUTO_TEST_CASE(a_pool_tells_what_became_of_a_request) {
                 .timeouts({.connect = 1s, .request = 500ms})
                 .limits({.keep = 1, .pipeline = 16}));
     // [pool]
-    BOOST_TEST(sim.run(get(srv, "key")) == "nobody has seen the request");
+    BOOST_TEST(sim.run(get(srv, "key")) ==
+               "pool 'redis' of 127.0.0.1:6379: cannot connect: Connection refused (not executed)");
 
     auto answer = [](ice::resp_view request,
                      ice::session<ice::resp>& peer) -> ice::task<ice::resp_value> {
@@ -102,7 +102,23 @@ BOOST_AUTO_TEST_CASE(a_pool_tells_what_became_of_a_request) {
     upstream.add(ice::tcp_server_action{REDIS}.protocol(ice::resp{}).logic(answer));
     sim.run_for(1min);
     BOOST_TEST(sim.run(get(srv, "key")) == "value");
-    BOOST_TEST(sim.run(get(srv, "slow")).starts_with("unknown: "));
+    BOOST_TEST(sim.run(get(srv, "slow")) ==
+               "pool 'redis' of 127.0.0.1:6379: no reply in time (may have been executed)");
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_of_several_upstreams_leaves_out_what_fails) {
+    simulation sim;
+    quiet_server srv(sim.net()), replica(sim.net());
+    auto value = [](ice::resp_view) { return ice::resp_bulk_string("value"); };
+    replica.add(ice::tcp_server_action{REPLICA}.protocol(ice::resp{}).logic(value));
+    // [several]
+    srv.add(ice::tcp_client_action{{REDIS, REPLICA}, redis, 4}
+                .breaker({.failures = 3})
+                .health_check(ice::resp_command("PING"), 5s));
+    // [several]
+    sim.run_for(20s);
+    for (int i = 0; i < 10; ++i) BOOST_TEST(sim.run(get(srv, "key")) == "value");
+    BOOST_TEST(srv.get(redis).counters().checks != 0u);
 }
 
 // [test]
