@@ -24,7 +24,7 @@ struct gettime {
 
         // Not if Redis has just failed; and if it fails now, the next one asks the time server.
         const auto set = ice::resp_command("SET", "ice:time", *fresh, "PX", 1000);
-        if (cached) co_await srv.get(redis).request(set, 250ms);
+        if (cached) static_cast<void>(co_await srv.get(redis).request(set, 250ms));
         co_return *fresh;
     }
 };

@@ -66,20 +66,33 @@ BOOST_AUTO_TEST_CASE(unlimited_never_opens_and_zero_opens_at_the_first) {
 
 BOOST_AUTO_TEST_CASE(nobody_passes_during_the_pause_and_one_after_it) {
     auto b = opened(at(1s), 80ms);
-    BOOST_TEST(b.begin_probe(at(1s)) == 0U);
-    BOOST_TEST(b.begin_probe(at(1080ms - 1ns)) == 0U);
-    BOOST_TEST(b.begin_probe(at(1080ms)) != 0U);
+    BOOST_TEST(b.begin_probe(at(1s), 1min) == 0U);
+    BOOST_TEST(b.begin_probe(at(1080ms - 1ns), 1min) == 0U);
+    BOOST_TEST(b.begin_probe(at(1080ms), 1min) != 0U);
     BOOST_TEST((b.state() == states::half_open));
-    BOOST_TEST(b.begin_probe(at(1h)) == 0U, "exactly one");
+    BOOST_TEST(b.begin_probe(at(1080ms + 1min - 1ns), 1min) == 0U, "exactly one");
+}
+
+BOOST_AUTO_TEST_CASE(a_probe_that_comes_to_no_end_is_not_waited_for) {
+    // The danger: its caller has an hour, and for an hour all others are refused.
+    auto b = opened(at(1s), 0ms);
+    const auto first = b.begin_probe(at(1s), 5s);
+    BOOST_TEST((b.due() == at(6s)));
+    const auto second = b.begin_probe(at(6s), 5s);
+    BOOST_TEST(second != 0U);
+    BOOST_TEST(!b.failed(late(), first, at(7s), 0), "it decides nothing more");
+    b.left(first);
+    BOOST_TEST((b.state() == states::half_open));
+    BOOST_TEST(b.failed(late(), second, at(7s), 0));
 }
 
 BOOST_AUTO_TEST_CASE(the_end_of_the_probe_decides) {
     auto good = opened(at(1s), 0ms), bad = good;
-    good.begin_probe(at(1s));
+    good.begin_probe(at(1s), 1min);
     BOOST_TEST(good.succeeded());
     BOOST_TEST(good.is_closed());
     BOOST_TEST(good.failures() == 0U);
-    const auto p = bad.begin_probe(at(1s));
+    const auto p = bad.begin_probe(at(1s), 1min);
     BOOST_TEST(bad.failed(late(), p, at(2s), all_of(1s)), "once is enough");
     BOOST_TEST((bad.state() == states::open));
     BOOST_TEST((bad.due() == at(3s)), "and the pause is longer");
@@ -93,9 +106,9 @@ BOOST_AUTO_TEST_CASE(a_pause_is_as_long_as_the_outage_at_most_and_as_its_cap) {
     } const probes[] = {{1050ms, 100ms}, {1150ms, 150ms}, {2s, 1s}, {4s, 3s}, {1h, 3s}};
     for (const auto& [now, most] : probes) {
         auto longer = b;
-        longer.failed(late(), longer.begin_probe(at(1h)), at(now), all_of(most) + 1);
+        longer.failed(late(), longer.begin_probe(at(1h), 1min), at(now), all_of(most) + 1);
         BOOST_TEST((longer.due() == at(now)), "no pause is longer than its bound");
-        b.failed(late(), b.begin_probe(at(1h)), at(now), all_of(most));
+        b.failed(late(), b.begin_probe(at(1h), 1min), at(now), all_of(most));
         BOOST_TEST((b.due() == at(now + most)));
     }
     b.succeeded();
@@ -107,7 +120,7 @@ BOOST_AUTO_TEST_CASE(who_was_under_way_before_has_no_say_but_by_a_reply) {
     // The danger: ten callers that time out after the probe began take it back, for ever.
     auto b = opened(at(1s), 0ms);
     BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
-    const auto p = b.begin_probe(at(1s));
+    const auto p = b.begin_probe(at(1s), 1min);
     BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
     BOOST_TEST((b.state() == states::half_open));
     BOOST_TEST(b.succeeded(), "a late reply is a reply");
@@ -117,10 +130,10 @@ BOOST_AUTO_TEST_CASE(who_was_under_way_before_has_no_say_but_by_a_reply) {
 BOOST_AUTO_TEST_CASE(a_probe_that_left_makes_room_for_the_next) {
     // The danger: its caller is cancelled, and the upstream is never asked again.
     auto b = opened(at(1s), 80ms);
-    const auto p = b.begin_probe(at(2s));
+    const auto p = b.begin_probe(at(2s), 1min);
     b.left(p);
     BOOST_TEST((b.state() == states::open));
-    const auto q = b.begin_probe(at(2s));
+    const auto q = b.begin_probe(at(2s), 1min);
     BOOST_TEST(q != 0U);
     b.left(p);
     BOOST_TEST((b.state() == states::half_open), "an old probe says nothing of the new one");
@@ -233,6 +246,19 @@ BOOST_FIXTURE_TEST_CASE(one_request_asks_after_the_pause_and_its_reply_lets_all_
     for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_pool_that_recovers_is_no_larger_than_it_may_be, fixture) {
+    auto& p = add();
+    break_it();
+    hangs = false;
+    sim.run_for(1s);
+    BOOST_TEST(!ask());
+    const auto connects = p.counters().connects;
+    BOOST_TEST(p.state().open() == 1U);
+    sim.run_for(1s);
+    BOOST_TEST(p.state().open() == 1U);
+    BOOST_TEST(p.counters().connects == connects);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_probe_that_fails_costs_one_caller_and_no_more, fixture) {
     add(3);
     break_it();
@@ -271,6 +297,10 @@ BOOST_FIXTURE_TEST_CASE(a_probe_that_nobody_makes_does_not_keep_it_open, fixture
 BOOST_FIXTURE_TEST_CASE(what_is_the_callers_own_doing_does_not_count, fixture) {
     auto& p = add();
     for (int i = 0; i < 20; ++i) BOOST_TEST(ask("t\r\nwo") == ice::errc::unpackable);
+    for (int i = 0; i < 20; ++i)
+        BOOST_TEST(ask(std::string(9000, 'x')) == ice::errc::message_too_large);
+    BOOST_TEST((replies.back()->failure().kind() == ice::failure_kind::bad_request));
+    BOOST_TEST(!replies.back()->failure().may_have_been_executed());
     for (int i = 0; i < 20; ++i) {
         auto leaver = [&]() -> ice::task<> {
             auto mine = co_await p.acquire();

@@ -219,6 +219,38 @@ BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_harms_nobody) {
     BOOST_TEST(p.idle() == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_too_long_for_its_protocol_harms_nobody) {
+    // The danger: it is taken for a lost connection, sent again until nobody may, and held against
+    // the upstream, whose breaker opens.
+    auto& p = add(8);
+    auto& e = accept();
+    auto& before = ask("one");
+    for (int i = 0; i < 10; ++i)
+        BOOST_TEST(error_of(ask(std::string(9000, 'x'))) == ice::errc::message_too_large);
+    auto& after = ask("two");
+    BOOST_TEST(arrived(e) == "one\r\ntwo\r\n");
+    send(e, "1\r\n2\r\n");
+    BOOST_TEST(text_of(before) == "1");
+    BOOST_TEST(text_of(after) == "2");
+    BOOST_TEST(p.counters().retries == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_of_age_takes_no_more_requests) {
+    // The danger: under a steady load it is never free, so it never ends, and the load never moves.
+    add(8, 1, {.age = 1s});
+    auto& old = accept();
+    auto& first = ask("one");
+    sim.run_for(2s);
+    auto& second = ask("two");
+    BOOST_TEST(arrived(old) == "one\r\n");
+    send(old, "1\r\n");
+    BOOST_TEST(text_of(first) == "1");
+    auto& fresh = accept();
+    BOOST_TEST(arrived(fresh) == "two\r\n");
+    send(fresh, "2\r\n");
+    BOOST_TEST(text_of(second) == "2");
+}
+
 BOOST_AUTO_TEST_CASE(a_silent_connection_ends_though_its_callers_have_left) {
     // Otherwise it would be full of places that nobody waits in, for ever.
     auto& p = add(2, 1, {.request = 1s});

@@ -144,6 +144,21 @@ BOOST_AUTO_TEST_CASE(packing_appends) {
     BOOST_TEST(out == "before 42 text");
 }
 
+BOOST_AUTO_TEST_CASE(after_an_exception_nothing_is_left_of_the_message) {
+    // The danger: on a connection that others share, the next message is glued to the half of one.
+    struct thrower {
+        ice::parsed<std::string_view> parse(std::string_view) { return ice::need_more; }
+        void packet(std::string_view text, std::string& out) {
+            out.append(text);
+            throw std::runtime_error("no");
+        }
+    } p;
+    std::string out = "before";
+    BOOST_CHECK_THROW(static_cast<void>(ice::packet(p, std::string_view("half"), out)),
+                      std::runtime_error);
+    BOOST_TEST(out == "before");
+}
+
 BOOST_AUTO_TEST_CASE(after_an_error_nothing_is_left_of_the_message) {
     // Half of a message, followed by the next one, is a third that nobody sent.
     answering a;

@@ -86,7 +86,7 @@ BOOST_FIXTURE_TEST_CASE(an_open_breaker_takes_an_address_out_until_its_pause_is_
     BOOST_TEST(next(at(499ms)) == "none");
     const std::string first = next(at(500ms));
     BOOST_TEST(first != "none");
-    (*this)[first].gate.begin_probe(at(500ms));
+    (*this)[first].gate.begin_probe(at(500ms), 1min);
     BOOST_TEST(next(at(500ms)) != first, "it has its probe");
     (*this)[first].gate.succeeded();
     for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(500ms)) == first);
@@ -96,7 +96,7 @@ BOOST_FIXTURE_TEST_CASE(a_connection_counts_as_long_as_it_lives_and_leaves_its_p
     auto& a = (*this)["a"];
     a.gate.failed(ice::errc::request_timeout, 0, at(0s), 0);
     {
-        ice::pool_connection c(a, a.gate.begin_probe(at(0s)));
+        ice::pool_connection c(a, a.gate.begin_probe(at(0s), 1min));
         ice::pool_connection moved(std::move(c));
         c = std::move(moved);
         BOOST_TEST(a.open == 1U);
@@ -169,6 +169,9 @@ struct fixture {
         const auto ignored = co_await one(1s);
         BOOST_TEST(ignored.has_value());
     }
+    ice::task<> keep_busy() {
+        while (busy) { const auto ignored = co_await one(1s); }
+    }
     std::vector<std::size_t> open() {
         std::vector<std::size_t> all;
         for (const auto& u : srv.get(name).state().upstreams) all.push_back(u.open);
@@ -180,6 +183,7 @@ struct fixture {
     std::map<int, std::unique_ptr<ice::server>> machines;
     ice::server srv{sim.net()};
     int hangs = 0;
+    bool busy = true;
     std::string log;
     std::optional<reply> last;
 };
@@ -239,6 +243,21 @@ BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_probe, f
     sim.run_for(1s);
     ask(30);
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
+}
+
+BOOST_FIXTURE_TEST_CASE(one_that_hung_comes_back_to_a_pool_that_is_never_idle, fixture) {
+    // The danger: the others' connections fill the pool, none is ever free to make room, and the
+    // load that they have to bear now keeps it so.
+    add(3);
+    hangs = 3;
+    ask(12);
+    for (int i = 0; i < 8; ++i) sim.spawn(keep_busy());
+    sim.run_for(2s);
+    hangs = 0;
+    sim.run_for(5s);
+    BOOST_TEST((open() == counts{1, 1, 1}));
+    busy = false;
+    sim.run_for(2s);
 }
 
 BOOST_FIXTURE_TEST_CASE(with_all_down_callers_are_told_at_once_and_why, fixture) {

@@ -28,7 +28,8 @@ public:
     bool is_closed() const noexcept { return state_ == states::closed; }
     std::size_t failures() const noexcept { return failures_; }  // in a row, until now
     error_code why() const noexcept { return why_; }             // what has opened it
-    time_point due() const noexcept { return due_; }  // while open: when a probe may begin
+    // While it is not closed: when a probe may begin.
+    time_point due() const noexcept { return state_ == states::half_open ? given_up_ : due_; }
 
     // A request was answered. Whichever it was, and however long it was under way: the upstream
     // answers. True if that has closed it.
@@ -52,10 +53,12 @@ public:
         return true;
     }
 
-    // For who comes first after the pause; 0 for everybody else.
-    probe begin_probe(time_point now) noexcept {
-        if (state_ != states::open || now < due_) return 0;
+    // For who comes first after the pause, or after `patience` with the probe before, which then
+    // decides nothing more; 0 for everybody else.
+    probe begin_probe(time_point now, duration patience) noexcept {
+        if (is_closed() || now < due()) return 0;
         state_ = states::half_open;
+        given_up_ = after(now, patience);
         return ++last_ == 0 ? ++last_ : last_;
     }
 
@@ -72,8 +75,9 @@ private:
 
     breaker_limits limits_;
     std::size_t failures_ = 0;
-    time_point since_{};  // when it was closed last
-    time_point due_{};
+    time_point since_{};     // when it was closed last
+    time_point due_{};       // the end of the pause
+    time_point given_up_{};  // the same of the probe
     error_code why_;
     probe last_ = 0;
     states state_ = states::closed;

@@ -23,7 +23,7 @@ enum class failure_kind : std::uint8_t {
     closed,       // the connection ended before the reply
     cut_short,    // or in the middle of it
     bad_reply,    // not what the protocol, or the logic of replies, takes
-    bad_request,  // errc::unpackable, errc::outbox_full
+    bad_request,  // its protocol does not express it: errc::unpackable; errc::outbox_full
     ended,        // by us: errc::stopped, errc::draining, cancelled
 };
 ICE_API failure_kind kind_of(error_code) noexcept;
@@ -36,7 +36,10 @@ public:
 
     // The same as result::error().
     error_code code() const noexcept { return code_; }
-    failure_kind kind() const noexcept { return kind_of(code_); }
+    failure_kind kind() const noexcept {
+        const failure_kind k = kind_of(code_);  // what was not sent has had no reply
+        return k == failure_kind::bad_reply && !sent_ ? failure_kind::bad_request : k;
+    }
 
     // Why the upstream was in no good state at that moment: its last connect error, or what has
     // opened the breaker. No error if nothing was known against it.

@@ -45,6 +45,9 @@ public:
     // `until`.
     ICE_API void join(place&, std::uint64_t begin, time_point until);
 
+    // It takes no more requests: its connection has its age.
+    bool is_ending() const noexcept { return loan_.retires() <= loan_.pool().now(); }
+
     // Replies that are still to come.
     std::size_t size() const noexcept { return asked_.size(); }
 

@@ -1,4 +1,5 @@
-// pool: a running client action. Connections to one upstream, lent to one request at a time.
+// pool: a running client action. Connections to one upstream, or to several that give the same
+// replies, lent to one request at a time.
 // A reply reaches only its requester: a connection returns only with proof that it is clean.
 #pragma once
 
@@ -29,10 +30,11 @@ public:
 
     // Sends `message` on a free connection, and gives its reply: owned, as the connection goes
     // back. Ends within `timeout` (pool_timeouts::request), waiting and connecting included.
-    // Errors: errc::pool_full, pool_wait_timeout, breaker_open, connect_timeout, connect_error(..),
-    // unpackable: not executed (condition::not_executed); request_timeout, upstream_stuck, closed,
-    // cut_short, bad_message, or what the socket says: it may have been executed. failure() of what
-    // it gives says more, and can be printed. A view in `message` must live until the end.
+    // Not executed (condition::not_executed): errc::pool_full, pool_wait_timeout, breaker_open,
+    // connect_timeout, connect_error(..), host_not_found, handshake_failed, handshake_timeout,
+    // upstream_closes, not_sent, unpackable, outbox_full. Perhaps executed: request_timeout,
+    // upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped, and what the
+    // socket says; failure() knows more. A view in `message` must live until the end.
     template <class M>
     task<pool_result<R>> request(M message, duration timeout) {
         return is_pipelined() ? shared_exchange(std::move(message), timeout)
@@ -75,13 +77,14 @@ private:
             const error_code unsent = co_await peer.send(message);
             if (unsent) {
                 mine.sent = peer.bytes().sent() != before;
-                if (peer.is_untouched()) {
-                    lent.settle();        // the message was refused, not the connection
-                } else if (!mine.sent) {  // it was just dying
-                    if (may_retry(mine.until)) continue;
-                    co_return mine.failed(errc::not_sent, lent);
+                if (peer.is_untouched()) {  // the message was refused, not the connection
+                    lent.settle();
+                    mine.at = &lent.upstream();
+                    co_return mine.failed(unsent);
                 }
-                co_return mine.failed(unsent, lent);
+                if (mine.sent) co_return mine.failed(unsent, lent);
+                if (may_retry(mine.until)) continue;  // it was just dying
+                co_return mine.failed(errc::not_sent, lent);
             }
             mine.sent = true;
             auto reply = co_await peer.receive();
@@ -116,16 +119,21 @@ private:
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             shared_place place(*env()->net);
-            const error_code refused = peer.push(message);
-            if (refused == errc::unpackable || refused == errc::outbox_full)
-                co_return mine.failed(refused);
+            mine.at = &line.upstream();
+            error_code refused;
+            try {
+                refused = peer.push(message);
+                if (!refused) line.join(place, begin, mine.until);
+            } catch (...) {  // is it on its way, and to whom would its reply go?
+                peer.bytes().cancel(errc::stopped);
+                throw;
+            }
+            if (refused && !peer.bytes().cancelled()) co_return mine.failed(refused);
             if (refused) {
                 if (may_retry(mine.until)) continue;
                 co_return mine.failed(errc::not_sent);
             }
             mine.sent = true;
-            mine.at = &line.upstream();
-            line.join(place, begin, mine.until);
             if (opened) spawn(env(), hand_out_replies(self(), std::move(opened)), name());
             const error_code cancelled = co_await place.over.wait();
             if (place.reply && *place.reply) {
@@ -134,7 +142,8 @@ private:
             }
             if (place.reply) co_return mine.failed(place.reply->error());
             if (cancelled) co_return mine.failed(cancelled);
-            if (place.failed == errc::not_sent && may_retry(mine.until)) continue;
+            mine.sent = place.failed != errc::not_sent;
+            if (!mine.sent && may_retry(mine.until)) continue;
             co_return mine.failed(place.failed);
         }
     }

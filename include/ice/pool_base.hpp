@@ -50,7 +50,6 @@ public:
     std::size_t idle() const noexcept { return idle_.size(); }
     std::size_t busy() const noexcept { return busy_.size(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
-
     // Its addresses, with what is known of each.
     const upstreams& addresses() const noexcept { return upstreams_; }
 
@@ -80,6 +79,7 @@ public:
         session_base& session() const noexcept { return *connection_.session; }
         pool_base& pool() const noexcept { return *pool_; }
         struct upstream& upstream() const noexcept { return *connection_.at; }
+        time_point retires() const noexcept { return connection_.retires; }
         void settle() noexcept { settled_ = true; }
         // What has gone wrong, as far as that is the upstream's doing: it is held against it.
         void fail(error_code why) noexcept { why_ = why; }
@@ -132,7 +132,6 @@ protected:
     time_point now() const { return env_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
     const std::shared_ptr<environment>& env() const noexcept { return env_; }
-
     session_settings settings_;
 
 private:
@@ -153,9 +152,10 @@ private:
     void opened(pool_connection);
     bool make_room();
     void open_failed(struct upstream&, error_code);
-    void succeeded(struct upstream&);
+    bool succeeded(struct upstream&);
     void failed(pool_connection&, error_code);
     bool is_moving(const pool_connection&) const noexcept;
+    struct upstream* starved(const pool_connection&) noexcept;
     void watch_gates();
     bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
 

@@ -126,18 +126,23 @@ struct owned<std::string_view> {
 template <class M>
 using owned_t = typename owned<M>::type;
 
-// Appends `message` to `out`. After an error `out` is as before.
+// Appends `message` to `out`. After an error or an exception `out` is as before.
 template <protocol P, class A>
 error_code packet(P& p, const A& message, std::string& out) {
     static_assert(can_packet<P, A>, "ice: the protocol has no packet() for this message");
-    if constexpr (std::is_void_v<decltype(p.packet(message, out))>) {
-        p.packet(message, out);
-        return {};
-    } else {
-        const std::size_t before = out.size();
-        const error_code ec = p.packet(message, out);
-        if (ec) out.resize(before);
-        return ec;
+    const std::size_t before = out.size();
+    try {
+        if constexpr (std::is_void_v<decltype(p.packet(message, out))>) {
+            p.packet(message, out);
+            return {};
+        } else {
+            const error_code ec = p.packet(message, out);
+            if (ec) out.resize(before);
+            return ec;
+        }
+    } catch (...) {
+        out.resize(before);
+        throw;
     }
 }
 

@@ -25,16 +25,20 @@ void pool_base::keep_open() {
 // tried all the same: nobody would ever know that it is back.
 void pool_base::try_again(struct upstream& u) {
     if (stopped_ || u.is_available() || u.connecting != 0) return;
-    if (u.gate.state() == breaker::states::open && now() < u.gate.due())
-        return u.retry.set(u.gate.due());
+    if (!u.gate.is_closed() && now() < u.gate.due()) return u.retry.set(u.gate.due());
+    u.retry.set(after(now(), timeouts_.probe));  // should the pool be full, or memory short
     try {
-        connect_to(u);
-    } catch (const std::bad_alloc&) { u.retry.set(after(now(), timeouts_.probe)); }
+        if (connect_to(u)) u.retry.clear();
+    } catch (const std::bad_alloc&) {  // by then there is some
+    }
 }
 
 bool pool_base::connect_to(struct upstream& u) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
-    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now());
+    // Its verdict is waited for as long as a request may take, and then another is made: who got
+    // the probe may have all the time in the world.
+    const duration patience = timeouts_.connect + timeouts_.handshake + timeouts_.request;
+    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now(), patience);
     if (probe == 0 && !u.gate.is_closed()) return false;
     std::pair attempt(shared_from_this(), pool_connection(u, probe));
     spawn(env_, open_one(std::move(attempt)), fmt::format("pool '{}'", name_));
@@ -105,6 +109,7 @@ void pool_base::opened(pool_connection c) {
     const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
     c.since = c.used = at;
     c.retires = after(at, age - earlier);
+    if (!u.gate.is_closed()) u.retry.set(u.gate.due());  // should the probe come to no end
     hand_out(std::move(c));
     if (recovered) open_first();
 }
@@ -117,6 +122,16 @@ bool pool_base::make_room() {
     idle_.erase(most);
     ++counters_.moved;
     return true;
+}
+
+// Of a full pool: an address without any connection whose breaker would let a probe pass.
+struct upstream* pool_base::starved(const pool_connection& c) noexcept {
+    if (open() + 1 < size_) return nullptr;
+    for (struct upstream& u : upstreams_) {
+        const bool due = !u.gate.is_closed() && u.gate.due() <= now() && !u.health.is_failing();
+        if (due && u.open == 0 && &u != c.at) return &u;
+    }
+    return nullptr;
 }
 
 // Whether it should end, so that another address gets its share.
@@ -145,13 +160,13 @@ void pool_base::open_failed(struct upstream& u, error_code ec) {
 
 // -- what requests say of an address
 
-void pool_base::succeeded(struct upstream& u) {
-    if (u.gate.failures() == 0 && u.gate.is_closed()) return;
-    if (!u.gate.succeeded()) return;
-    u.retry.clear();
+bool pool_base::succeeded(struct upstream& u) {
+    if (u.gate.failures() == 0 && u.gate.is_closed()) return false;
+    if (!u.gate.succeeded()) return false;
+    if (!u.health.is_failing()) u.retry.clear();
     env_->write(log_level::info, "upstream answers",
                 fmt::format("pool '{}': {} answers again", name_, u.where));
-    open_first();
+    return true;
 }
 
 void pool_base::failed(pool_connection& c, error_code why) {
@@ -175,7 +190,7 @@ void pool_base::failed(pool_connection& c, error_code why) {
 void pool_base::watch_gates() {
     if (stopped_) return;
     for (struct upstream& u : upstreams_) {
-        if (u.gate.state() == breaker::states::open && u.retry.at() == never)
+        if (!u.gate.is_closed() && u.connecting == 0 && u.retry.at() == never)
             u.retry.set(u.gate.due());
     }
 }

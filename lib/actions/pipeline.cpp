@@ -39,13 +39,12 @@ void pipeline::join(place& p, std::uint64_t begin, time_point until) {
 void pipeline::answered() {
     place* p = caller();
     asked_.pop_front();
-    if (upstream().gate.failures() != 0 || !upstream().gate.is_closed())
-        loan_.pool().succeeded(upstream());
     if (p != nullptr) {
         p->line_ = nullptr;
         p->over.set();
     }
     loan_.pool().wake_sharer();
+    if (loan_.pool().succeeded(upstream())) loan_.pool().open_first();
 }
 
 }  // namespace ice

@@ -123,7 +123,9 @@ void pool_base::wake_sharer() {
 pipeline* pool_base::shared_line() const noexcept {
     pipeline* least = nullptr;
     for (pipeline* line : lines_) {
-        const bool has_room = line->size() < limits_.pipeline && line->upstream().gate.is_closed();
+        // One that is too old runs empty, goes back and is replaced.
+        const bool has_room = line->size() < limits_.pipeline &&
+                              line->upstream().gate.is_closed() && !line->is_ending();
         if (has_room && (least == nullptr || line->size() < least->size())) least = line;
     }
     return least;
@@ -189,13 +191,18 @@ void pool_base::take_back(pool_connection c, bool settled, error_code why) noexc
     };
     if (stopped_) return;
     try {
-        if (settled && s.received_ != 0) succeeded(*c.at);
-        else if (why) failed(c, why);
-        if (may_return(state)) return returned(std::move(c));
-        ++counters_.discarded;
-        c = {};
-        watch_gates();
-        if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
+        const bool well = settled && s.received_ != 0;
+        const bool is_news = well && succeeded(*c.at);
+        if (!well && why) failed(c, why);
+        if (may_return(state)) {
+            returned(std::move(c));
+        } else {
+            ++counters_.discarded;
+            c = {};
+            watch_gates();
+            if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
+        }
+        if (is_news) open_first();
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
 }
@@ -211,9 +218,12 @@ void pool_base::returned(pool_connection c) {
     if (c.at->gate.is_closed()) c.probe = 0;
     else if (c.probe == 0) return;  // nobody asks that address now
     const bool aged = c.retires <= c.since;
-    if (aged || is_moving(c)) {
+    struct upstream* const probed = starved(c);
+    if (aged || probed != nullptr || is_moving(c)) {
         ++(aged ? counters_.aged : counters_.moved);
         c = {};
+        watch_gates();
+        if (probed != nullptr) connect_to(*probed);
         return open_more(1);
     }
     c.session->asked_ = c.session->received_ = 0;
@@ -261,7 +271,12 @@ void pool_base::check_one_idle() {
     idle_.erase(i);
     busy_.push_back(c.session.get());
     c.is_checked = true;
-    spawn(env_, check(loan(shared_from_this(), std::move(c))), name_);
+    try {
+        spawn(env_, check(loan(shared_from_this(), std::move(c))), name_);
+    } catch (...) {
+        checking_ = false;
+        throw;
+    }
 }
 
 task<> pool_base::check(loan lent) {
@@ -279,7 +294,7 @@ task<> pool_base::check(loan lent) {
                               fmt::format("pool '{}': its health check threw: {}", self->name_,
                                           escaped(e.what())));
             ec = errc::bad_message;
-        }
+        } catch (...) { ec = errc::bad_message; }
     }
     self->checking_ = false;
     if (self->stopped_) co_return;

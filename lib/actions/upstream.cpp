@@ -38,8 +38,7 @@ upstream* upstreams::next(time_point now) {
     if (best == nullptr) {
         in_turn([&](upstream& u) {
             if (best != nullptr || u.connecting != 0) return;
-            const bool passes = u.gate.is_closed() ||
-                                (u.gate.state() == breaker::states::open && u.gate.due() <= now);
+            const bool passes = u.gate.is_closed() || u.gate.due() <= now;
             if (passes && (!u.health.is_failing() || u.health.may_probe(now))) best = &u;
         });
     }

@@ -39,8 +39,8 @@ void channel::received(std::size_t n) noexcept {
 }
 
 void channel::flush_soon_once() {
-    flushing_soon_ = true;
     net_.flush_soon(*this);
+    flushing_soon_ = true;
 }
 
 void channel::deadline(time_point at, errc why) {

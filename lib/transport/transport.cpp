@@ -21,7 +21,12 @@ task<> transport::yield() { co_await asio::post(executor_, asio::use_awaitable);
 void transport::flush_soon(channel& c) {
     soon_.push_back(&c);
     if (soon_.size() > 1) return;
-    asio::post(executor_, [self = shared_from_this()] { self->flush_all(); });
+    try {
+        asio::post(executor_, [self = shared_from_this()] { self->flush_all(); });
+    } catch (...) {  // for want of memory: whoever comes next posts
+        soon_.clear();
+        throw;
+    }
 }
 
 // Flushing may cancel a channel but destroys none: channels end in coroutines of their own.
