@@ -86,7 +86,7 @@ BOOST_FIXTURE_TEST_CASE(an_open_breaker_takes_an_address_out_until_its_pause_is_
     BOOST_TEST(next(at(499ms)) == "none");
     const std::string first = next(at(500ms));
     BOOST_TEST(first != "none");
-    (*this)[first].gate.begin_probe(at(500ms), 1min);
+    (*this)[first].gate.begin_probe(at(500ms));
     BOOST_TEST(next(at(500ms)) != first, "it has its probe");
     (*this)[first].gate.succeeded();
     for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(500ms)) == first);
@@ -96,7 +96,7 @@ BOOST_FIXTURE_TEST_CASE(a_connection_counts_as_long_as_it_lives_and_leaves_its_p
     auto& a = (*this)["a"];
     a.gate.failed(ice::errc::request_timeout, 0, at(0s), 0);
     {
-        ice::pool_connection c(a, a.gate.begin_probe(at(0s), 1min));
+        ice::pool_connection c(a, a.gate.begin_probe(at(0s)));
         ice::pool_connection moved(std::move(c));
         c = std::move(moved);
         BOOST_TEST(a.open == 1U);

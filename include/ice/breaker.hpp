@@ -53,13 +53,17 @@ public:
         return true;
     }
 
-    // For who comes first after the pause, or after `patience` with the probe before, which then
+    // For who comes first after the pause, or after the probe before has been given up, which then
     // decides nothing more; 0 for everybody else.
-    probe begin_probe(time_point now, duration patience) noexcept {
+    probe begin_probe(time_point now) noexcept {
         if (is_closed() || now < due()) return 0;
         state_ = states::half_open;
-        given_up_ = after(now, patience);
+        given_up_ = never;
         return ++last_ == 0 ? ++last_ : last_;
+    }
+    // Its request has begun, and has until `at`; or (`never`) it waits for one.
+    void give_up(probe p, time_point at) noexcept {
+        if (is_current(p)) given_up_ = at;
     }
 
     // It ended without a verdict: its caller left, or its connection was lost before. Who comes
@@ -77,7 +81,7 @@ private:
     std::size_t failures_ = 0;
     time_point since_{};     // when it was closed last
     time_point due_{};       // the end of the pause
-    time_point given_up_{};  // the same of the probe
+    time_point given_up_{};  // when the probe is waited for no longer
     error_code why_;
     probe last_ = 0;
     states state_ = states::closed;

@@ -111,15 +111,15 @@ private:
     std::unique_ptr<channel> channel_;
     listener_base* owner_;
     ice::uid uid_;
-    std::size_t turn_;          // messages left in it
+    std::uint32_t turn_;        // messages left in it
+    std::uint32_t opened_ = 0;  // of a listener: at which second of the clock
     time_point begun_ = never;  // when an unfinished message was first seen
     time_point until_ = never;
     errc until_why_{};
-    bool midway_ = false;       // an unfinished message has been consumed in part
-    bool talking_ = false;      // of a listener: between its handshake and its end
-    bool proven_ = false;       // of a pool: it has given a reply
-    std::uint32_t opened_ = 0;  // of a listener: at which second of the clock
-    error_code failed_;         // the protocol's, or of close(); ends the conversation
+    bool midway_ = false;   // an unfinished message has been consumed in part
+    bool talking_ = false;  // of a listener: between its handshake and its end
+    bool proven_ = false;   // of a pool: it has given a reply
+    error_code failed_;     // the protocol's, or of close(); ends the conversation
 };
 
 }  // namespace ice

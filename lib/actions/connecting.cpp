@@ -35,10 +35,7 @@ void pool_base::try_again(struct upstream& u) {
 
 bool pool_base::connect_to(struct upstream& u) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
-    // Its verdict is waited for as long as a request may take, and then another is made: who got
-    // the probe may have all the time in the world.
-    const duration patience = timeouts_.connect + timeouts_.handshake + timeouts_.request;
-    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now(), patience);
+    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now());
     if (probe == 0 && !u.gate.is_closed()) return false;
     std::pair attempt(shared_from_this(), pool_connection(u, probe));
     spawn(env_, open_one(std::move(attempt)), fmt::format("pool '{}'", name_));
@@ -109,7 +106,6 @@ void pool_base::opened(pool_connection c) {
     const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
     c.since = c.used = at;
     c.retires = after(at, age - earlier);
-    if (!u.gate.is_closed()) u.retry.set(u.gate.due());  // should the probe come to no end
     hand_out(std::move(c));
     if (recovered) open_first();
 }

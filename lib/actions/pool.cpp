@@ -160,6 +160,8 @@ pool_connection pool_base::lend_idle() {
 
 pool_connection pool_base::lend(pool_connection c) {
     busy_.push_back(c.session.get());
+    // Who got the probe may have all the time in the world; the others have not.
+    c.at->gate.give_up(c.probe, after(now(), timeouts_.request));
     c.at->lent = ++lendings_;
     return c;
 }
@@ -226,6 +228,7 @@ void pool_base::returned(pool_connection c) {
         if (probed != nullptr) connect_to(*probed);
         return open_more(1);
     }
+    c.at->gate.give_up(c.probe, never);
     c.session->asked_ = c.session->received_ = 0;
     c.session->within(never, errc{});
     c.session->bytes().deadline(never, errc{});

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <ice/listener.hpp>
 #include <ice/session.hpp>
+#include <limits>
 
 namespace ice {
 namespace {
@@ -12,12 +13,17 @@ task<outcome> next_turn(transport& net) {
     co_return outcome();
 }
 
+std::uint32_t turn_of(const limits& l) noexcept {
+    constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
+    return static_cast<std::uint32_t>(std::clamp<std::size_t>(l.turn, 1, most));
+}
+
 }  // namespace
 
 session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
                            listener_base* owner) noexcept
     : settings_(settings), channel_(std::move(bytes)), owner_(owner), uid_(id),
-      turn_(std::max<std::size_t>(settings.limits.turn, 1)) {
+      turn_(turn_of(settings.limits)) {
     channel_->read_at_most(settings.limits.inbox);
 }
 
@@ -45,7 +51,7 @@ task<outcome> session_base::flush_and_fill() {
 task<outcome> session_base::fill_flushed() {
     if (failed_) return ready(failed_);
     const bool more = turn_ == 0 && !channel_->data().empty();
-    turn_ = std::max<std::size_t>(settings_.limits.turn, 1);
+    turn_ = turn_of(settings_.limits);
     if (more) return next_turn(channel_->net());
     const std::size_t unfinished = channel_->data().size();
     if (unfinished > settings_.limits.message) return ready(errc::message_too_large);
