@@ -46,9 +46,6 @@ struct upstream {
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
     std::uint64_t ejections = 0;  // pauses given by the breaker
-
-private:
-    static void ring(void* self);
 };
 
 // A connection, from the attempt to make it to its end; meanwhile it is one of its upstream's.

@@ -12,12 +12,13 @@ namespace ice {
 upstream::upstream(pool_base* owner, address a, const backoff_limits& waits, duration probe,
                    const breaker_limits& breaks, deadlines& queue)
     : pool(owner), where(std::move(a)), health(waits, probe), gate(breaks),
-      retry(queue, ring, this) {}
-
-void upstream::ring(void* self) {
-    auto& me = *static_cast<upstream*>(self);
-    me.pool->try_again(me);
-}
+      retry(
+          queue,
+          [](void* self) {
+              auto& me = *static_cast<upstream*>(self);
+              me.pool->try_again(me);
+          },
+          this) {}
 
 upstreams::upstreams(pool_base* owner, const std::vector<address>& where,
                      const backoff_limits& waits, duration probe, const breaker_limits& breaks,
