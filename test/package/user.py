@@ -77,7 +77,7 @@ def serves(*program):
 
 # What a user's file is compiled with who asks for a Release build and links ice::ice, and no more.
 EXPECTED = re.compile(
-    r"-O3|-DNDEBUG|-std=gnu\+\+20|-m64|-pthread"  # CMake, Conan and Threads
+    r"-O3|-DNDEBUG|-std=(gnu|c)\+\+20|-m64|-pthread"  # CMake, Conan and Threads
     r"|-DASIO_STANDALONE|-DASIO_HAS_STD_ALIGNED_ALLOC=1|-DASIO_HAS_CO_AWAIT=1|-DFMT_SHARED"
     r"|-I.*|-isystem|-o|-c|-M[DTF]")
 
