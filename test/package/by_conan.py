@@ -43,9 +43,10 @@ def create_and_use(conan, kind, folder):
         sys.exit(f"the test package did not serve its request:\n{said}")
 
     build = folder / kind
+    folder.mkdir(parents=True, exist_ok=True)
     conan("install", f"--requires=ice/{VERSION}", profile, option, "--no-remote",
           "-g", "CMakeDeps", "-g", "CMakeToolchain", f"--output-folder={build}",
-          "-c", "tools.cmake.cmaketoolchain:user_presets=")  # writes nothing here
+          cwd=folder)  # there it writes its CMakeUserPresets.json, which would spoil ours
     cmake(CONSUMER, build, "g++", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
           f"-DCMAKE_TOOLCHAIN_FILE={build / 'conan_toolchain.cmake'}")
     build_all(build)
