@@ -1,45 +1,134 @@
-// The one decision that keeps replies with their requesters, without any connection.
-#include <boost/test/unit_test.hpp>
+// pool_base: how a pool ends, and with it a server that nobody is connected to but who asks.
+// In virtual time; whom it lends to is in pool_test.cpp and its neighbours.
 #include <ice/pool_base.hpp>
+
+#include "asking.hpp"
 
 namespace {
 
-constexpr ice::exchange_state clean{.asked = 1, .replied = 1, .settled = true};
+using namespace std::chrono_literals;
+
+// An upstream that takes a second for each answer.
+struct fixture : asking {
+    fixture() {
+        serve([](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
+            co_await peer.sleep(1s);
+            co_return std::string(m);
+        });
+    }
+};
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(pool_base)
+BOOST_FIXTURE_TEST_SUITE(pool_base, fixture)
 
-BOOST_AUTO_TEST_CASE(a_complete_exchange_returns) {
-    BOOST_TEST(ice::may_return(clean));
-    ice::exchange_state longer = clean;
-    longer.asked = longer.replied = 7;
-    BOOST_TEST(ice::may_return(longer));
-    ice::exchange_state unused = clean;
-    unused.asked = unused.replied = 0;
-    BOOST_TEST(ice::may_return(unused));
+BOOST_AUTO_TEST_CASE(a_drain_ends_what_was_taken_and_takes_nothing_new) {
+    auto& p = add(1);
+    auto &asked = begin(), &waits = begin();
+    BOOST_TEST(p.waiting() == 1U);
+    p.drain();
+    BOOST_TEST(ask() == ice::errc::draining);
+    BOOST_TEST(replies.back()->failure().text() ==
+               "pool 'far' of 10.0.0.1:7: draining: nothing new is begun (not executed)");
+    BOOST_TEST(p.report().find("10.0.0.1:7: up, draining, 1 of 1 open") != std::string::npos,
+               p.report());
+    BOOST_TEST(!end(asked));
+    BOOST_TEST(!end(waits));
+    BOOST_TEST(p.counters().refused == 1U);
+    sim.run_for(1ms);
+    BOOST_TEST(p.state().open() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(each_single_doubt_closes) {
-    // Any of them, overlooked, gives one caller's reply to another.
-    ice::exchange_state e = clean;
-    e.replied = 0;
-    BOOST_TEST(!ice::may_return(e), "no reply yet");
-    e = clean;
-    e.replied = 2;
-    BOOST_TEST(!ice::may_return(e), "two replies");
-    e = clean;
-    e.unsent = 1;
-    BOOST_TEST(!ice::may_return(e), "not wholly sent");
-    e = clean;
-    e.residual = 1;
-    BOOST_TEST(!ice::may_return(e), "a byte is left over");
-    e = clean;
-    e.failed = true;
-    BOOST_TEST(!ice::may_return(e), "an error");
-    e = clean;
-    e.settled = false;
-    BOOST_TEST(!ice::may_return(e), "the borrower never said that it was done");
+BOOST_AUTO_TEST_CASE(a_drained_pool_opens_nothing) {
+    // The danger: its upstream comes back, or a connection that is kept open ends, and it goes on.
+    auto& p = add(2, {.idle = 10s}, {.keep = 2});
+    p.drain();
+    BOOST_TEST(p.idle() == 0U);
+    sim.run_for(1h);
+    BOOST_TEST(p.counters().connects == 2U);
+    BOOST_TEST(ask() == ice::errc::draining);
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_in_a_drain_gets_a_connection_that_is_made_for_it) {
+    // Its upstream hangs up while another waits.
+    auto& p = add(1);
+    begin("first", 500ms);
+    auto& waits = begin();
+    p.drain();
+    BOOST_TEST(!end(waits));
+    BOOST_TEST(p.counters().timeouts == 1U);
+    BOOST_TEST(p.counters().connects == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_pipelined_pool_drains_too) {
+    auto& p = add(1, {}, {.pipeline = 8});
+    for (int i = 0; i < 3; ++i) begin();
+    p.drain();
+    BOOST_TEST(ask() == ice::errc::draining);
+    for (int i = 0; i < 3; ++i) BOOST_TEST(!end(*std::next(replies.begin(), i)));
+    sim.run_for(1ms);
+    BOOST_TEST(p.state().open() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_server_drains_its_pools_last) {
+    // The danger: a gateway's own requests end with errc::stopped in the middle of a polite stop.
+    auto& p = add(1);
+    auto& asked = begin();
+    srv.drain(10s);
+    BOOST_TEST(ask() == ice::errc::draining);
+    BOOST_TEST(!end(asked));
+    sim.run_for(10ms);
+    BOOST_TEST(ask() == ice::errc::stopped, "it is over");
+    BOOST_TEST(p.counters().replies == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(patience_ends_the_drain_of_a_pool) {
+    auto& p = add(1);
+    auto &asked = begin("hello", 1h), &waits = begin("hello", 1h);
+    srv.drain(100ms);
+    sim.run_for(99ms);
+    BOOST_TEST(!asked.has_value());
+    BOOST_TEST(!waits.has_value());
+    sim.run_for(2ms);
+    BOOST_TEST_REQUIRE(asked.has_value());
+    BOOST_TEST(asked->error() == ice::errc::stopped);
+    BOOST_TEST(waits->error() == ice::errc::stopped);
+    BOOST_TEST(p.state().open() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(who_waits_learns_at_once_that_the_last_connection_of_a_dead_upstream_is_gone) {
+    // The danger: nothing can be connected to, and it waits for its whole patience.
+    up.stop();
+    sim.run_for(1ms);
+    auto dying = sim.host("10.0.0.2");
+    const ice::address there{"10.0.0.2", 7};
+    auto acceptor = dying->listen(there);
+    constexpr ice::pool_name<ice::line> other{"dying"};
+    auto& p = srv.add(ice::tcp_client_action{there, other, 2}.limits({.preconnect = 1}));
+    std::unique_ptr<ice::channel> upstream;
+    BOOST_TEST_REQUIRE(sim.run_until(
+        [&] {
+            if (auto got = acceptor->accept()) upstream = *std::move(got);
+            return upstream != nullptr && p.idle() == 1;
+        },
+        1s));
+    acceptor.reset();
+    std::list<ice::pool_result<std::string>> ends;
+    const auto asks = [&]() -> ice::task<> {
+        auto got = co_await p.request("hello", 1min);
+        ends.push_back(std::move(got));
+    };
+    sim.spawn(asks());
+    sim.run_for(1us);
+    sim.spawn(asks());
+    sim.run_for(10ms);
+    BOOST_TEST(p.waiting() == 1U);
+    BOOST_TEST(p.counters().connect_failures > 0U);
+    upstream.reset();
+    sim.run_for(10ms);
+    BOOST_TEST_REQUIRE(ends.size() == 2U);
+    for (const auto& end : ends) BOOST_TEST(!end.has_value());
+    BOOST_TEST((ends.back().error() == std::errc::connection_refused));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -25,8 +25,8 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "words", ""),
     ("transport", "channel transport environment", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),
-    ("actions", "failure health_check action backoff breaker upstream_health upstream listener* "
-     "pool_state pool_base lease pipeline pool", "", "*"),
+    ("actions", "failure health_check action backoff breaker upstream_health upstream "
+     "exchange_state listener* pool_state pool_base lease pipeline pool", "", "*"),
     ("server", "server", "", "*"),
     ("top", "ice asio testing/*", "", "*"),
     ("no room", "*", "", "*")]

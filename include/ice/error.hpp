@@ -27,7 +27,7 @@ enum class errc {
     logic_timeout,      // timeouts::logic
     // The conversation was refused or ended on our side.
     handshake_failed,  // the protocol's handshake said no
-    draining,          // the server finishes what it has begun and takes nothing new
+    draining,          // the server, or the pool, finishes what it has begun and takes nothing new
     stopped,           // the server was stopped
     // A pool's request failed.
     pool_full,          // more callers are waiting than pool_limits::waiters

@@ -81,8 +81,7 @@ public:
 
 private:
     task<> converse(std::unique_ptr<channel> bytes, uid id,
-                    listener_base::peer_count* of_peer) override {
-        const auto alive = this->shared_from_this();
+                    listener_base::counted_connection) override {
         try {
             session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
             const listener_base::entry known(peer);
@@ -94,7 +93,6 @@ private:
             } catch (...) { why = this->threw(peer, std::current_exception()); }
             co_await end(peer, opened, why);
         } catch (...) { this->broke(id, std::current_exception()); }
-        this->one_ended(of_peer);
     }
 
     // Coroutines of their own, as what is in the frame of converse() each idle connection has.

@@ -91,10 +91,22 @@ protected:
     static void set_talking(session_base& s, bool talks) noexcept { s.talking_ = talks; }
     static bool is_talking(const session_base* s) noexcept { return s && s->talking_; }
 
-    // The whole life of one connection; ends it with finish() and one_ended(). Throws nothing.
-    virtual task<> converse(std::unique_ptr<channel>, uid, peer_count* of_peer) = 0;
-    // `of_peer` counts the connections of its peer; null if they are not counted.
-    void one_ended(peer_count* of_peer);
+    // One of size(), from its accepting to its end, however that comes; holds the listener.
+    class counted_connection {
+    public:
+        // `of_peer` counts the connections of its peer; null if they are not counted.
+        counted_connection(std::shared_ptr<listener_base>, peer_count* of_peer) noexcept;
+        counted_connection(counted_connection&&) noexcept = default;
+        counted_connection& operator=(counted_connection&&) = delete;
+        ~counted_connection();
+
+    private:
+        std::shared_ptr<listener_base> listener_;
+        peer_count* of_peer_;
+    };
+
+    // The whole life of one connection; ends it with finish(). Throws nothing.
+    virtual task<> converse(std::unique_ptr<channel>, uid, counted_connection) = 0;
 
     // While it lives, the listener knows the session: drain() and stop() reach it. It can be
     // found only while it is talking.

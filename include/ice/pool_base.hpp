@@ -4,9 +4,11 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <ice/action.hpp>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
+#include <ice/exchange_state.hpp>
 #include <ice/export.hpp>
 #include <ice/failure.hpp>
 #include <ice/pool_state.hpp>
@@ -20,22 +22,6 @@
 namespace ice {
 
 class pipeline;
-
-// All that is known of a connection that was lent.
-struct exchange_state {
-    std::uint32_t asked = 0;    // messages sent
-    std::uint32_t replied = 0;  // messages received
-    std::size_t unsent = 0;     // bytes that the kernel has not taken
-    std::size_t residual = 0;   // bytes received and belonging to no reply
-    bool failed = false;        // any error, timeout or cancellation
-    bool settled = false;       // the borrower came to a regular end (no exception, not destroyed)
-};
-
-// The one decision that keeps replies with their requesters: only positive proof returns a
-// connection.
-constexpr bool may_return(const exchange_state& e) noexcept {
-    return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 && e.residual == 0;
-}
 
 class ICE_API pool_base : public std::enable_shared_from_this<pool_base> {
 public:
@@ -56,6 +42,11 @@ public:
     // How it stands at this moment; and the same in one line, for people.
     pool_state state() const;
     std::string report() const { return to_string(state()); }
+
+    // Takes no more requests: they get errc::draining. Those that it has taken end as they would
+    // have, but are not sent again; then no connection is left. A server's drain() does it to all
+    // its pools when its listeners have no more connections.
+    void drain();
 
     // Ends everything: callers get errc::stopped.
     void stop();
@@ -157,6 +148,10 @@ private:
     bool is_moving(const pool_connection&) const noexcept;
     struct upstream* starved(const pool_connection&) noexcept;
     void watch_gates();
+    // Nobody will ask for a connection any more.
+    bool is_over() const noexcept { return stopped_ || (draining_ && waiters_.empty()); }
+    bool is_empty() const noexcept { return busy_.empty() && waiters_.empty(); }
+    void one_ended() noexcept;
     bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
 
     // -- lending: lib/actions/pool.cpp
@@ -193,7 +188,8 @@ private:
     std::uint64_t lendings_ = 0;
     pool_counters counters_;
 
-    bool stopped_ = false, checking_ = false;
+    bool draining_ = false, stopped_ = false, checking_ = false;
+    std::function<void()> when_empty_;  // of a drain; the server's
     deadline expiry_;  // of the idle connection that ends, or is asked for its health, first
 };
 

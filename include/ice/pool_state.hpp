@@ -55,6 +55,7 @@ struct upstream_state {
 struct pool_state {
     std::string name;
     std::vector<upstream_state> upstreams;
+    bool is_draining = false;
     std::size_t size = 0;  // connections that may be open
     std::size_t idle = 0;  // open, and free
     std::size_t busy = 0;  // open, and lent

@@ -78,7 +78,8 @@ public:
     void run();
 
     // Accepts no more, answers what has arrived, closes each connection as it falls silent; then
-    // run() returns. What still runs after `patience` is stopped.
+    // the pools take no more requests (errc::draining) and end those that they have; then run()
+    // returns. What still runs after `patience` is stopped.
     void drain(duration patience);
     void drain() { drain(drain_timeout); }
 
@@ -105,7 +106,7 @@ private:
     void keep(std::shared_ptr<listener_base>);
     void keep(std::shared_ptr<pool_base>);
     pool_base& find(std::string_view name) const;
-    void listener_emptied();
+    void one_emptied();
     void finish();
     static void patience_ended(void* self);
     void take_signals();
@@ -115,7 +116,7 @@ private:
     std::shared_ptr<environment> env_;
     std::vector<std::shared_ptr<listener_base>> listeners_;
     std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
-    deadline patience_;
+    deadline patience_, pool_emptied_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;
 };
 

@@ -10,7 +10,7 @@ namespace ice {
 // Connects until `wanted` attempts are under way, or the pool is full, or nobody is there to be
 // connected to.
 void pool_base::open_more(std::size_t wanted) {
-    if (stopped_) return;
+    if (is_over()) return;
     while (connecting_ < wanted && open() < size_) {
         struct upstream* const u = upstreams_.next(now());
         if (u == nullptr || !connect_to(*u)) return;
@@ -24,7 +24,7 @@ void pool_base::keep_open() {
 // The attempt that needs no caller. An address that has none of the connections of a full pool is
 // tried all the same: nobody would ever know that it is back.
 void pool_base::try_again(struct upstream& u) {
-    if (stopped_ || u.is_available() || u.connecting != 0) return;
+    if (is_over() || u.is_available() || u.connecting != 0) return;
     if (!u.gate.is_closed() && now() < u.gate.due()) return u.retry.set(u.gate.due());
     u.retry.set(after(now(), timeouts_.probe));  // should the pool be full, or memory short
     try {
@@ -116,6 +116,7 @@ bool pool_base::make_room() {
         std::ranges::max_element(idle_, {}, [](const pool_connection& c) { return c.at->open; });
     if (most == idle_.end()) return false;
     idle_.erase(most);
+    watch_gates();
     ++counters_.moved;
     return true;
 }
@@ -184,7 +185,7 @@ void pool_base::failed(pool_connection& c, error_code why) {
 
 // A probe may have ended without a verdict: then another has to be made, though nobody may ask.
 void pool_base::watch_gates() {
-    if (stopped_) return;
+    if (is_over()) return;
     for (struct upstream& u : upstreams_) {
         if (!u.gate.is_closed() && u.connecting == 0 && u.retry.at() == never)
             u.retry.set(u.gate.due());

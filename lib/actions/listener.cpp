@@ -162,14 +162,10 @@ void listener_base::begin(std::unique_ptr<channel> bytes) {
     ++counters_.accepted;
     peer_count* of_peer = nullptr;
     if (!admit(*bytes, of_peer)) return;
-    ++open_;
-    try {
-        asio::co_spawn(env_->net->executor(), converse(std::move(bytes), uid(++last_uid_), of_peer),
-                       throws_nothing());
-    } catch (...) {
-        one_ended(of_peer);
-        throw;
-    }
+    asio::co_spawn(env_->net->executor(),
+                   converse(std::move(bytes), uid(++last_uid_),
+                            counted_connection(shared_from_this(), of_peer)),
+                   throws_nothing());
 }
 
 bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
@@ -191,11 +187,19 @@ bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
     return false;
 }
 
-void listener_base::one_ended(peer_count* of_peer) {
-    --open_;
-    if (of_peer && --of_peer->second == 0) open_from_.erase(of_peer->first);
-    room_.set();
-    if (open_ == 0 && ending_ && when_empty_) when_empty_();
+listener_base::counted_connection::counted_connection(std::shared_ptr<listener_base> l,
+                                                      peer_count* of_peer) noexcept
+    : listener_(std::move(l)), of_peer_(of_peer) {
+    ++listener_->open_;
+}
+
+listener_base::counted_connection::~counted_connection() {
+    if (!listener_) return;
+    listener_base& l = *listener_;
+    --l.open_;
+    if (of_peer_ && --of_peer_->second == 0) l.open_from_.erase(of_peer_->first);
+    l.room_.set();
+    if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
 }
 
 listener_base::entry::entry(session_base& s) : session_(s) {

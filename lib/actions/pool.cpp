@@ -18,6 +18,7 @@ struct pool_base::waiter {
         pool.counters_.wait_time += pool.now() - since;
         std::erase(pool.waiters_, this);
         pool.wake_sharer();
+        pool.one_ended();
     }
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
@@ -64,6 +65,7 @@ pool_base::loan pool_base::lend_at_once() {
 
 task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
     if (stopped_) co_return errc::stopped;
+    if (draining_) co_return errc::draining;
     if (waiters_.empty()) {
         pool_connection free = lend_idle();
         if (free.session) co_return loan(shared_from_this(), std::move(free));
@@ -133,7 +135,7 @@ pipeline* pool_base::shared_line() const noexcept {
 
 bool pool_base::may_retry(time_point until) noexcept {
     constexpr std::uint64_t always = 10;
-    if (stopped_ || now() >= until || limits_.retries == 0) return false;
+    if (stopped_ || draining_ || now() >= until || limits_.retries == 0) return false;
     if (counters_.retries >= always + counters_.requests * limits_.retries / 100) return false;
     ++counters_.retries;
     return true;
@@ -168,6 +170,7 @@ pool_connection pool_base::lend(pool_connection c) {
 
 void pool_base::hand_out(pool_connection c) {
     if (waiters_.empty()) {
+        if (draining_) return;
         idle_.push_back(std::move(c));
         const time_point next = std::min(end_of(idle_.back()), check_of(idle_.back()));
         if (next < expiry_.at()) expiry_.set(next);
@@ -203,10 +206,12 @@ void pool_base::take_back(pool_connection c, bool settled, error_code why) noexc
             c = {};
             watch_gates();
             if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
+            if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
         }
         if (is_news) open_first();
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
+    one_ended();
 }
 
 void pool_base::returned(pool_connection c) {
@@ -240,6 +245,10 @@ void pool_base::fail_waiters(error_code ec) {
 }
 
 // -- ending
+
+void pool_base::one_ended() noexcept {
+    if (draining_ && is_empty() && when_empty_) when_empty_();
+}
 
 time_point pool_base::end_of(const pool_connection& i) const noexcept {
     return std::min(after(i.used, timeouts_.idle), i.retires);
@@ -350,29 +359,12 @@ void pool_base::count(const failure& f, duration took) noexcept {
     }
 }
 
-pool_state pool_base::state() const {
-    pool_state s;
-    s.name = name_;
-    for (const struct upstream& u : upstreams_) {
-        upstream_state one;
-        one.where = u.where.text();
-        if (u.health.is_failing()) one.down = u.health.why();
-        one.gate = u.gate.state();
-        if (!u.gate.is_closed()) one.broken = u.gate.why();
-        one.failures = u.gate.failures();
-        one.open = u.open;
-        one.connects = u.connects;
-        one.connect_failures = u.connect_failures;
-        one.ejections = u.ejections;
-        s.upstreams.push_back(std::move(one));
-    }
-    s.size = size_;
-    s.idle = idle_.size();
-    s.busy = busy_.size();
-    s.connecting = connecting_;
-    s.waiting = waiters_.size();
-    s.counters = counters_;
-    return s;
+void pool_base::drain() {
+    draining_ = true;
+    expiry_.clear();
+    idle_.clear();
+    if (!waiters_.empty()) return;
+    for (struct upstream& u : upstreams_) u.retry.clear();
 }
 
 void pool_base::stop() {

@@ -1,8 +1,8 @@
-// A pool in one line.
+// How a pool stands, and the same in one line.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ice/pool_state.hpp>
+#include <ice/pool_base.hpp>
 
 namespace ice {
 
@@ -23,6 +23,32 @@ std::string text(const upstream_state& u, bool alone) {
 
 }  // namespace
 
+pool_state pool_base::state() const {
+    pool_state s;
+    s.name = name_;
+    for (const struct upstream& u : upstreams_) {
+        upstream_state one;
+        one.where = u.where.text();
+        if (u.health.is_failing()) one.down = u.health.why();
+        one.gate = u.gate.state();
+        if (!u.gate.is_closed()) one.broken = u.gate.why();
+        one.failures = u.gate.failures();
+        one.open = u.open;
+        one.connects = u.connects;
+        one.connect_failures = u.connect_failures;
+        one.ejections = u.ejections;
+        s.upstreams.push_back(std::move(one));
+    }
+    s.is_draining = draining_;
+    s.size = size_;
+    s.idle = idle_.size();
+    s.busy = busy_.size();
+    s.connecting = connecting_;
+    s.waiting = waiters_.size();
+    s.counters = counters_;
+    return s;
+}
+
 std::string to_string(const pool_state& s) {
     std::string upstreams;
     for (const upstream_state& u : s.upstreams)
@@ -34,17 +60,17 @@ std::string to_string(const pool_state& s) {
     };
     const std::uint64_t ended = c.replies + c.timeouts + c.failures + c.refused;
     return fmt::format(
-        "pool '{}' of {}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
+        "pool '{}' of {}{}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
         "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures ({} closed, {} cut "
         "short, {} bad replies), {} refused ({} breaker open), {} retries, {} waited ({:.3f} ms "
         "each); connects: {}, "
         "{} failed; connections: {} discarded, {} found dead, {} expired, {} aged, {} moved; {} "
         "health checks, {} failed",
-        s.name, upstreams, s.open(), s.size, s.idle, s.busy, s.connecting, s.waiting, c.requests,
-        mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.closed, c.cut_short,
-        c.bad_replies, c.refused, c.breaker_open, c.retries, c.waited, mean(c.wait_time, c.waited),
-        c.connects, c.connect_failures, c.discarded, c.found_dead, c.expired, c.aged, c.moved,
-        c.checks, c.checks_failed);
+        s.name, upstreams, s.is_draining ? ", draining" : "", s.open(), s.size, s.idle, s.busy,
+        s.connecting, s.waiting, c.requests, mean(c.request_time, ended), c.replies, c.timeouts,
+        c.failures, c.closed, c.cut_short, c.bad_replies, c.refused, c.breaker_open, c.retries,
+        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded,
+        c.found_dead, c.expired, c.aged, c.moved, c.checks, c.checks_failed);
 }
 
 }  // namespace ice

@@ -33,13 +33,17 @@ server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
     : loop_(std::move(own)),
       env_(std::make_shared<environment>(net ? std::move(net)
                                              : make_socket_transport(loop_->io.get_executor()))),
-      patience_(env_->net->deadlines(), patience_ended, this) {}
+      patience_(env_->net->deadlines(), patience_ended, this),
+      pool_emptied_(
+          env_->net->deadlines(), [](void* self) { static_cast<server*>(self)->one_emptied(); },
+          this) {}
 
 // What has a timer or a socket dies before the io_context; what a coroutine still uses, it holds,
 // and is destroyed with it, while the environment is still here.
 server::~server() {
     if (state_ != state::finished) stop();
     for (const auto& l : listeners_) l->when_empty_ = nullptr;
+    for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
     if (!loop_) return;
     loop_->io.restart();
     try {
@@ -56,7 +60,7 @@ server::~server() {
 
 void server::keep(std::shared_ptr<listener_base> l) {
     take_signals();
-    l->when_empty_ = [this] { listener_emptied(); };
+    l->when_empty_ = [this] { one_emptied(); };
     listeners_.push_back(l);
     l->start();
 }
@@ -65,6 +69,8 @@ void server::keep(std::shared_ptr<pool_base> p) {
     if (!pools_.emplace(p->name(), p).second)
         throw std::invalid_argument(fmt::format("there is a pool '{}' already", p->name()));
     take_signals();
+    // Later: whose request was the last has still to be told.
+    p->when_empty_ = [this] { pool_emptied_.set(env_->net->now()); };
     p->start();
 }
 
@@ -120,7 +126,7 @@ void server::drain(duration patience) {
     state_ = state::draining;  // not before all of them drain: the first may be empty at once
     patience_.set(after(env_->net->now(), patience));
     env_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
-    listener_emptied();
+    one_emptied();
 }
 
 void server::stop() {
@@ -131,7 +137,7 @@ void server::stop() {
     // Logics that wait for something of their own are not waited for: half a second lets the rest
     // see that their connections are gone.
     patience_.set(env_->net->now() + std::chrono::milliseconds(500));
-    listener_emptied();
+    one_emptied();
 }
 
 void server::report() {
@@ -144,26 +150,36 @@ void server::report() {
     for (const auto& [name, p] : pools_) print(p->report());
 }
 
-void server::listener_emptied() {
+void server::one_emptied() {
     if (state_ == state::serving || state_ == state::finished) return;
-    if (std::all_of(listeners_.begin(), listeners_.end(),
-                    [](const auto& l) { return l->size() == 0; }))
+    if (std::any_of(listeners_.begin(), listeners_.end(),
+                    [](const auto& l) { return l->size() != 0; }))
+        return;
+    if (state_ == state::stopping) return finish();
+    for (const auto& [name, p] : pools_) p->drain();  // no logic needs them now
+    if (std::all_of(pools_.begin(), pools_.end(),
+                    [](const auto& p) { return p.second->is_empty(); }))
         finish();
 }
 
 void server::patience_ended(void* self) {
     auto& s = *static_cast<server*>(self);
     if (s.state_ == state::stopping) return s.finish();
-    std::size_t open = 0;
+    std::size_t open = 0, requests = 0;
     for (const auto& l : s.listeners_) open += l->size();
-    s.env_->write(log_level::warning, "drain ended",
-                  fmt::format("the drain's time is over: closing {} connections", open));
+    for (const auto& [name, p] : s.pools_) requests += p->busy() + p->waiting();
+    s.env_->write(
+        log_level::warning, "drain ended",
+        fmt::format("the drain's time is over: closing {} connections, and ending {} requests to "
+                    "upstreams",
+                    open, requests));
     s.stop();
 }
 
 void server::finish() {
     state_ = state::finished;
     patience_.clear();
+    pool_emptied_.clear();
     for (const auto& [name, p] : pools_) p->stop();
     if (!loop_) return env_->net->release();
     env_->net->stop();

@@ -19,7 +19,7 @@ const char* text(errc e) noexcept {
         case errc::write_timeout: return "the peer does not read: no progress in sending";
         case errc::logic_timeout: return "no answer from the logic in time";
         case errc::handshake_failed: return "handshake refused";
-        case errc::draining: return "the server is draining";
+        case errc::draining: return "draining: nothing new is begun";
         case errc::stopped: return "the server was stopped";
         case errc::pool_full: return "too many callers wait for a connection of the pool";
         case errc::pool_wait_timeout: return "no connection of the pool came free in time";

@@ -1,0 +1,25 @@
+// exchange_state: whether a connection of a pool may be lent again. No I/O, no clock.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ice {
+
+// All that is known of a connection that was lent.
+struct exchange_state {
+    std::uint32_t asked = 0;    // messages sent
+    std::uint32_t replied = 0;  // messages received
+    std::size_t unsent = 0;     // bytes that the kernel has not taken
+    std::size_t residual = 0;   // bytes received and belonging to no reply
+    bool failed = false;        // any error, timeout or cancellation
+    bool settled = false;       // the borrower came to a regular end (no exception, not destroyed)
+};
+
+// The one decision that keeps replies with their requesters: only positive proof returns a
+// connection.
+constexpr bool may_return(const exchange_state& e) noexcept {
+    return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 && e.residual == 0;
+}
+
+}  // namespace ice
