@@ -23,7 +23,8 @@ from pathlib import Path
 
 SKIPPED = 77
 ENOUGH = 60  # seconds for what should come at once, under valgrind
-BURST = (b"x" * 30 + b"\r\n") * 64
+LINE = b"x" * 30 + b"\r\n"
+BURST = LINE * 64
 CROWD = 9000  # apps/echo takes 10,000
 PR_SET_THP_DISABLE = 41
 
@@ -31,6 +32,9 @@ PR_SET_THP_DISABLE = 41
 # the goal of 1.5 KiB leaves)
 INSTRUCTIONS = ("instructions per line, 64 in a burst", 224)
 COROUTINE = ("the same with a coroutine as the logic", 488)
+# 1,021 and 722
+SET = ("instructions per SET of apps/keyvalue, 64 in a burst", 1100)
+GET = ("the same of GET", 780)
 IDLE = ("bytes of memory per idle connection", 1536)
 AFTER_BURST = ("bytes of memory per connection after a burst on each", 1600)
 # 40 and 117 instructions, a few more where bursts come in pieces; the kernel below them, which is
@@ -70,9 +74,14 @@ def echo(build, *prefix, program=ECHO):
     return serving(*prefix, f"{build}/{program[0]}", *program[1:])
 
 
-def exchange(peer, data):
+KEYVALUE = "apps/keyvalue", "--listen", "127.0.0.1:0"
+SETS = b"*3\r\n$3\r\nSET\r\n$5\r\nkey:1\r\n$3\r\nVXK\r\n", b"+OK\r\n"
+GETS = b"*2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n", b"$3\r\nVXK\r\n"
+
+
+def exchange(peer, data, answer=None):
     peer.sendall(data)
-    missing = len(data)
+    missing = len(answer or data)
     while missing:
         got = len(peer.recv(missing))
         if not got:
@@ -95,18 +104,20 @@ def counted(folder):
            "--callgrind-out-file=/dev/null"], collected
 
 
-def instructions(build, bursts, folder, program):
+def instructions(build, bursts, folder, program, request, answer):
     with counted(folder) as (valgrind, collected):
         with echo(build, *valgrind, program=program) as (_, address):
             with socket.create_connection(address, timeout=ENOUGH) as peer:
+                if answer == GETS[1]:
+                    exchange(peer, *SETS)
                 for _ in range(bursts):
-                    exchange(peer, BURST)
+                    exchange(peer, request * 64, answer * 64)
         return collected()
 
 
-def per_line(build, folder, *program):
+def per_message(build, folder, program, request=LINE, answer=LINE):
     n = 200
-    once, twice = (instructions(build, k, folder, program) for k in (n, 2 * n))
+    once, twice = (instructions(build, k, folder, program, request, answer) for k in (n, 2 * n))
     return (twice - once) / n / 64
 
 
@@ -179,8 +190,10 @@ def main():
         return SKIPPED
     with tempfile.TemporaryDirectory() as folder:
         ours, yardstick = of_generators(chosen.build, folder)
-        found = [(*INSTRUCTIONS, per_line(chosen.build, folder, *ECHO)),
-                 (*COROUTINE, per_line(chosen.build, folder, "bench/coroutine_line", "0")),
+        found = [(*INSTRUCTIONS, per_message(chosen.build, folder, ECHO)),
+                 (*COROUTINE, per_message(chosen.build, folder, ("bench/coroutine_line", "0"))),
+                 (*SET, per_message(chosen.build, folder, KEYVALUE, *SETS)),
+                 (*GET, per_message(chosen.build, folder, KEYVALUE, *GETS)),
                  (*GENERATOR, ours), (*YARDSTICK, ours / yardstick)]
     sizes = per_connection(chosen.build)
     if sizes:

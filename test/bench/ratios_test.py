@@ -43,6 +43,7 @@ def test_a_verdict_says_by_how_much(value, goal, at_most, verdict):
     (0.99, 0.80, 0.99, 0.50, 1.0, "not decidable: generator at 100% of its core", None),
     # The same the other way round.
     (0.90, 0.90, 0.50, 0.99, 1.0, "missed by 5.3 %", "both"),
+    (0.80, 0.90, 0.50, 0.99, 1.0, "missed by 5.3 %", "both"),  # the rate cannot say by how much
     (0.90, 1.20, 0.50, 0.99, 1.0, "not decidable: generator at 100% of its core", None),
     (0.90, 1.20, 0.50, 0.99, 0.6,
      "not decidable: neither end at its limit (server 50%, generator 60%)", None)])
