@@ -294,4 +294,26 @@ BOOST_AUTO_TEST_CASE(packing_is_the_same_with_room_for_it_or_without) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_line_end_is_seen_wherever_it_stands) {
+    // Texts are copied by blocks, the last of which overlaps: a gap would let two lines out as one.
+    for (std::size_t size = 0; size < 300; ++size) {
+        const std::string text(size, 'x');
+        std::string out;
+        out.reserve(2 * size + 10);
+        BOOST_TEST_REQUIRE((packed(ice::line(), text, out) == none));
+        BOOST_TEST_REQUIRE(out == text + "\r\n");
+        for (std::size_t at = 0; at < size; ++at) {
+            out.clear();
+            std::string end = text;
+            end[at] = '\n';
+            BOOST_TEST_REQUIRE((packed(ice::line(), end, out) == none), "half of one is text");
+            BOOST_TEST_REQUIRE(out == end + "\r\n");
+            if (at == 0) continue;
+            end[at - 1] = '\r';
+            BOOST_TEST_REQUIRE((packed(ice::line(), end, out) == errc::unpackable));
+            BOOST_TEST_REQUIRE(out.size() == size + 2);
+        }
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,10 +3,42 @@
 #include <ice/protocols/line.hpp>
 #include <stdexcept>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace ice {
 namespace {
 
 constexpr std::int16_t no_char = 256;
+constexpr std::size_t usual = 256;  // from here on memchr and memcpy are worth their calls
+const error_code no_error;          // made once: each time it would be a call
+
+// Copies a text in which `c` is not; false if it is: then what lies at `to` is worth nothing.
+// Without a call, so that nothing has to be kept for after it: half of what memchr and memcpy cost.
+bool copy_without(char c, std::string_view text, char* to) noexcept {
+#ifdef __SSE2__
+    constexpr std::size_t block = sizeof(__m128i);
+    if (text.size() >= block) {
+        const __m128i wanted = _mm_set1_epi8(c);
+        __m128i found = _mm_setzero_si128();
+        const auto copy = [&](std::size_t at) {
+            const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + at));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at), b);
+            found = _mm_or_si128(found, _mm_cmpeq_epi8(b, wanted));
+        };
+        const std::size_t last = text.size() - block;
+        for (std::size_t at = 0; at < last; at += block) copy(at);
+        copy(last);  // some of it for the second time
+        return _mm_movemask_epi8(found) == 0;
+    }
+#endif
+    for (const char one : text) {
+        if (one == c) return false;
+        *to++ = one;
+    }
+    return true;
+}
 
 }  // namespace
 
@@ -40,14 +72,15 @@ error_code line::packet(std::string_view text, std::string& out) {
 #ifdef __cpp_lib_string_resize_and_overwrite  // append() twice asks for room twice: twice the cost
     const std::size_t before = out.size();
     const std::size_t size = before + text.size() + 2;
-    if (first_of_two_ != no_char && text.size() <= limit_ && size <= out.capacity() &&
-        text.find(last_) == text.npos) {
+    if (first_of_two_ != no_char && text.size() <= std::min<std::size_t>(limit_, usual) &&
+        size <= out.capacity()) {
         // The size that is handed in is not used: GCC 12 may give a larger one.
         out.resize_and_overwrite(size, [&](char* all, std::size_t) {
-            std::memcpy(std::copy(text.begin(), text.end(), all + before), delimiter_.data(), 2);
+            if (!copy_without(last_, text, all + before)) return before;
+            std::memcpy(all + before + text.size(), delimiter_.data(), 2);
             return size;
         });
-        return {};
+        if (out.size() == size) return no_error;
     }
 #endif
     return packet_any(text, out);
