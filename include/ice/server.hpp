@@ -106,7 +106,8 @@ private:
     void keep(std::shared_ptr<listener_base>);
     void keep(std::shared_ptr<pool_base>);
     pool_base& find(std::string_view name) const;
-    void one_emptied();
+    void one_emptied() noexcept;
+    void end_if_empty();
     void finish();
     static void patience_ended(void* self);
     void take_signals();
@@ -116,7 +117,7 @@ private:
     std::shared_ptr<environment> env_;
     std::vector<std::shared_ptr<listener_base>> listeners_;
     std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
-    deadline patience_, pool_emptied_;
+    deadline patience_, emptied_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;
 };
 

@@ -34,8 +34,8 @@ server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
       env_(std::make_shared<environment>(net ? std::move(net)
                                              : make_socket_transport(loop_->io.get_executor()))),
       patience_(env_->net->deadlines(), patience_ended, this),
-      pool_emptied_(
-          env_->net->deadlines(), [](void* self) { static_cast<server*>(self)->one_emptied(); },
+      emptied_(
+          env_->net->deadlines(), [](void* self) { static_cast<server*>(self)->end_if_empty(); },
           this) {}
 
 // What has a timer or a socket dies before the io_context; what a coroutine still uses, it holds,
@@ -69,8 +69,7 @@ void server::keep(std::shared_ptr<pool_base> p) {
     if (!pools_.emplace(p->name(), p).second)
         throw std::invalid_argument(fmt::format("there is a pool '{}' already", p->name()));
     take_signals();
-    // Later: whose request was the last has still to be told.
-    p->when_empty_ = [this] { pool_emptied_.set(env_->net->now()); };
+    p->when_empty_ = [this] { one_emptied(); };
     p->start();
 }
 
@@ -126,7 +125,7 @@ void server::drain(duration patience) {
     state_ = state::draining;  // not before all of them drain: the first may be empty at once
     patience_.set(after(env_->net->now(), patience));
     env_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
-    one_emptied();
+    end_if_empty();
 }
 
 void server::stop() {
@@ -137,7 +136,7 @@ void server::stop() {
     // Logics that wait for something of their own are not waited for: half a second lets the rest
     // see that their connections are gone.
     patience_.set(env_->net->now() + std::chrono::milliseconds(500));
-    one_emptied();
+    end_if_empty();
 }
 
 void server::report() {
@@ -150,7 +149,16 @@ void server::report() {
     for (const auto& [name, p] : pools_) print(p->report());
 }
 
-void server::one_emptied() {
+// Later: whose request or connection was the last may be in the middle of its end, and ending all
+// may take memory.
+void server::one_emptied() noexcept {
+    try {
+        emptied_.set(env_->net->now());
+    } catch (const std::bad_alloc&) {  // then patience ends it
+    }
+}
+
+void server::end_if_empty() {
     if (state_ == state::serving || state_ == state::finished) return;
     if (std::any_of(listeners_.begin(), listeners_.end(),
                     [](const auto& l) { return l->size() != 0; }))
@@ -179,7 +187,7 @@ void server::patience_ended(void* self) {
 void server::finish() {
     state_ = state::finished;
     patience_.clear();
-    pool_emptied_.clear();
+    emptied_.clear();
     for (const auto& [name, p] : pools_) p->stop();
     if (!loop_) return env_->net->release();
     env_->net->stop();
