@@ -240,9 +240,11 @@ private:
 
     static std::vector<any_endpoint> in_order(const tcp::resolver::results_type& found) {
         std::vector<any_endpoint> order;
-        for (const auto& e : found) order.emplace_back(e.endpoint());
-        std::stable_partition(order.begin(), order.end(),
-                              [](const any_endpoint& e) { return e.data()->sa_family == AF_INET; });
+        for (const bool first : {true, false}) {
+            for (const auto& e : found) {
+                if (e.endpoint().address().is_v4() == first) order.emplace_back(e.endpoint());
+            }
+        }
         return order;
     }
 
