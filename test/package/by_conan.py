@@ -2,6 +2,7 @@
 """Uses ice as a stranger does who has Conan 2: static and shared, without Conan Center.
 
 Debian's Asio and fmt stand in for Conan Center's (conan/system); everything else is the real thing.
+The README's own lines are run: static with the profile that Conan detects, shared with ours.
   1. `conan create`: the package is built, and conan/test_package serves a request with it.
   2. `conan install --requires=ice/VERSION`: the project in consumer/ is built with the package
      from Conan's cache, and serves.
@@ -11,12 +12,15 @@ Debian's Asio and fmt stand in for Conan Center's (conan/system); everything els
 import argparse
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import sys
 
 from user import CONSUMER, ROOT, VERSION, build_all, cmake, no_flags_leak, run, serves
 
 PROFILE = ROOT / "conan" / "profiles"
+README = (ROOT / "README.md").read_text("utf-8").replace("\\\n", " ")
 REFUSED = "1.27.0"  # Conan Center has it
 
 
@@ -30,23 +34,32 @@ class Conan:
         self.environment = os.environ | {"CONAN_HOME": str(home)}
         self("remote", "remove", "conancenter")
         self("remote", "add", "system", ROOT / "conan" / "system", "--type=local-recipes-index")
+        self("profile", "detect")
+        system = (PROFILE / "system").read_text("utf-8")
+        with open(home / "profiles" / "default", "a", encoding="utf-8") as detected:
+            detected.write(system[system.index("[replace_requires]"):])
 
     def __call__(self, *arguments, **how):
         return run(self.command, *arguments, env=self.environment, **how)
 
 
+def words(verb):
+    """What the README gives to `conan VERB`."""
+    return shlex.split(re.search(rf"^conan {verb} (.*)", README, re.M)[1])
+
+
 def create_and_use(conan, kind, folder):
-    option = f"-o=ice/*:shared={kind == 'shared'}"
-    profile = f"-pr:a={PROFILE / 'system'}"
-    said = conan("create", ROOT / "conan", profile, option, "--build=missing")
+    more = ["-o=ice/*:shared=False"]
+    if kind == "shared":
+        more = ["-o=ice/*:shared=True", f"-pr:a={PROFILE / 'system'}"]
+    said = conan("create", *words("create"), *more, cwd=ROOT)
     if f"ice {VERSION} echoed: hello" not in said:
         sys.exit(f"the test package did not serve its request:\n{said}")
 
-    build = folder / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    conan("install", f"--requires=ice/{VERSION}", profile, option, "--no-remote",
-          "-g", "CMakeDeps", "-g", "CMakeToolchain", f"--output-folder={build}",
-          cwd=folder)  # there it writes its CMakeUserPresets.json, which would spoil ours
+    place = folder / kind  # there Conan writes its CMakeUserPresets.json, which would spoil ours
+    place.mkdir()
+    conan("install", *words("install"), *more, "--no-remote", cwd=place)
+    build = place / "build"  # as the README says
     cmake(CONSUMER, build, "g++", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
           f"-DCMAKE_TOOLCHAIN_FILE={build / 'conan_toolchain.cmake'}")
     build_all(build)
