@@ -2,10 +2,7 @@
 // them, in virtual time.
 #include <ice/breaker.hpp>
 
-#include <ice/testing/sim.hpp>
-#include <list>
-
-#include "printing.hpp"
+#include "asking.hpp"
 
 namespace {
 
@@ -150,49 +147,19 @@ BOOST_AUTO_TEST_CASE(a_probe_that_left_makes_room_for_the_next) {
 
 namespace {
 
-const ice::address far{"10.0.0.1", 7};
-constexpr ice::pool_name<ice::line> name{"far"};
-
 // An upstream that answers, hangs, hangs up or lies, and a pool that asks it.
-struct fixture {
-    using reply = ice::pool_result<std::string>;
-
+struct fixture : asking {
     fixture() {
-        for (auto* s : {&up, &srv}) s->log().to([](ice::log_level, std::string_view) {});
-        up.add(ice::tcp_server_action{far}
-                   .protocol(ice::line{})
-                   .logic([this](std::string_view m,
-                                 ice::session<ice::line>& peer) -> ice::task<std::string> {
-                       ++asked;
-                       if (hangs) co_await peer.sleep(1h);
-                       if (hangs_up) throw std::runtime_error("no");
-                       co_return std::string(m);
-                   }));
+        serve([this](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
+            ++asked;
+            if (hangs) co_await peer.sleep(1h);
+            if (hangs_up) throw std::runtime_error("no");
+            co_return std::string(m);
+        });
     }
     ice::pool<ice::line>& add(std::size_t size = 1, std::size_t depth = 1,
                               ice::breaker_limits b = {.first = 1s, .cap = 8s}) {
-        auto action = ice::tcp_client_action{far, name, size};
-        auto& p = srv.add(std::move(action).breaker(b).limits({.pipeline = depth}));
-        sim.run_for(1ms);
-        return p;
-    }
-    std::optional<reply>& begin(std::string what = "hello", ice::duration patience = 100ms) {
-        auto& slot = replies.emplace_back();
-        sim.spawn(keep(srv.get(name), std::move(what), patience, slot));
-        sim.run_for(1us);
-        return slot;
-    }
-    static ice::task<> keep(ice::pool<ice::line>& p, std::string what, ice::duration patience,
-                            std::optional<reply>& slot) {
-        auto got = co_await p.request(std::move(what), patience);
-        slot.emplace(std::move(got));
-    }
-    ice::error_code end(std::optional<reply>& slot) {
-        BOOST_TEST_REQUIRE(sim.run_until([&] { return slot.has_value(); }, 1h));
-        return slot->error();
-    }
-    ice::error_code ask(std::string what = "hello", ice::duration patience = 100ms) {
-        return end(begin(std::move(what), patience));
+        return asking::add(size, {.request = 100ms}, {.pipeline = depth}, b);
     }
     // Until the breaker has opened.
     void break_it() {
@@ -201,12 +168,17 @@ struct fixture {
         BOOST_TEST((gate() == states::open));
     }
     states gate() { return srv.get(name).state().upstreams.front().gate; }
+    // How many of so many that ask at once get a reply.
+    int passed(int callers, ice::duration patience = {}) {
+        std::vector<const slot*> many;
+        for (int i = 0; i < callers; ++i) many.push_back(&begin("hello", patience));
+        int n = 0;
+        for (auto* r : many) n += end(*r) ? 0 : 1;
+        return n;
+    }
 
-    ice::testing::simulation sim;
-    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
     bool hangs = false, hangs_up = false;
     int asked = 0;
-    std::list<std::optional<reply>> replies;
 };
 
 }  // namespace
@@ -239,11 +211,7 @@ BOOST_FIXTURE_TEST_CASE(one_request_asks_after_the_pause_and_its_reply_lets_all_
     hangs = false;
     asked = 0;
     sim.run_for(1s);
-    std::vector<std::optional<reply>*> many;
-    for (int i = 0; i < 10; ++i) many.push_back(&begin());
-    int passed = 0;
-    for (auto* r : many) passed += end(*r) ? 0 : 1;
-    BOOST_TEST(passed == 1, "exactly one");
+    BOOST_TEST(passed(10) == 1, "exactly one");
     BOOST_TEST(asked == 1);
     BOOST_TEST((gate() == states::closed));
     for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
@@ -322,9 +290,7 @@ BOOST_FIXTURE_TEST_CASE(a_connection_that_many_share_breaks_once, fixture) {
     hangs = true;
     for (int round = 1; round <= 5; ++round) {
         BOOST_TEST((gate() == states::closed));
-        std::vector<std::optional<reply>*> many;
-        for (int i = 0; i < 16; ++i) many.push_back(&begin("hello", 10s));
-        for (auto* r : many) end(*r);
+        BOOST_TEST(passed(16, 10s) == 0);
     }
     BOOST_TEST((gate() == states::open));
 }
@@ -337,11 +303,7 @@ BOOST_FIXTURE_TEST_CASE(a_probe_is_not_shared, fixture) {
     hangs_up = false;
     asked = 0;
     sim.run_for(1s);
-    std::vector<std::optional<reply>*> many;
-    for (int i = 0; i < 16; ++i) many.push_back(&begin());
-    int passed = 0;
-    for (auto* r : many) passed += end(*r) ? 0 : 1;
-    BOOST_TEST(passed == 1);
+    BOOST_TEST(passed(16) == 1);
     for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
 }
 

@@ -1,10 +1,7 @@
 // failure: what a caller is told, in words and in kinds; and that its pool says it in each case.
 #include <ice/failure.hpp>
 
-#include <ice/testing/sim.hpp>
-#include <set>
-
-#include "printing.hpp"
+#include "asking.hpp"
 
 namespace {
 
@@ -12,54 +9,24 @@ using namespace std::chrono_literals;
 using ice::errc;
 using ice::failure_kind;
 
-const ice::address far{"10.0.0.1", 7};
-constexpr ice::pool_name<ice::line> name{"far"};
-
 std::string text(ice::error_code code, ice::error_code cause = {}, bool sent = true) {
     return fmt::format("{}", ice::failure(code, cause, sent, "timeserver", "127.0.0.1:10000"));
 }
 
-// A pool of one connection, whose upstream answers with what it is asked; or not.
-struct fixture {
-    using outcome = ice::pool_result<std::string>;
-
-    ice::pool<ice::line>& add(ice::pool_timeouts t = {}, ice::pool_limits l = {}) {
-        srv.log().to([](ice::log_level, std::string_view) {});
-        auto& p = srv.add(ice::tcp_client_action{far, name, 1}.timeouts(t).limits(l));
-        sim.run_for(1ms);
-        return p;
-    }
+// An upstream that answers with what it is asked; or not; or is not there.
+struct fixture : asking {
     void listen() {
-        up.log().to([](ice::log_level, std::string_view) {});
-        up.add(ice::tcp_server_action{far}
-                   .protocol(ice::line{})
-                   .logic([](std::string_view m,
-                             ice::session<ice::line>& peer) -> ice::task<std::string> {
-                       if (m == "slow") co_await peer.sleep(1min);
-                       if (m == "closed") throw std::runtime_error("closed");
-                       co_return std::string(m);
-                   }));
+        serve([](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
+            if (m == "slow") co_await peer.sleep(1min);
+            if (m == "closed") throw std::runtime_error("closed");
+            co_return std::string(m);
+        });
     }
-    std::optional<outcome>& ask(std::string what, ice::duration patience = 5s) {
-        auto& slot = ends.emplace_back();
-        sim.spawn(keep(srv.get(name), std::move(what), patience, slot));
-        sim.run_for(1ms);
-        return slot;
+    std::string told(const slot& s) {
+        end(s);
+        BOOST_TEST_REQUIRE(!s->has_value());
+        return fmt::format("{}", s->failure());
     }
-    static ice::task<> keep(ice::pool<ice::line>& p, std::string what, ice::duration patience,
-                            std::optional<outcome>& slot) {
-        auto got = co_await p.request(std::move(what), patience);
-        slot.emplace(std::move(got));
-    }
-    std::string told(std::optional<outcome>& slot) {
-        BOOST_TEST_REQUIRE(sim.run_until([&] { return slot.has_value(); }, 1h));
-        BOOST_TEST_REQUIRE(!slot->has_value());
-        return fmt::format("{}", slot->failure());
-    }
-
-    ice::testing::simulation sim;
-    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
-    std::list<std::optional<outcome>> ends;
 };
 
 }  // namespace
@@ -109,30 +76,30 @@ BOOST_AUTO_TEST_CASE(each_error_is_of_one_kind) {
 // -- what a pool says
 
 BOOST_FIXTURE_TEST_CASE(nobody_listens, fixture) {
-    add();
-    BOOST_TEST(told(ask("anyone")) ==
+    add(1);
+    BOOST_TEST(told(begin("anyone")) ==
                "pool 'far' of 10.0.0.1:7: cannot connect: Connection refused (not executed)");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_wait_that_was_too_long_says_why_there_was_no_connection, fixture) {
     // "No connection came free" sends people to look for a pool that is too small.
     listen();
-    auto& p = add({.wait = 100ms});
-    auto& busy = ask("slow", 1min);
-    BOOST_TEST(told(ask("hello")) ==
+    auto& p = add(1, {.wait = 100ms});
+    auto& busy = begin("slow", 1min);
+    BOOST_TEST(told(begin("hello")) ==
                "pool 'far' of 10.0.0.1:7: no connection of the pool came free in time (not "
                "executed)");
     up.stop();
     BOOST_TEST(told(busy).find("may have been executed") != std::string::npos, told(busy));
     sim.run_for(1min);
-    BOOST_TEST(told(ask("hello")).ends_with("cannot connect: Connection refused (not executed)"));
+    BOOST_TEST(told(begin("hello")).ends_with("cannot connect: Connection refused (not executed)"));
     BOOST_TEST(p.counters().refused == 2U);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_end_before_the_reply_is_counted_as_such, fixture) {
     listen();
-    auto& p = add();
-    BOOST_TEST(told(ask("closed")) ==
+    auto& p = add(1);
+    BOOST_TEST(told(begin("closed")) ==
                "pool 'far' of 10.0.0.1:7: closed by the peer (may have been executed)");
     BOOST_TEST(p.counters().failures == 1U);
     BOOST_TEST(p.counters().closed == 1U);
@@ -141,32 +108,29 @@ BOOST_FIXTURE_TEST_CASE(an_end_before_the_reply_is_counted_as_such, fixture) {
 
 BOOST_FIXTURE_TEST_CASE(who_was_still_waiting_when_the_pool_stopped_was_not_executed, fixture) {
     listen();
-    auto& p = add();
-    auto &sent = ask("slow"), &waiting = ask("hello");
+    auto& p = add(1);
+    auto &sent = begin("slow"), &waiting = begin("hello");
     p.stop();
     BOOST_TEST(told(sent).find("stopped (may have been executed)") != std::string::npos,
                told(sent));
     BOOST_TEST(told(waiting).find("stopped (not executed)") != std::string::npos, told(waiting));
-    BOOST_TEST(told(ask("late")).find("stopped (not executed)") != std::string::npos);
+    BOOST_TEST(told(begin("late")).find("stopped (not executed)") != std::string::npos);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_failure_outlives_its_pool, fixture) {
     // It is printed by whoever handles it, whenever that is.
-    std::optional<outcome>* slot = nullptr;
+    const slot* told_later = nullptr;
     {
-        ice::server gone(sim.net());
-        gone.log().to([](ice::log_level, std::string_view) {});
-        auto& p = gone.add(ice::tcp_client_action{far, name, 1});
-        slot = &ends.emplace_back();
-        sim.spawn(keep(p, "anyone", 5s, *slot));
+        quiet_server gone(sim.net());
+        told_later = &begin(gone.add(ice::tcp_client_action{far, name, 1}), "anyone");
         sim.run_for(1s);
     }
     sim.run_for(1s);
-    BOOST_TEST(told(*slot).find("pool 'far' of 10.0.0.1:7: ") == 0U);
+    BOOST_TEST(told(*told_later).find("pool 'far' of 10.0.0.1:7: ") == 0U);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_lease_that_there_is_none_of_says_why, fixture) {
-    auto& p = add();
+    auto& p = add(1);
     auto borrow = [&]() -> ice::task<std::string> {
         const auto lease = co_await p.acquire();
         co_return lease ? std::string() : fmt::format("{}", lease.failure());

@@ -1,22 +1,14 @@
 // lease: who may use its connection afterwards. In virtual time; more of it is in pool_test.cpp.
 #include <ice/lease.hpp>
 
-#include <ice/testing/sim.hpp>
-
-#include "printing.hpp"
+#include "asking.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 
-const ice::address far{"10.0.0.1", 7};
-constexpr ice::pool_name<ice::line> name{"far"};
-
-struct fixture {
-    fixture() {
-        for (auto* s : {&up, &srv}) s->log().to([](ice::log_level, std::string_view) {});
-        up.add(ice::tcp_server_action{far}.protocol(ice::line{}));
-    }
+struct fixture : asking {
+    fixture() { serve(); }
     // Sends so many messages, and takes so many replies.
     ice::task<bool> talk(int asks, int takes, bool throws = false) {
         auto lease = co_await pool.acquire(1s);
@@ -30,8 +22,6 @@ struct fixture {
         co_return true;
     }
 
-    ice::testing::simulation sim;
-    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
     ice::pool<ice::line>& pool = srv.add(ice::tcp_client_action{far, name, 1});
 };
 

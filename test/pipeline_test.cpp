@@ -3,52 +3,37 @@
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
-#include <ice/testing/sim.hpp>
 
-#include "printing.hpp"
+#include "asking.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 
-const ice::address far{"10.0.0.1", 7};
-constexpr ice::pool_name<ice::line> name{"far"};
-
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
-
 // A pool, and its upstream, which answers as the test says: on connections of the test's own.
-struct fixture {
-    using reply = ice::result<std::string>;
-
+struct fixture : asking {
     ice::pool<ice::line>& add(std::size_t depth, std::size_t size = 1, ice::pool_timeouts t = {},
                               unsigned retries = 10) {
-        const ice::pool_limits limits{.pipeline = depth, .retries = retries};
-        auto& p = srv.add(ice::tcp_client_action{far, name, size}.limits(limits).timeouts(t));
-        sim.run_for(1ms);
-        return p;
+        return asking::add(size, t, {.pipeline = depth, .retries = retries});
     }
 
     // The other end of a connection.
-    struct end {
+    struct end_of {
         std::unique_ptr<ice::channel> channel;
         std::string received{};
     };
-    end& accept(bool reads = true) {
+    end_of& accept(bool reads = true) {
         std::unique_ptr<ice::channel> got;
         const auto comes = [&] {
             if (auto one = listening->accept()) got = *std::move(one);
             return got != nullptr;
         };
         BOOST_REQUIRE(sim.run_until(comes, 10s));
-        end& e = ends.emplace_back(std::move(got));
+        end_of& e = ends.emplace_back(std::move(got));
         if (reads) sim.spawn(receive(e));
         return e;
     }
-    static ice::task<> receive(end& e) {
+    static ice::task<> receive(end_of& e) {
         for (;;) {
             const ice::error_code over = co_await e.channel->fill();
             if (over) co_return;
@@ -57,41 +42,26 @@ struct fixture {
         }
     }
     // What has come since the last call.
-    std::string arrived(end& e) {
+    std::string arrived(end_of& e) {
         sim.run_for(1ms);
         return std::exchange(e.received, {});
     }
-    void send(end& e, std::string_view text) {
+    void send(end_of& e, std::string_view text) {
         e.channel->out() += text;
         e.channel->try_flush();
         sim.run_for(1ms);
     }
 
-    // A request under way; its end stands in the returned slot.
-    std::optional<reply>& ask(std::string text, ice::duration patience = 5s) {
-        auto& slot = replies.emplace_back();
-        sim.spawn(keep(srv.get(name), std::move(text), patience, slot));
-        sim.run_for(100us);
-        return slot;
-    }
-    static ice::task<> keep(ice::pool<ice::line>& p, std::string text, ice::duration patience,
-                            std::optional<reply>& slot) {
-        slot = co_await p.request(std::move(text), patience);
-    }
-
-    ice::testing::simulation sim;
     std::shared_ptr<ice::transport> host = sim.host("10.0.0.1");
     std::unique_ptr<ice::acceptor> listening = host->listen(far);
-    std::list<end> ends;
-    std::list<std::optional<reply>> replies;
-    quiet_server srv{sim.net()};
+    std::list<end_of> ends;
 };
 
-ice::error_code error_of(const std::optional<fixture::reply>& r) {
+ice::error_code error_of(const asking::slot& r) {
     BOOST_REQUIRE_MESSAGE(r.has_value(), "the request has not ended");
     return r->error();
 }
-std::string text_of(const std::optional<fixture::reply>& r) {
+std::string text_of(const asking::slot& r) {
     const ice::error_code ec = error_of(r);
     return ec ? ec.message() : **r;
 }
@@ -103,7 +73,7 @@ BOOST_FIXTURE_TEST_SUITE(pipeline, fixture)
 BOOST_AUTO_TEST_CASE(requests_go_out_at_once_and_replies_come_in_their_order) {
     auto& p = add(8);
     auto& c = accept();
-    auto &a = ask("one"), &b = ask("two"), &d = ask("three");
+    auto &a = begin("one"), &b = begin("two"), &d = begin("three");
     BOOST_TEST(arrived(c) == "one\r\ntwo\r\nthree\r\n");
     send(c, "1\r\n2\r\n");
     BOOST_TEST(text_of(a) == "1");
@@ -119,10 +89,10 @@ BOOST_AUTO_TEST_CASE(who_leaves_keeps_its_place) {
     // The danger: its late reply goes to the next one in the line.
     add(8);
     auto& c = accept();
-    auto &a = ask("one", 10ms), &b = ask("two");
+    auto &a = begin("one", 10ms), &b = begin("two");
     sim.run_for(20ms);
     BOOST_TEST(error_of(a) == ice::errc::request_timeout);
-    auto& d = ask("three");
+    auto& d = begin("three");
     send(c, "1\r\n2\r\n3\r\n");
     BOOST_TEST(text_of(b) == "2");
     BOOST_TEST(text_of(d) == "3");
@@ -131,11 +101,11 @@ BOOST_AUTO_TEST_CASE(who_leaves_keeps_its_place) {
 BOOST_AUTO_TEST_CASE(no_more_than_the_depth_share_and_nobody_is_overtaken) {
     auto& p = add(2);
     auto& c = accept();
-    ask("one"), ask("two"), ask("three"), ask("four");
+    begin("one"), begin("two"), begin("three"), begin("four");
     BOOST_TEST(arrived(c) == "one\r\ntwo\r\n");
     BOOST_TEST(p.waiting() == 2U);
     send(c, "1\r\n");
-    ask("five");
+    begin("five");
     BOOST_TEST(arrived(c) == "three\r\n");
     send(c, "2\r\n3\r\n");
     BOOST_TEST(arrived(c) == "four\r\nfive\r\n");
@@ -144,7 +114,7 @@ BOOST_AUTO_TEST_CASE(no_more_than_the_depth_share_and_nobody_is_overtaken) {
 BOOST_AUTO_TEST_CASE(when_one_that_waits_leaves_the_next_has_its_turn) {
     add(1 + 1);
     auto& c = accept();
-    ask("one"), ask("two"), ask("three", 5ms), ask("four");
+    begin("one"), begin("two"), begin("three", 5ms), begin("four");
     sim.run_for(10ms);
     send(c, "1\r\n");
     BOOST_TEST(arrived(c) == "one\r\ntwo\r\nfour\r\n");
@@ -153,7 +123,7 @@ BOOST_AUTO_TEST_CASE(when_one_that_waits_leaves_the_next_has_its_turn) {
 BOOST_AUTO_TEST_CASE(a_free_connection_is_used_before_one_is_shared) {
     add(8, 2);
     auto &c = accept(), &d = accept();
-    ask("one"), ask("two"), ask("three");
+    begin("one"), begin("two"), begin("three");
     const std::string both = arrived(c) + arrived(d);
     BOOST_TEST(both.size() == std::string("one\r\ntwo\r\nthree\r\n").size());
     BOOST_TEST((both.starts_with("one\r\nthree") || both.starts_with("two\r\n")));
@@ -163,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_broken_connection_tells_who_may_have_been_executed) {
     sim.faults().window = 10;
     add(8, 1, {}, 0);
     auto& c = accept(false);
-    auto &sent = ask("0123456789012345"), &unsent = ask("two");
+    auto &sent = begin("0123456789012345"), &unsent = begin("two");
     ice::testing::simulation::reset(*c.channel);
     sim.run_for(1ms);
     BOOST_TEST(error_of(sent));
@@ -176,9 +146,9 @@ BOOST_AUTO_TEST_CASE(who_waits_behind_a_request_that_got_no_reply_is_told_so) {
     // The danger: "no reply in time" to one that asked a moment ago.
     add(8);
     accept();
-    auto& first = ask("one", 30s);
+    auto& first = begin("one", 30s);
     sim.run_for(29s);
-    auto& second = ask("two", 5s);
+    auto& second = begin("two", 5s);
     sim.run_for(2s);
     BOOST_TEST(error_of(first) == ice::errc::request_timeout);
     BOOST_TEST(error_of(second) == ice::errc::upstream_stuck);
@@ -188,7 +158,7 @@ BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
     sim.faults().window = 10;
     auto& p = add(8);
     auto& c = accept(false);
-    auto &sent = ask("0123456789012345"), &unsent = ask("two");
+    auto &sent = begin("0123456789012345"), &unsent = begin("two");
     ice::testing::simulation::reset(*c.channel);
     auto& next = accept();
     BOOST_TEST(arrived(next) == "two\r\n");
@@ -201,7 +171,7 @@ BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
 BOOST_AUTO_TEST_CASE(a_reply_to_nothing_ends_the_connection) {
     auto& p = add(8);
     auto& c = accept();
-    auto& a = ask("one");
+    auto& a = begin("one");
     send(c, "1\r\n1\r\n");
     BOOST_TEST(text_of(a) == "1");
     BOOST_TEST(p.counters().discarded == 1U);
@@ -210,12 +180,12 @@ BOOST_AUTO_TEST_CASE(a_reply_to_nothing_ends_the_connection) {
 BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_harms_nobody) {
     auto& p = add(8);
     auto& c = accept();
-    auto &a = ask("one"), &bad = ask("t\r\nwo"), &b = ask("three");
+    auto &a = begin("one"), &bad = begin("t\r\nwo"), &b = begin("three");
     BOOST_TEST(error_of(bad) == ice::errc::unpackable);
     send(c, "1\r\n3\r\n");
     BOOST_TEST(text_of(a) == "1");
     BOOST_TEST(text_of(b) == "3");
-    BOOST_TEST(error_of(ask("t\r\nwo")) == ice::errc::unpackable);
+    BOOST_TEST(error_of(begin("t\r\nwo")) == ice::errc::unpackable);
     BOOST_TEST(p.idle() == 1U);
 }
 
@@ -224,10 +194,10 @@ BOOST_AUTO_TEST_CASE(what_is_too_long_for_its_protocol_harms_nobody) {
     // the upstream, whose breaker opens.
     auto& p = add(8);
     auto& e = accept();
-    auto& before = ask("one");
+    auto& before = begin("one");
     for (int i = 0; i < 10; ++i)
-        BOOST_TEST(error_of(ask(std::string(9000, 'x'))) == ice::errc::message_too_large);
-    auto& after = ask("two");
+        BOOST_TEST(error_of(begin(std::string(9000, 'x'))) == ice::errc::message_too_large);
+    auto& after = begin("two");
     BOOST_TEST(arrived(e) == "one\r\ntwo\r\n");
     send(e, "1\r\n2\r\n");
     BOOST_TEST(text_of(before) == "1");
@@ -239,9 +209,9 @@ BOOST_AUTO_TEST_CASE(a_connection_of_age_takes_no_more_requests) {
     // The danger: under a steady load it is never free, so it never ends, and the load never moves.
     add(8, 1, {.age = 1s});
     auto& old = accept();
-    auto& first = ask("one");
+    auto& first = begin("one");
     sim.run_for(2s);
-    auto& second = ask("two");
+    auto& second = begin("two");
     BOOST_TEST(arrived(old) == "one\r\n");
     send(old, "1\r\n");
     BOOST_TEST(text_of(first) == "1");
@@ -255,12 +225,12 @@ BOOST_AUTO_TEST_CASE(a_silent_connection_ends_though_its_callers_have_left) {
     // Otherwise it would be full of places that nobody waits in, for ever.
     auto& p = add(2, 1, {.request = 1s});
     accept();
-    auto &a = ask("one", 10ms), &b = ask("two", 10ms);
+    auto &a = begin("one", 10ms), &b = begin("two", 10ms);
     sim.run_for(2s);
     BOOST_TEST(error_of(a) == ice::errc::request_timeout);
     BOOST_TEST(error_of(b) == ice::errc::request_timeout);
     auto& next = accept();
-    auto& d = ask("three");
+    auto& d = begin("three");
     BOOST_TEST(arrived(next) == "three\r\n");
     send(next, "3\r\n");
     BOOST_TEST(text_of(d) == "3");
@@ -270,7 +240,7 @@ BOOST_AUTO_TEST_CASE(a_silent_connection_ends_though_its_callers_have_left) {
 BOOST_AUTO_TEST_CASE(a_lease_gets_the_connection_alone) {
     auto& p = add(8);
     auto& c = accept();
-    ask("one");
+    begin("one");
     bool leased = false;
     auto borrow = [&]() -> ice::task<> {
         auto taken = co_await p.acquire();
@@ -281,7 +251,7 @@ BOOST_AUTO_TEST_CASE(a_lease_gets_the_connection_alone) {
     };
     sim.spawn(borrow());
     sim.run_for(1ms);
-    auto& b = ask("two");  // does not overtake it
+    auto& b = begin("two");  // does not overtake it
     BOOST_TEST(!leased);
     BOOST_TEST(arrived(c) == "one\r\n");
     send(c, "1\r\n");
@@ -295,7 +265,7 @@ BOOST_AUTO_TEST_CASE(a_lease_gets_the_connection_alone) {
 BOOST_AUTO_TEST_CASE(stop_ends_all_of_them) {
     add(2);
     accept();
-    auto &a = ask("one"), &b = ask("two"), &d = ask("three");
+    auto &a = begin("one"), &b = begin("two"), &d = begin("three");
     srv.stop();
     sim.run_for(1ms);
     for (auto* r : {&a, &b, &d}) BOOST_TEST(error_of(*r) == ice::errc::stopped);

@@ -1,53 +1,40 @@
 // The bounds of a pool at their edges, a millisecond before and after, or one below and above; and
 // what counts them. In virtual time.
-#include <asio/co_spawn.hpp>
 #include <ice/pool.hpp>
-#include <ice/testing/sim.hpp>
-#include <list>
 
-#include "printing.hpp"
+#include "asking.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
 
-const ice::address far{"10.0.0.1", 7};
-constexpr ice::pool_name<ice::line> name{"far"};
-
 // An upstream that takes as long as it is told.
-struct fixture {
-    using reply = ice::pool_result<std::string>;
-
+struct fixture : asking {
     fixture() {
-        for (auto* s : {&up, &srv}) s->log().to([](ice::log_level, std::string_view) {});
-        up.add(ice::tcp_server_action{far}
-                   .protocol(ice::line{})
-                   .logic([this](std::string_view m,
-                                 ice::session<ice::line>& peer) -> ice::task<std::string> {
-                       co_await peer.sleep(work);
-                       co_return std::string(m);
-                   }));
-    }
-    ice::pool<ice::line>& add(std::size_t size, ice::pool_timeouts t, ice::pool_limits l = {}) {
-        auto& p = srv.add(ice::tcp_client_action{far, name, size}.timeouts(t).limits(l));
-        sim.run_for(1ms);
-        return p;
-    }
-    std::optional<reply>& ask() {
-        auto& slot = replies.emplace_back();
-        sim.spawn(keep(srv.get(name), slot));
-        sim.run_for(1us);
-        return slot;
-    }
-    static ice::task<> keep(ice::pool<ice::line>& p, std::optional<reply>& slot) {
-        auto got = co_await p.request("hello");
-        slot.emplace(std::move(got));
+        serve([this](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
+            co_await peer.sleep(work);
+            co_return std::string(m);
+        });
     }
 
-    ice::testing::simulation sim;
-    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
+    // The next request of a caller is lost on its way, before a byte of it has left.
+    ice::error_code ask_in_vain() {
+        sim.run_for(1ms);  // or it is the connecting of the next
+        sim.fail_operation(sim.operations(), EPIPE);
+        return ask();
+    }
+
     ice::duration work{};
-    std::list<std::optional<reply>> replies;
+};
+
+// A line, after a word of welcome.
+struct greeted : ice::line {
+    ice::task<ice::error_code> handshake(ice::session<greeted>& peer) {
+        const ice::error_code unsent = co_await peer.send(std::string_view("hello"));
+        if (unsent) co_return unsent;
+        const auto heard = co_await peer.receive();
+        co_return heard.error();
+    }
 };
 
 }  // namespace
@@ -57,10 +44,10 @@ BOOST_FIXTURE_TEST_SUITE(pool_bounds, fixture)
 BOOST_AUTO_TEST_CASE(so_many_wait_and_no_more) {
     work = 1h;
     auto& p = add(1, {}, {.waiters = 3});
-    ask();  // has the connection
-    for (int i = 0; i < 3; ++i) BOOST_TEST(!ask().has_value());
+    begin();  // has the connection
+    for (int i = 0; i < 3; ++i) BOOST_TEST(!begin().has_value());
     BOOST_TEST(p.waiting() == 3U);
-    auto& above = ask();
+    auto& above = begin();
     BOOST_TEST_REQUIRE(above.has_value());
     BOOST_TEST(above->error() == ice::errc::pool_full);
     BOOST_TEST(p.counters().refused == 1U);
@@ -71,21 +58,72 @@ BOOST_AUTO_TEST_CASE(so_many_connections_and_no_more) {
     auto& p = add(3, {}, {.preconnect = 0});
     BOOST_TEST(p.state().open() == 0U);
     for (std::size_t i = 1; i <= 5; ++i) {
-        ask();
+        begin();
         sim.run_for(1ms);
         BOOST_TEST(p.busy() == std::min<std::size_t>(i, 3));
     }
     BOOST_TEST(p.counters().connects == 3U);
 }
 
+BOOST_AUTO_TEST_CASE(so_many_are_opened_before_anyone_asks) {
+    for (const std::size_t wanted :
+         {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{3}, ice::unlimited}) {
+        auto action = ice::tcp_client_action{far, fmt::format("{}", wanted), 2, ice::line{}};
+        auto& p = open(std::move(action).limits({.preconnect = wanted}));
+        BOOST_TEST(p.idle() == std::min<std::size_t>(wanted, 2));
+        BOOST_TEST(p.counters().connects == p.idle());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_unfinished_reply_may_be_as_long_as_the_limit_and_no_longer) {
+    const ice::address in_pieces{"10.0.0.1", 8};
+    up.add(ice::tcp_server_action{in_pieces}.logic(
+        [](std::string_view asked, ice::session<ice::raw>& peer) -> ice::task<std::string> {
+            std::string piece(std::stoul(std::string(asked)), 'x');
+            const ice::error_code unsent = co_await peer.send(std::move(piece));
+            BOOST_TEST(!unsent);
+            co_await peer.sleep(1ms);
+            co_return "\r\n";
+        }));
+    auto action = ice::tcp_client_action{in_pieces, "pieces", 1, ice::line{}};
+    auto& p = open(std::move(action).limits({.message = 100}));
+    for (const auto* size : {"99", "100"}) BOOST_TEST(!end(begin(p, size)));
+    BOOST_TEST(p.counters().discarded == 0U);
+    BOOST_TEST(end(begin(p, "101")) == ice::errc::message_too_large);
+    BOOST_TEST(p.counters().bad_replies == 1U);
+    BOOST_TEST(p.counters().discarded == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(ten_requests_and_a_tenth_of_all_are_sent_again_and_no_more) {
+    // The danger: an upstream that loses all of them is asked twice as often as on a good day.
+    auto& p = add(2, {}, {.retries = 10});
+    for (int i = 0; i < 11; ++i) BOOST_TEST(!ask_in_vain());  // 11 <= 10 + 11 / 10
+    BOOST_TEST(p.counters().retries == 11U);
+    BOOST_TEST(ask_in_vain() == ice::errc::not_sent);
+    BOOST_TEST(p.counters().retries == 11U);
+    BOOST_TEST(p.counters().refused == 1U);
+    for (int i = 13; i < 19; ++i) BOOST_TEST(!ask());
+    BOOST_TEST(ask_in_vain() == ice::errc::not_sent, "the nineteenth");
+    BOOST_TEST(!ask_in_vain(), "the twentieth");
+    BOOST_TEST(p.counters().retries == 12U);
+    BOOST_TEST(p.counters().requests == 20U);
+}
+
+BOOST_AUTO_TEST_CASE(with_no_retries_not_even_one_is_sent_again) {
+    auto& p = add(2, {}, {.retries = 0});
+    BOOST_TEST(ask_in_vain() == ice::errc::not_sent);
+    BOOST_TEST(p.counters().retries == 0U);
+    BOOST_TEST(!ask());
+}
+
 BOOST_AUTO_TEST_CASE(a_request_has_its_time_and_no_more) {
     add(1, {.request = 1s});
     work = 998ms;
-    auto& in_time = ask();
+    auto& in_time = begin();
     sim.run_for(1s);
     BOOST_TEST(in_time->has_value());
     work = 1001ms;
-    auto& late = ask();
+    auto& late = begin();
     sim.run_for(999ms);
     BOOST_TEST(!late.has_value());
     sim.run_for(1ms);
@@ -97,19 +135,20 @@ BOOST_AUTO_TEST_CASE(a_request_has_its_time_and_no_more) {
 BOOST_AUTO_TEST_CASE(a_caller_waits_for_a_connection_and_no_longer) {
     work = 1h;
     add(1, {.wait = 1s});
-    ask();
-    auto& waits = ask();
+    begin();
+    auto& waits = begin();
     sim.run_for(999ms);
     BOOST_TEST(!waits.has_value());
     sim.run_for(1ms);
     BOOST_TEST_REQUIRE(waits.has_value());
     BOOST_TEST(waits->error() == ice::errc::pool_wait_timeout);
+    BOOST_TEST(srv.get(name).counters().refused == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(connecting_takes_its_time_and_no_longer) {
     sim.faults()[ice::testing::fault::blackhole] = 1;
     auto& p = add(1, {.connect = 1s});
-    auto& waits = ask();
+    auto& waits = begin();
     sim.run_for(998ms);
     BOOST_TEST(!waits.has_value());
     BOOST_TEST(p.counters().connect_failures == 0U);
@@ -117,6 +156,32 @@ BOOST_AUTO_TEST_CASE(connecting_takes_its_time_and_no_longer) {
     BOOST_TEST_REQUIRE(waits.has_value());
     BOOST_TEST(waits->error() == ice::errc::connect_timeout);
     BOOST_TEST(p.counters().connect_failures == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_handshake_takes_its_time_and_no_longer) {
+    work = 998ms;  // and 0.2 ms to and fro
+    constexpr ice::pool_name<greeted> polite{"polite"};
+    auto action = ice::tcp_client_action{far, polite, 1};
+    auto& p = srv.add(std::move(action).timeouts({.handshake = 1s, .age = 3s}));
+    sim.run_for(1s);
+    BOOST_TEST(p.idle() == 1U);
+    BOOST_TEST(p.counters().connect_failures == 0U);
+    work = 1001ms;
+    sim.run_for(3s);  // it ends by its age
+    BOOST_TEST(p.idle() == 0U);
+    std::optional<ice::pool_result<std::string>> reply;
+    const auto asks = [&]() -> ice::task<> {
+        auto got = co_await p.request("hello");
+        reply.emplace(std::move(got));
+    };
+    sim.spawn(asks());
+    sim.run_for(999ms);
+    BOOST_TEST(p.state().connecting == 1U);
+    BOOST_TEST(p.counters().connect_failures == 0U);
+    sim.run_for(2ms);
+    BOOST_TEST(p.counters().connect_failures == 1U);
+    BOOST_TEST_REQUIRE(reply.has_value());
+    BOOST_TEST(reply->error() == ice::errc::handshake_timeout);
 }
 
 BOOST_AUTO_TEST_CASE(an_unused_connection_lives_as_long_as_idle_says) {
@@ -144,7 +209,7 @@ BOOST_AUTO_TEST_CASE(so_many_are_kept_although_nobody_asks) {
     for (const std::size_t kept : {0U, 1U, 2U}) {
         const ice::pool_name<ice::line> own{kept == 0 ? "none" : kept == 1 ? "one" : "both"};
         auto action = ice::tcp_client_action{far, own, 2};
-        auto& p = srv.add(std::move(action).timeouts({.idle = 1s}).limits({.keep = kept}));
+        auto& p = open(std::move(action).timeouts({.idle = 1s}).limits({.keep = kept}));
         sim.run_for(1500ms);
         BOOST_TEST(p.idle() == kept);
     }

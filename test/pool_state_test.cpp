@@ -1,28 +1,13 @@
 // pool_state: what people and monitors are told of a pool.
 #include <ice/pool_state.hpp>
 
-#include <ice/testing/sim.hpp>
-
-#include "printing.hpp"
-
-namespace {
-
-using namespace std::chrono_literals;
-
-const ice::address far{"10.0.0.1", 7};
-constexpr ice::pool_name<ice::line> name{"far"};
-
-}  // namespace
+#include "asking.hpp"
 
 BOOST_AUTO_TEST_SUITE(pool_state)
 
-BOOST_AUTO_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections) {
-    ice::testing::simulation sim;
-    ice::server up{sim.host("10.0.0.1")}, srv{sim.net()};
-    for (auto* s : {&up, &srv}) s->log().to([](ice::log_level, std::string_view) {});
-    up.add(ice::tcp_server_action{far}.protocol(ice::line{}));
-    auto& pool = srv.add(ice::tcp_client_action{far, name, 2});
-    sim.run_for(1s);
+BOOST_FIXTURE_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections, asking) {
+    serve();
+    auto& pool = add(2);
     const auto look = [&]() -> ice::task<ice::pool_state> {
         const auto mine = co_await pool.acquire();
         co_return pool.state();

@@ -2,11 +2,9 @@
 // time, while some of them fail and come back.
 #include <ice/upstream.hpp>
 
-#include <ice/testing/sim.hpp>
-#include <list>
 #include <map>
 
-#include "printing.hpp"
+#include "asking.hpp"
 
 namespace {
 
@@ -123,8 +121,7 @@ struct fixture {
         for (int i = 1; i <= 3; ++i) start(i);
     }
     void start(int i) {
-        auto& one = machines[i] = std::make_unique<ice::server>(sim.host(place(i).host()));
-        one->log().to([](ice::log_level, std::string_view) {});
+        auto& one = machines[i] = std::make_unique<quiet_server>(sim.host(place(i).host()));
         one->add(ice::tcp_server_action{place(i)}
                      .protocol(ice::line{})
                      .logic([this, i](std::string_view,
@@ -180,7 +177,7 @@ struct fixture {
     using counts = std::vector<std::size_t>;
 
     ice::testing::simulation sim;
-    std::map<int, std::unique_ptr<ice::server>> machines;
+    std::map<int, std::unique_ptr<quiet_server>> machines;
     ice::server srv{sim.net()};
     int hangs = 0;
     bool busy = true;
@@ -225,6 +222,30 @@ BOOST_FIXTURE_TEST_CASE(one_that_comes_back_gets_its_share_again, fixture) {
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
     BOOST_TEST(p.counters().moved >= 2U);
     BOOST_TEST(log.find("10.0.0.2:7 is back") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(one_that_cannot_be_reached_while_the_pool_is_full_is_tried_again, fixture) {
+    // The danger: its attempt fails, nobody needs another, and it is never heard of again.
+    auto& p = add(6);
+    kill(2);
+    ask(30);
+    crowd(6);
+    BOOST_TEST((open() == counts{3, 0, 3}));
+    const auto failed = [&] { return p.state().upstreams[1].connect_failures; };
+    const auto before = failed();
+    for (int i = 0; i < 10; ++i) {  // 30 s at most lie between two attempts
+        sim.run_for(30s);
+        crowd(6);
+    }
+    BOOST_TEST(failed() >= before + 10);
+    BOOST_TEST((open() == counts{3, 0, 3}), "the others lose nothing by it");
+    start(2);
+    sim.run_for(31s);
+    BOOST_TEST(open()[1] == 1U);
+    ask(30);
+    sim.run_for(1s);
+    BOOST_TEST((open() == counts{2, 2, 2}));
+    BOOST_TEST(ask(30) == "1:10 2:10 3:10");
 }
 
 BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_probe, fixture) {

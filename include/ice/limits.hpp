@@ -61,49 +61,57 @@ struct timeouts {
     std::chrono::milliseconds linger = std::chrono::seconds(1);
 };
 
-// Of one pool.
+// Of one pool. What each has done stands in pool_counters, whose name is given.
 struct pool_limits {
-    // Callers that wait for a connection; one more is refused with errc::pool_full.
+    // Callers that wait for a connection; one more is refused with errc::pool_full (refused).
+    // 1024: what a few connections work off within pool_timeouts::wait when a reply takes some
+    // milliseconds; of more than that most would wait in vain, and make it worse.
     std::size_t waiters = 1024;
 
-    // A reply; the protocol's own maximum may be lower.
+    // An unfinished reply; the protocol's own maximum may be lower. A longer one ends its
+    // connection (bad_replies). As limits::message: what a server takes, it can be asked for.
     std::size_t message = 1024 * 1024;
 
     // Stay open although nobody asks: when one of them ends, another is opened. Those beyond it,
-    // up to the pool's size, are opened while callers wait, and end after pool_timeouts::idle.
+    // up to the pool's size, are opened while callers wait, and end after pool_timeouts::idle
+    // (expired). None: what nobody uses costs the upstream as well.
     std::size_t keep = 0;
 
     // Opened before anyone asks, at the start and when the upstream is back, so that the first
-    // requests need not wait for it. `unlimited`: as many as the pool's size.
+    // requests need not wait for it (connects). `unlimited`: as many as the pool's size.
     std::size_t preconnect = unlimited;
 
     // Requests that share a connection without waiting for the replies before theirs. It needs an
     // upstream that answers in the order of the requests, as Redis and memcached do; then replies
     // are given out by that order alone. A free connection is used before one is shared, and one is
-    // shared before another is opened.
+    // shared before another is opened. Who finds no room waits for it (waited).
     std::size_t pipeline = 1;
 
     // Requests that are sent again, in percent of all requests, and ten more: those whose
-    // connection was lost before a byte of them was sent. 0: the caller is told at once.
+    // connection was lost before a byte of them was sent (retries). A tenth is all that an upstream
+    // in trouble gets of them on top of its load. 0: the caller is told at once.
     unsigned retries = 10;
 };
 
-// Of one pool.
+// Of one pool; counters as above.
 struct pool_timeouts {
-    // Name resolution and connecting, over all addresses of the name.
+    // Name resolution and connecting, over all addresses of the name (connect_failures). A first
+    // SYN that is lost is sent again after one second: that must be in time.
     std::chrono::milliseconds connect = std::chrono::seconds(3);
 
-    // The protocol's handshake after it.
+    // The protocol's handshake after it (connect_failures). As timeouts::handshake of the server.
     std::chrono::milliseconds handshake = std::chrono::seconds(10);
 
-    // For a free connection; the request's own time ends this wait too.
+    // For a free connection (refused); the request's own time ends this wait too. As long as that:
+    // who wants to know earlier that a pool is too small sets it.
     std::chrono::milliseconds wait = std::chrono::seconds(5);
 
-    // For the whole request, waiting included; request(m, timeout) sets another.
+    // For the whole request, waiting included; request(m, timeout) sets another (timeouts). Longer
+    // than connecting: a caller sees one attempt through, and one who waits at a screen is there.
     std::chrono::milliseconds request = std::chrono::seconds(5);
 
-    // Unused for so long, a connection is closed: shorter than servers' own (ice's is 75 s), so
-    // that a request seldom meets a connection which the other side is just closing.
+    // Unused for so long, a connection is closed (expired): shorter than servers' own (ice's is
+    // 75 s), so that a request seldom meets a connection which the other side is just closing.
     std::chrono::milliseconds idle = std::chrono::seconds(30);
 
     // Between two attempts that callers cause while the upstream cannot be reached; others fail
@@ -115,24 +123,27 @@ struct pool_timeouts {
     // The reply to a health check: an idle connection whose upstream takes longer for the least of
     // all requests is not worth a real one. There is none by default: which message asks for
     // health only the protocol's user knows, and a dead idle connection is noticed by itself when
-    // its other end has closed it.
+    // its other end has closed it (checks_failed).
     std::chrono::milliseconds check = std::chrono::seconds(1);
 
     // No connection is lent after it, so that the load moves with the name of the upstream, or
-    // behind its balancer. Each ends up to a quarter earlier, by chance: never all at once.
+    // behind its balancer (aged): within half an hour, for next to no connecting. Each ends up to a
+    // quarter earlier, by chance: never all at once.
     std::chrono::milliseconds age = std::chrono::minutes(30);
 };
 
 // How long to wait before the next attempt to connect: see backoff.hpp.
 // With a first of 0 the first attempt comes at once, and then it grows from 1 ms. A cap of 0 means
-// never to wait.
+// never to wait. Counted: connects, connect_failures.
+// 50 ms: a restart is over soon, and one connect in that time is no load. 30 s: nobody who has
+// repaired an upstream waits longer until it is used.
 struct backoff_limits {
     std::chrono::milliseconds first = std::chrono::milliseconds(50);
     std::chrono::milliseconds cap = std::chrono::seconds(30);
 };
 
 // When an upstream that takes connections is not asked for a while: see breaker.hpp. Of each
-// address of a pool.
+// address of a pool. Counted: breaker_open, and upstream_state::ejections.
 struct breaker_limits {
     // Requests in a row that have failed: no reply in time, closed before or in the middle of it,
     // or not the protocol. A connection that many callers share fails once, and what is a caller's
@@ -143,7 +154,8 @@ struct breaker_limits {
     std::size_t failures = 5;
 
     // The pause after it: any time from zero to this, and once it has lasted longer, to what it has
-    // lasted; at most the cap. As long as pool_timeouts::probe: a restart takes about that.
+    // lasted; at most the cap, which is that of the back-off. As long as pool_timeouts::probe: a
+    // restart takes about that.
     std::chrono::milliseconds first = std::chrono::milliseconds(500);
     std::chrono::milliseconds cap = std::chrono::seconds(30);
 };
