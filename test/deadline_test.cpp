@@ -170,6 +170,25 @@ BOOST_AUTO_TEST_CASE(one_that_is_cleared_does_not_ring) {
     BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(those_that_are_cleared_can_be_forgotten) {
+    // Filed still, they hold a loop for something that nobody waits for. Without memory, too.
+    static_assert(noexcept(queue.forget_cleared()));
+    bell a(*this, 1), b(*this, 2);
+    a.when.set(at(10));
+    b.when.set(at(20));
+    a.when.clear();
+    queue.forget_cleared();
+    BOOST_TEST((queue.next() == at(20)));
+    BOOST_TEST(told == 1);
+    b.when.clear();
+    queue.forget_cleared();
+    BOOST_TEST((queue.next() == ice::never));
+    BOOST_TEST(told == 2);
+    a.when.set(at(30));
+    queue.expire(at(30));
+    BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(never_is_not_an_instant) {
     // Filed as one, it would stand in the heap of every idle connection.
     bell b(*this, 1);
@@ -298,6 +317,9 @@ BOOST_AUTO_TEST_CASE(it_agrees_with_a_simple_model_whatever_is_done) {
             const auto chosen = some();
             model.erase(chosen->first);
             bells.erase(chosen);
+        } else if (choice < 91) {
+            queue.forget_cleared();
+            BOOST_TEST_REQUIRE(queue.size() == model.size());
         } else {
             now += below(30);
             std::vector<std::pair<int, int>> expected;  // (instant, number)

@@ -60,7 +60,7 @@ public:
     void expire(time_point now);
 
     // Takes out what was cleared and is still filed: next() then is about what somebody waits for.
-    void forget_cleared();
+    void forget_cleared() noexcept;
 
     std::size_t size() const noexcept { return heap_.size(); }
 

@@ -6,6 +6,7 @@
 #include <asio/signal_set.hpp>
 #include <csignal>
 #include <ice/server.hpp>
+#include <new>
 #include <stdexcept>
 
 namespace ice {

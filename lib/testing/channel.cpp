@@ -165,8 +165,14 @@ private:
 void half_close(channel& c) { dynamic_cast<wire_channel&>(c).half_close(); }
 void reset(channel& c) { dynamic_cast<wire_channel&>(c).break_off(); }
 
+// A connection that there is no memory for is closed, as a descriptor is by who has just got it.
 std::unique_ptr<channel> make_channel(transport& net, std::shared_ptr<wire> w, int end) {
-    return std::make_unique<wire_channel>(net, std::move(w), end);
+    try {
+        return std::make_unique<wire_channel>(net, w, end);
+    } catch (...) {
+        w->close(end);
+        throw;
+    }
 }
 
 }  // namespace ice::testing

@@ -38,11 +38,16 @@ void deadlines::expire(time_point now) {
     }
 }
 
-void deadlines::forget_cleared() {
-    const std::vector<deadline*> all = heap_;
-    for (deadline* d : all) {
-        if (d->at_ == never) remove(*d);
-    }
+// In place: the end of a server's last connection, a destructor, may have come to it.
+void deadlines::forget_cleared() noexcept {
+    const auto is_cleared = [](deadline* d) {
+        if (d->at_ == never) d->place_ = deadline::outside;
+        return d->at_ == never;
+    };
+    if (std::erase_if(heap_, is_cleared) == 0) return;
+    for (std::size_t i = 0; i < heap_.size(); ++i) heap_[i]->place_ = i;
+    for (std::size_t i = heap_.size() / 2; i-- != 0;) sift_down(i);
+    if (heap_.empty()) moved_();
 }
 
 void deadlines::remove(deadline& d) noexcept {

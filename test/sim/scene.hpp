@@ -72,10 +72,10 @@ struct gateway {
 class world {
 public:
     explicit world(ice::pool_limits limits = {}, std::size_t size = 1) {
-        up->add(ice::tcp_server_action{far}.protocol(called()).logic(answer));
+        behind = &up->add(ice::tcp_server_action{far}.protocol(called()).logic(answer));
         auto to_up = ice::tcp_client_action{far, upstream, size};
         p = &srv->add(std::move(to_up).limits(limits));
-        srv->add(ice::tcp_server_action{near}.protocol(called()).logic(gateway{*srv}));
+        front = &srv->add(ice::tcp_server_action{near}.protocol(called()).logic(gateway{*srv}));
     }
 
     // What a request through the pool gives, at last: "" if it fails.
@@ -101,23 +101,27 @@ public:
         co_return "";
     }
 
-    // Each connection is where the counters say.
+    // Each connection is where the counters say; no visitor is there.
     void check_counters(const std::string& when) const {
         const auto& c = p->counters();
         const auto ended = c.discarded + c.found_dead + c.expired + c.aged;
         if (c.connects != c.connect_failures + p->idle() + ended || p->busy() != 0 ||
             p->waiting() != 0 || c.replies + c.timeouts + c.failures + c.refused > c.requests)
             BOOST_ERROR(when << ": " << p->report());
+        if (behind->size() != p->idle() || front->size() != 0)
+            BOOST_ERROR(when << ": listeners count " << behind->size() << " and " << front->size());
     }
 
     // Ends all, and finds nothing left.
     void close(const std::string& when) {
         srv->stop();
         sim.run_for(2s);
+        if (front->size() != 0) BOOST_ERROR(when << ": its listener counts " << front->size());
         p = nullptr;
         srv.reset();
         up->stop();
         sim.run_for(2s);
+        if (behind->size() != 0) BOOST_ERROR(when << ": upstream counts " << behind->size());
         up.reset();
         sim.run_until([&] { return sim.at_rest(); }, 10min);
         if (!sim.at_rest()) BOOST_ERROR(when << ": something is left\n" << sim.history());
@@ -129,6 +133,7 @@ public:
     std::unique_ptr<quiet_server> up = std::make_unique<quiet_server>(sim.host("10.0.0.1"));
     std::unique_ptr<quiet_server> srv = std::make_unique<quiet_server>(sim.net());
     pool* p = nullptr;
+    ice::listener_base *front = nullptr, *behind = nullptr;
 };
 
 }  // namespace scene
