@@ -14,17 +14,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL, BASE = "include/ice/pool.hpp", "include/ice/pool_base.hpp"
-LEASE = "include/ice/lease.hpp"
+LEASE, STATE = "include/ice/lease.hpp", "include/ice/exchange_state.hpp"
 SESSION, SESSION_BASE = "include/ice/session.hpp", "include/ice/session_base.hpp"
 LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
 SHARING, CONNECTING = "lib/actions/pipeline.cpp", "lib/actions/connecting.cpp"
 BREAKER, CHOOSING = "include/ice/breaker.hpp", "lib/actions/upstream.cpp"
-TURNS = "lib/conversation/session.cpp"
+TURNS, ENDING = "lib/conversation/session.cpp", "lib/server/server.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
 # Who else holds the code of a header: what is compiled beside the .cpp files that are changed.
 HOLDS = {BREAKER: [CONNECTING, CHOOSING], POOL: [CALLERS], LEASE: [CALLERS],
-         BASE: [LENDING, SHARING, CALLERS], SESSION: [CALLERS], SESSION_BASE: [SERVERS]}
+         BASE: [LENDING, SHARING, CALLERS], STATE: [LENDING], SESSION: [CALLERS],
+         SESSION_BASE: [SERVERS]}
 
 # Name; what is wrong with it, and which guards are gone (one guard alone is often backed by
 # another, and then nothing wrong can be seen); file, text, and what stands there instead.
@@ -45,7 +46,7 @@ MUTANTS = [
             if (!reply) co_return mine.failed(reply.error(), lent);"""),
      (POOL, "#include <utility>",
       "#include <utility>\n#include <asio/experimental/awaitable_operators.hpp>"),
-     (BASE, " && e.asked == e.replied", "")),
+     (STATE, " && e.asked == e.replied", "")),
     ("return_on_exception",
      "a borrower that throws gives its connection back, as if what it asked had been answered",
      (LEASE, "if (std::uncaught_exceptions() == exceptions_) loan_.settle();",
@@ -57,7 +58,7 @@ MUTANTS = [
         }""")),
     ("residual_bytes_kept",
      "bytes behind the reply are kept: neither the return nor the lending looks at them",
-     (BASE, " && e.residual == 0", ""),
+     (STATE, " && e.residual == 0", ""),
      (LENDING, "if (c.session->bytes().quiet())",
       "if (!c.session->bytes().data().empty() || c.session->bytes().quiet())"),
      (LENDING, "if (s.bytes().quiet())", "if (!s.bytes().data().empty() || s.bytes().quiet())")),
@@ -72,7 +73,7 @@ MUTANTS = [
     first.given.emplace(""")),
     ("return_while_writing",
      "a connection with bytes still to send goes back, whatever its request has come to",
-     (BASE, "return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 &&",
+     (STATE, "return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 &&",
       "return !e.failed && (e.unsent != 0 || (e.settled && e.asked == e.replied)) &&")),
     ("generation_not_checked",
      "a timer of the request before strikes the next: there is no generation number, but each "
@@ -85,7 +86,7 @@ MUTANTS = [
      (SESSION, "if (!ec) ++asked_;", ""),
      (SESSION, "const error_code ec = co_await sent();",
       "const error_code ec = co_await sent();\n        if (!ec) ++asked_;"),
-     (BASE, " && e.unsent == 0", "")),
+     (STATE, " && e.unsent == 0", "")),
     ("closed_left_idle",
      "a connection that its upstream has closed stays among the idle ones, and is lent",
      (LENDING, "if (c.session->bytes().quiet())", "if (!c.session->bytes().cancelled())")),
@@ -113,6 +114,19 @@ MUTANTS = [
      "a drain closes the door on who is connected and not yet accepted",
      (ACCEPTING, "for (std::uint64_t before = ~counters_.accepted; before != ",
       "for (std::uint64_t before = counters_.accepted; before != ")),
+    ("drain_takes_pools_first",
+     "a server that drains drains its pools too, while the logics of its connections need them",
+     (ENDING, "        l->drain();\n    }",
+      "        l->drain();\n    }\n    for (const auto& [name, p] : pools_) p->drain();")),
+    ("drain_forgets_waiters",
+     "who waits for a connection when its pool begins to drain is sent away",
+     (LENDING, "if (!waiters_.empty()) return;", "fail_waiters(errc::draining);")),
+    ("drain_waits_for_nothing",
+     "a server that drains is not told that the last request of a pool has ended",
+     (ENDING, "p->when_empty_ = [this] { pool_emptied_.set(env_->net->now()); };", "")),
+    ("drained_pool_goes_on",
+     "a pool that drains takes requests whose connection is made for them",
+     (LENDING, "if (draining_) co_return errc::draining;", "")),
     ("closes_before_read",
      "a goodbye does not wait until the peer has read it",
      (ACCEPTING, "if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);",

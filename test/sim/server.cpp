@@ -1,12 +1,14 @@
-// The scenarios of a server: polite visitors and rude ones; a drain in the middle; and a gateway, a
-// server whose logic asks a pool.
+// The scenarios of a server: polite visitors and rude ones; a gateway, a server whose logic asks a
+// pool; and a drain of a server alone, of one with a pool that others ask too, and of a gateway.
+#include <optional>
+
 #include "upstream.hpp"
 #include "visitors.hpp"
 
 namespace swarm {
 namespace {
 
-const ice::address here("10.0.0.1", 9);
+const ice::address here("10.0.0.1", 9), there("10.0.0.2", 7);
 constexpr ice::pool_name<frames> name{"up"};
 constexpr std::uint64_t requests = 120;  // not all get so far
 
@@ -28,11 +30,72 @@ struct asking {
     ice::task<std::string> operator()(std::string_view request) {
         const auto id = static_cast<std::uint64_t>(id_of('q', request));
         const auto reply = co_await up.request(request);
+        w.check(reply.error() != ice::errc::draining, "a drain took the pool from a logic");
         if (!reply) co_return text_of('e', id);
         if (id_of('a', *reply) != static_cast<std::int64_t>(id))
             w.fail("the reply to another request");
         co_return *reply;
     }
+};
+
+// Who asks a pool beside the listener, again and again, until it takes no more requests.
+class callers {
+public:
+    callers(world& w, const upstream& up, ice::pool<frames>& p) : w_(w), up_(up), pool_(p) {}
+
+    void send(std::uint64_t n) {
+        for (there_ = n; n != 0; --n) w_.sim.spawn(asks());
+    }
+    void drained() { drained_ = w_.sim.now(); }
+    // They, and all connections: one that somebody shared may outlive who has left.
+    bool all_gone() const {
+        return there_ == 0 && pool_.waiting() == 0 && pool_.state().open() == 0;
+    }
+    // Then the server has stopped the pool a moment later.
+    void check_end() {
+        w_.wait(10ms);
+        const auto told = w_.sim.run(pool_.request(text_of('q', 0)));
+        w_.check(told.error() == ice::errc::stopped, "a drain that is over has not ended");
+    }
+
+private:
+    ice::task<> asks() {
+        for (bool refused = false; !refused;) {
+            co_await w_.sim.net()->sleep(w_.chance.below(10ms));
+            refused = co_await is_refused(++last_id_);
+        }
+        --there_;
+    }
+    ice::task<bool> is_refused(std::uint64_t id) {
+        ++w_.requests;
+        const bool late = pool_.state().is_draining;
+        const auto begin = w_.sim.now();
+        const auto reply = co_await pool_.request(text_of('q', id), 5s);
+        w_.check(w_.sim.now() - begin <= 5s + 1ms, "a request ended late");
+        const ice::error_code ec = reply.error();
+        const bool refused = ec == ice::errc::draining || ec == ice::errc::stopped;
+        if (late) w_.check(refused, "a pool that drains has taken a request");
+        // Its patience is 30 s, and no request's is as long.
+        else if (refused) w_.check(w_.sim.now() >= ice::after(drained_, 30s), "a request is lost");
+        if (refused) ++w_.seen[ec == ice::errc::draining ? "refused_draining" : "refused_stopped"];
+        if (reply) w_.check(id_of('a', *reply) == static_cast<std::int64_t>(id), "another's reply");
+        else if (!refused) w_.check(is_rude(), "a request of a good upstream failed");
+        const unsigned times = up_.executed(id);
+        w_.check(reply ? times == 1 : times <= 1, "a request was not executed once");
+        w_.check(times == 0 || ec != ice::condition::not_executed, "a refused one was executed");
+        co_return refused;
+    }
+    bool is_rude() const {
+        const manners& m = up_.ways;
+        return m.late + m.duplicate + m.garbage + m.closes > 0;
+    }
+
+    world& w_;
+    const upstream& up_;
+    ice::pool<frames>& pool_;
+    ice::time_point drained_ = ice::never;
+    std::uint64_t there_ = 0;
+    std::uint64_t last_id_ = 1000;  // a gateway's visitors have those below
 };
 
 class scenario {
@@ -60,15 +123,19 @@ public:
                                    .timeouts(times_));
     }
 
-    void serve_as_gateway(upstream& up) {
+    void start(upstream& up) {
         up.ways = {.service = w_.chance.below(ice::duration(10ms)),
                    .late = w_.chance.hit(0.3) ? 0.02 : 0,
                    .duplicate = w_.chance.hit(0.3) ? 0.02 : 0,
                    .garbage = w_.chance.hit(0.3) ? 0.02 : 0,
                    .closes = w_.chance.hit(0.3) ? 0.05 : 0};
         up.start();
-        auto& pool = srv_->add(
-            ice::tcp_client_action{ice::address("10.0.0.2", 7), name, w_.chance.between(1, 4)});
+    }
+    ice::pool<frames>& add_pool(ice::pool_limits l = {}) {
+        auto to_up = ice::tcp_client_action{there, name, w_.chance.between(1, 4)};
+        return srv_->add(std::move(to_up).limits(l));
+    }
+    void serve_as_gateway(ice::pool<frames>& pool) {
         times_.logic = 30s;  // longer than a request
         longest_answer_ = 4000;
         listener_ = &srv_->add(ice::tcp_server_action{here}
@@ -169,10 +236,11 @@ void server(world& w) {
 
 void gateway(world& w) {
     draw_faults(w);
-    upstream up(w, w.sim.host("10.0.0.2"), ice::address("10.0.0.2", 7));
+    upstream up(w, w.sim.host(there.host()), there);
     scenario s(w);
     s.draw_limits();
-    s.serve_as_gateway(up);
+    s.start(up);
+    s.serve_as_gateway(s.add_pool());
     s.them_.answers_soon = false;
     s.visit(w.chance.below(2));
     s.all_leave();
@@ -182,8 +250,9 @@ void gateway(world& w) {
     s.end();
 }
 
-// What has come before the drain is answered, however it has come: in pieces, into the backlog.
-void drain(world& w) {
+namespace {
+
+void draw_faults_of_a_drain(world& w) {
     auto& f = w.sim.faults();
     for (const auto kind : {fault::one_byte_read, fault::short_read, fault::short_write})
         f[kind] = w.chance.hit(0.5) ? 0.3 : 0;
@@ -191,21 +260,52 @@ void drain(world& w) {
     f[fault::lost_tail] = 1;  // a reset destroys all that is not read: it must not come to one
     f.latency = w.chance.below(ice::duration(3ms));
     f.jitter = w.chance.below(ice::duration(1ms));
+}
+
+}  // namespace
+
+// What has come before the drain is answered, however it has come: in pieces, into the backlog. So
+// is what was asked of a pool before the last connection to the server ended.
+void drain(world& w) {
+    draw_faults_of_a_drain(w);
+    upstream up(w, w.sim.host(there.host()), there);
     scenario s(w);
     s.draw_limits();
     s.limits_.connections = 1000;
     s.limits_.connections_per_peer = ice::unlimited;
     s.them_.strict = true;
-    s.serve();
+    std::optional<callers> beside;
+    const bool has_pool = w.does("drained_pool", 0.5);
+    if (has_pool) {
+        s.start(up);
+        if (w.chance.hit(0.5)) up.ways = {.service = up.ways.service};
+        ice::pool_limits l;
+        if (w.chance.hit(0.3)) l.pipeline = w.chance.between(2, 16);
+        if (l.pipeline > 1) up.ways.duplicate = 0;  // no pool can know whose it is
+        auto& pool = s.add_pool(l);
+        beside.emplace(w, up, pool);
+        beside->send(w.chance.between(1, 6));
+        if (w.does("drained_gateway", 0.5)) {
+            up.ways.late = 0;  // a few of ten seconds, and the drain's time is over
+            s.serve_as_gateway(pool);
+        }
+    }
+    if (s.listener_ == nullptr) s.serve();
     s.visit(0);
     s.passes([] { return false; }, w.chance.below(60ms));
-    f[fault::no_descriptors] = 0;
+    w.sim.faults()[fault::no_descriptors] = 0;
     w.sim.note("drain");
     ++w.seen["drain"];
     s.srv_->drain();
+    if (beside) beside->drained();
     s.them_.due_before = w.sim.now() - 5ms;  // what is under way is sent later
     s.all_leave();
-    if (!s.passes([&] { return s.listener_->size() == 0; }, 31s)) w.fail("the drain never ends");
+    const auto is_over = [&] {
+        return s.listener_->size() == 0 && (!beside || beside->all_gone());
+    };
+    if (!s.passes(is_over, 31s)) w.fail("the drain never ends");
+    if (beside) beside->check_end();
+    up.crash();
     s.end();
 }
 
