@@ -126,7 +126,7 @@ struct fixture {
                      .protocol(ice::line{})
                      .logic([this, i](std::string_view,
                                       ice::session<ice::line>& peer) -> ice::task<std::string> {
-                         if (hangs == i) co_await peer.sleep(1h);
+                         if (hangs == i || hangs == everybody) co_await peer.sleep(1h);
                          co_return fmt::format("{}", i);
                      }));
     }
@@ -179,6 +179,7 @@ struct fixture {
     ice::testing::simulation sim;
     std::map<int, std::unique_ptr<quiet_server>> machines;
     ice::server srv{sim.net()};
+    static constexpr int everybody = -1;
     int hangs = 0;
     bool busy = true;
     std::string log;
@@ -264,6 +265,23 @@ BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_probe, f
     sim.run_for(1s);
     ask(30);
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
+}
+
+BOOST_FIXTURE_TEST_CASE(those_that_wait_for_a_probe_do_not_drive_each_other_out, fixture) {
+    // The danger: in a pool of one the probe of each has to make room for that of the next, which
+    // is due at once: hundreds of connects a second, while nobody asks.
+    auto& p = add(1);
+    hangs = everybody;
+    ask(12);
+    for (const auto& u : p.state().upstreams) BOOST_TEST((u.gate != ice::breaker::states::closed));
+    const auto before = p.counters().connects;
+    sim.run_for(1min);
+    BOOST_TEST(p.counters().connects > before);
+    BOOST_TEST(p.counters().connects <= before + 3 * 2 * 60, "each twice a second, by `probe`");
+    hangs = 0;
+    ask(30);
+    sim.run_for(2s);
+    BOOST_TEST(ask(30).find('x') == std::string::npos);
 }
 
 BOOST_FIXTURE_TEST_CASE(one_that_hung_comes_back_to_a_pool_that_is_never_idle, fixture) {

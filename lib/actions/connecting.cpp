@@ -110,13 +110,16 @@ void pool_base::opened(pool_connection c) {
     if (recovered) open_first();
 }
 
-// For the connection of an address that has none: one of that which has the most ends.
+// For the connection of an address that has none: one of that which has the most ends. If that was
+// the probe of an address, its next is due at once, and may want the room back: not so soon.
 bool pool_base::make_room() {
     const auto most =
         std::ranges::max_element(idle_, {}, [](const pool_connection& c) { return c.at->open; });
     if (most == idle_.end()) return false;
+    struct upstream& loser = *most->at;
     idle_.erase(most);
-    watch_gates();
+    if (!loser.gate.is_closed() && loser.retry.at() == never)
+        loser.retry.set(after(now(), timeouts_.probe));
     ++counters_.moved;
     return true;
 }
