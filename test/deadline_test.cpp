@@ -8,6 +8,8 @@
 #include <random>
 #include <vector>
 
+#include "sim/heap.hpp"
+
 namespace {
 
 // The instant `n`.
@@ -221,6 +223,41 @@ BOOST_AUTO_TEST_CASE(one_that_is_destroyed_leaves_the_others_in_order) {
         BOOST_TEST(std::is_sorted(rung.begin(), rung.end()), "without that at " << gone);
     }
     BOOST_TEST(queue.size() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(those_that_are_cleared_are_forgotten_and_the_others_stay_in_order) {
+    // Each that goes leaves a hole, and may be the parent of one that stays.
+    constexpr int count = 40;
+    for (int step = 1; step < 8; ++step) {
+        rung.clear();
+        std::vector<std::unique_ptr<bell>> bells;
+        for (int i = 0; i < count; ++i) {
+            bells.push_back(std::make_unique<bell>(*this, i * 17 % count));
+            bells.back()->when.set(at(bells.back()->number));
+        }
+        std::size_t left = count;
+        for (int i = 0; i < count; i += step, --left)
+            bells[static_cast<std::size_t>(i)]->when.clear();
+        told = 0;
+        queue.forget_cleared();
+        BOOST_TEST(queue.size() == left);
+        BOOST_TEST(told == (left == 0 ? 1 : 0));
+        queue.expire(at(count));
+        BOOST_TEST(rung.size() == left);
+        BOOST_TEST(std::is_sorted(rung.begin(), rung.end()), "without each of " << step);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(to_forget_allocates_nothing) {
+    // Danger: the last connection of a drain ends the server in a destructor, which cannot fail.
+    bell kept(*this, 1), cleared(*this, 2);
+    kept.when.set(at(10));
+    cleared.when.set(at(20));
+    cleared.when.clear();
+    const auto before = heap::made;
+    queue.forget_cleared();
+    BOOST_TEST(heap::made == before);
+    BOOST_TEST(queue.size() == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_set_its_own_deadline_again) {
