@@ -255,6 +255,18 @@ BOOST_FIXTURE_TEST_CASE(a_probe_whose_caller_leaves_is_not_the_last, fixture) {
     BOOST_TEST((gate() == states::closed));
 }
 
+BOOST_FIXTURE_TEST_CASE(who_asks_while_the_probe_connects_is_the_one, fixture) {
+    // The danger: it is refused, and then the connection stands idle for want of somebody who asks.
+    auto& p = add();
+    break_it();
+    hangs = false;
+    BOOST_TEST_REQUIRE(sim.run_until([&] { return p.state().connecting == 1; }, 10s));
+    auto &first = begin(), &second = begin();
+    BOOST_TEST(end(second) == ice::errc::breaker_open);
+    BOOST_TEST(!end(first));
+    BOOST_TEST((gate() == states::closed));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_probe_that_nobody_makes_does_not_keep_it_open, fixture) {
     // Its connection is closed while idle, and the next caller needs another.
     add();

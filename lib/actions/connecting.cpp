@@ -98,6 +98,7 @@ void pool_base::opened(pool_connection c) {
     if (!wanted || (idle_.size() + busy_.size() >= size_ && !make_room())) {
         c = {};
         if (!u.gate.is_closed()) u.retry.set(after(at, timeouts_.probe));
+        if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
         return;
     }
     c.session->bytes().deadline(never, errc{});

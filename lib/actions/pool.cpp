@@ -78,7 +78,12 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
             if (u == nullptr || !connect_to(*u)) break;
             tries = true;
         }
-        if (!tries) co_return upstreams_.why();
+        // One may wait for the probe that connects already: it needs somebody who asks.
+        const auto is_probed = [](const struct upstream& u) {
+            return u.connecting != 0 && !u.health.is_failing();
+        };
+        const bool probes = waiters_.empty() && std::ranges::any_of(upstreams_, is_probed);
+        if (!tries && !probes) co_return upstreams_.why();
     }
     if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
     ++counters_.waited;

@@ -62,7 +62,8 @@ private:
     ice::task<> asks() {
         for (bool refused = false; !refused;) {
             co_await w_.sim.net()->sleep(w_.chance.below(10ms));
-            refused = co_await is_refused(++last_id_);
+            const std::uint64_t id = ++last_id_;
+            refused = co_await is_refused(id);
         }
         --there_;
     }
@@ -291,7 +292,7 @@ void drain(world& w) {
         }
     }
     if (s.listener_ == nullptr) s.serve();
-    s.visit(0);
+    for (int i = 0; i < 2; ++i) s.visit(0);  // so that some are in the middle of a burst
     s.passes([] { return false; }, w.chance.below(60ms));
     w.sim.faults()[fault::no_descriptors] = 0;
     w.sim.note("drain");
