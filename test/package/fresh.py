@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The README's two commands on a fresh machine: a bare Debian 12 (debootstrap) and a clone.
+"""The README's commands on a fresh machine: a bare Debian 12 (debootstrap) and a clone.
 
   1. A user who may not become root is told which packages to install, and nothing else happens.
   2. root's `./run` installs them, builds, and the telnet server tells the time.
-  3. `./run test` passes.
+  3. Its lines for CMake install ice and build the project in consumer/, which serves.
+  4. `./run test` passes.
 
 Needs root, and the ports 9999 and 10000. Takes half an hour on two cores, as it builds all tests.
 """
@@ -16,7 +17,7 @@ import subprocess
 import sys
 
 from chroot import Chroot
-from user import ROOT, run
+from user import ROOT, run, serves
 
 
 def as_user_without_sudo(debian):
@@ -50,6 +51,15 @@ def serve(debian):
     print(f"./run as root: gettime was answered by {answer.decode().strip()}")
 
 
+def install(debian):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    lines = re.search(r"^\*\*CMake\*\*.*?```sh\n(.*?)```", readme, re.M | re.S)[1]
+    lines = re.sub(r"\bPREFIX\b", "/opt/ice", lines)
+    debian(f"set -e\ncd /ice\nln -s test/package/consumer my_server\n{lines}cmake --build build")
+    serves("chroot", debian.root, "/ice/build/consumer")
+    print("the README's lines for CMake: installed, and used")
+
+
 def main():
     if os.geteuid() != 0:
         sys.exit("a bare Debian can only be made by root")
@@ -58,6 +68,7 @@ def main():
     debian("apt-get update -qq")  # as its installer does
     as_user_without_sudo(debian)
     serve(debian)
+    install(debian)
     print("\n".join(debian("cd /ice && ./run test").splitlines()[-12:]))
 
 
