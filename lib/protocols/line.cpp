@@ -11,8 +11,8 @@ namespace ice {
 namespace {
 
 constexpr std::int16_t no_char = 256;
-constexpr std::size_t usual = 256;  // from here on memchr and memcpy are worth their calls
-const error_code no_error;          // made once: each time it would be a call
+constexpr std::size_t usual_most = 256;  // from here on memchr and memcpy are worth their calls
+const error_code no_error;               // made once: each time it would be a call
 
 // Copies a text in which `c` is not; false if it is: then what lies at `to` is worth nothing.
 // Without a call, so that nothing has to be kept for after it: half of what memchr and memcpy cost.
@@ -72,7 +72,7 @@ error_code line::packet(std::string_view text, std::string& out) {
 #ifdef __cpp_lib_string_resize_and_overwrite  // append() twice asks for room twice: twice the cost
     const std::size_t before = out.size();
     const std::size_t size = before + text.size() + 2;
-    if (first_of_two_ != no_char && text.size() <= std::min<std::size_t>(limit_, usual) &&
+    if (first_of_two_ != no_char && text.size() <= std::min<std::size_t>(limit_, usual_most) &&
         size <= out.capacity()) {
         // The size that is handed in is not used: GCC 12 may give a larger one.
         out.resize_and_overwrite(size, [&](char* all, std::size_t) {
