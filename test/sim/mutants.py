@@ -123,7 +123,7 @@ MUTANTS = [
      (LENDING, "if (!waiters_.empty()) return;", "fail_waiters(errc::draining);")),
     ("drain_waits_for_nothing",
      "a server that drains is not told that the last request of a pool has ended",
-     (ENDING, "p->when_empty_ = [this] { pool_emptied_.set(env_->net->now()); };", "")),
+     (ENDING, "p->when_empty_ = [this] { one_emptied(); };", "")),
     ("drained_pool_goes_on",
      "a pool that drains takes requests whose connection is made for them",
      (LENDING, "if (draining_) co_return errc::draining;", "")),
