@@ -168,6 +168,7 @@ private:
     task<result<loan>> wait_for_one(time_point until, bool first, bool shares);
     void wake_sharer();
     void fail_waiters(error_code);
+    void fail_if_down();
     void expire_idle();
     void count(const failure&, duration took) noexcept;
 

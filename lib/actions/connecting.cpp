@@ -98,7 +98,7 @@ void pool_base::opened(pool_connection c) {
     if (!wanted || (idle_.size() + busy_.size() >= size_ && !make_room())) {
         c = {};
         if (!u.gate.is_closed()) u.retry.set(after(at, timeouts_.probe));
-        if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
+        fail_if_down();
         return;
     }
     c.session->bytes().deadline(never, errc{});
@@ -148,7 +148,7 @@ void pool_base::open_failed(struct upstream& u, error_code ec) {
     const bool is_news = !u.health.is_failing();
     const time_point again = u.health.failed(ec, now(), env_->net->random());
     // What may run out of memory comes last.
-    if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
+    fail_if_down();
     u.retry.set(again);
     if (!is_down()) {  // another has to serve instead
         if (!waiters_.empty() || open() < std::max(limits_.preconnect, limits_.keep))

@@ -211,7 +211,7 @@ void pool_base::take_back(pool_connection c, bool settled, error_code why) noexc
             c = {};
             watch_gates();
             if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
-            if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
+            fail_if_down();
         }
         if (is_news) open_first();
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
@@ -247,6 +247,11 @@ void pool_base::returned(pool_connection c) {
 
 void pool_base::fail_waiters(error_code ec) {
     for (waiter* w : std::exchange(waiters_, {})) w->fail(ec);
+}
+
+// Nobody is there to be connected to, and no attempt is under way that could show otherwise.
+void pool_base::fail_if_down() {
+    if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
 }
 
 // -- ending

@@ -14,8 +14,9 @@ constexpr std::int16_t no_char = 256;
 constexpr std::size_t usual_most = 256;  // from here on memchr and memcpy are worth their calls
 const error_code no_error;               // made once: each time it would be a call
 
-// Copies a text in which `c` is not; false if it is: then what lies at `to` is worth nothing.
-// Without a call, so that nothing has to be kept for after it: half of what memchr and memcpy cost.
+// Copies a text in which `c` is not; false if it is: then what lies at `to` is worth nothing. With
+// SSE2 it makes no call, so nothing has to be kept for after one: half of what memchr and memcpy
+// cost.
 bool copy_without(char c, std::string_view text, char* to) noexcept {
 #ifdef __SSE2__
     constexpr std::size_t block = sizeof(__m128i);
@@ -32,12 +33,16 @@ bool copy_without(char c, std::string_view text, char* to) noexcept {
         copy(last);  // some of it for the second time
         return _mm_movemask_epi8(found) == 0;
     }
-#endif
     for (const char one : text) {
         if (one == c) return false;
         *to++ = one;
     }
     return true;
+#else
+    if (text.find(c) != text.npos) return false;
+    std::copy(text.begin(), text.end(), to);
+    return true;
+#endif
 }
 
 }  // namespace
