@@ -13,7 +13,7 @@ TEXT = f"{CPP} *.py *.cmake *CMakeLists.txt"
 UNTESTED = "*/ice.hpp */version.hpp */export.hpp */asio.hpp"
 
 SIZES = [  # which files, most lines, comment lines excused?, why
-    ("*.hpp", 200, False, "a header is one noun"),
+    ("*.hpp", 300, False, "a header is one noun"),
     ("lib/*.cpp", 400, False, "an implementation is read in one sitting"),
     ("apps/*.cpp", 60, True, "an app is seen at a glance"),
     ("apps/tutorial/1_*.cpp", 10, True, "the first server is ten lines")]
