@@ -38,6 +38,7 @@ struct watched final : ice::poller::client {
         ::close(ends[1]);
     }
     bool ready(std::uint32_t events) override {
+        ++asked;
         char byte = 0;
         if (::recv(ends[0], &byte, 1, MSG_PEEK) != 1) return false;
         told.push_back(events);
@@ -51,6 +52,7 @@ struct watched final : ice::poller::client {
 
     ice::poller& p;
     int ends[2]{};
+    int asked = 0;  // calls of ready()
     std::vector<std::uint32_t> told;
     std::function<void()> then;
     bool abandoned = false;
@@ -204,6 +206,35 @@ BOOST_AUTO_TEST_CASE(who_is_forgotten_within_a_round_is_told_nothing) {
     }
     for (int i = 0; i < 5; ++i) l.settle();
     BOOST_TEST(told == 1u);
+}
+
+// The poller remembers who was alone in the last rounds, to ask it first in the next. A session
+// that stops waiting and then ends must be forgotten: the next round would call into free memory.
+BOOST_AUTO_TEST_CASE(a_forgotten_client_that_watches_nothing_is_not_asked) {
+    looped l;
+    watched c(l.p), other(l.p);
+    for (auto* one : {&c, &other}) {
+        one->watch(EPOLLIN);
+        l.p.hold(*one);
+    }
+    c.peer_writes();
+    c.then = [&] {
+        if (c.told.size() < 2) return;
+        c.watch(0);
+        l.p.forget(c.ends[0], c);
+    };
+    for (int i = 0; i < 10; ++i) l.settle();
+    BOOST_TEST(c.told.size() == 2u);
+    // Here its memory would be another's. It lives on, so that a call of it can be counted.
+    c.watch(EPOLLIN);
+    char byte = 0;
+    BOOST_TEST(::recv(c.ends[0], &byte, 1, 0) == 1);
+    const int asked = c.asked;
+    other.peer_writes();
+    other.then = [&] { other.watch(0); };
+    for (int i = 0; i < 3; ++i) l.settle();
+    BOOST_TEST(other.told.size() == 1u);
+    BOOST_TEST(c.asked == asked);
 }
 
 // What a user's handler throws leaves run(); the others must not wait for ever after it.

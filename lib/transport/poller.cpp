@@ -82,9 +82,9 @@ void poller::let_go(client& c) noexcept {
 // Explicitly, as a closed descriptor stays in an epoll while a forked child has it.
 void poller::forget(int fd, client& c) noexcept {
     let_go(c);
+    if (only_ == &c) only_ = nullptr;  // first: whoever ends is remembered nowhere
     if (c.watched_ == 0) return;
     if (epoll_ >= 0) watch(fd, c, 0);
-    if (only_ == &c) only_ = nullptr;
     for (std::size_t i = at_; i < count_; ++i) {
         if (events_[i].data.ptr == &c) events_[i].data.ptr = nullptr;
     }
