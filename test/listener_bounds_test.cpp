@@ -1,6 +1,8 @@
 // listener: how many connections one peer may have, in memory, where peers are wherever we like.
 #include <deque>
 #include <ice/listener.hpp>
+#include <stdexcept>
+#include <utility>
 
 #include "conversation.hpp"
 
@@ -17,6 +19,9 @@ public:
         return std::make_unique<door>(*this);
     }
 
+    // The next ready(), or the next accept(), throws.
+    bool ready_throws = false, accept_throws = false;
+
     // Its end of the connection belongs to the listener: valid until the conversation ends.
     memory_channel& arrive_from(const char* host) {
         auto made = std::make_unique<memory_channel>(*this, ice::address(host, 1));
@@ -30,6 +35,7 @@ private:
     struct door final : ice::acceptor {
         explicit door(listening& n) : net(n) {}
         ice::task<ice::outcome> ready() override {
+            if (std::exchange(net.ready_throws, false)) throw std::runtime_error("ready");
             net.changed_.clear();
             if (net.arrived_.empty() && !net.closed_) co_await net.changed_.wait();
             ice::outcome said;
@@ -37,6 +43,7 @@ private:
             co_return said;
         }
         ice::result<std::unique_ptr<ice::channel>> accept() override {
+            if (std::exchange(net.accept_throws, false)) throw std::runtime_error("accept");
             if (net.arrived_.empty()) return std::make_error_code(std::errc::operation_would_block);
             auto first = std::move(net.arrived_.front());
             net.arrived_.pop_front();
@@ -144,6 +151,29 @@ BOOST_AUTO_TEST_CASE(this_host_and_unlimited_have_no_such_bound) {
     bounded any(ice::unlimited);
     for (int i = 0; i < 10; ++i) any.arrive_from("192.0.2.1");
     BOOST_TEST(any.open->size() == 10U);
+}
+
+BOOST_AUTO_TEST_CASE(no_exception_ends_accepting) {
+    // The name of a network interface that no address may have ended it for good, in silence.
+    bounded w(1);
+    const auto goes_on = [&](const char* why) {
+        const std::size_t before = w.open->size();
+        w.arrive_from("127.0.0.1");
+        w.net->advance(100ms);
+        w.settle();
+        BOOST_TEST(w.open->size() == before + 1, why);
+    };
+    w.net->accept_throws = true;
+    goes_on("accept() threw");
+    w.net->ready_throws = true;
+    goes_on("ready() will throw next");
+    goes_on("ready() threw");
+    BOOST_TEST(w.open->counters().accept_errors == 2U);
+    w.srv.log().to([](ice::log_level, std::string_view) { throw std::runtime_error("log"); });
+    w.arrive_from("192.0.2.1");
+    w.arrive_from("192.0.2.1");  // one more is refused, and the log throws
+    goes_on("the log threw");
+    BOOST_TEST(w.open->counters().accept_errors == 3U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -28,7 +28,7 @@ struct listener_counters {
     std::uint64_t logic_threw = 0;    // logic, protocol or handshake
     std::uint64_t outbox_full = 0;    // pushes refused
     std::uint64_t ended_by_us = 0;    // close(), drain, stop
-    std::uint64_t accept_errors = 0;  // such as no descriptor being left
+    std::uint64_t accept_errors = 0;  // such as no descriptor being left, or an exception
     std::uint64_t paused = 0;         // limits::connections was reached
     std::uint64_t refused = 0;        // limits::connections_per_peer was reached
 };
@@ -137,6 +137,7 @@ private:
     static task<> accept_all(std::shared_ptr<listener_base>);
     static task<> accept_until_end(listener_base&);
     static void accept_again(void* self);
+    void accepting_threw() noexcept;
     bool accept_some();  // false: back off
     bool accept_a_turn();
     void begin(std::unique_ptr<channel>);

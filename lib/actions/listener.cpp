@@ -97,12 +97,12 @@ void listener_base::start() {
                 fmt::format("listening on {}, at most {} connections", endpoint_, allowed_));
 }
 
-// Waiting takes memory: without any it ends, and begins again with the deadline.
+// An exception, as of waiting without memory, ends it; it begins again with the deadline.
 task<> listener_base::accept_all(std::shared_ptr<listener_base> self) {
     try {
         co_await accept_until_end(*self);
-    } catch (const std::bad_alloc&) {
-        ++self->counters_.accept_errors;
+    } catch (...) {
+        self->accepting_threw();
         if (!self->ending_) self->again_.set(after(self->env_->net->now(), back_off));
     }
 }
@@ -111,7 +111,18 @@ void listener_base::accept_again(void* self) {
     auto& me = *static_cast<listener_base*>(self);
     try {
         spawn(me.env_, accept_all(me.shared_from_this()), fmt::format("listener {}", me.endpoint_));
-    } catch (const std::bad_alloc&) { me.again_.set(after(me.env_->net->now(), back_off)); }
+    } catch (...) { me.again_.set(after(me.env_->net->now(), back_off)); }
+}
+
+// Called where the exception is caught. It must not end accepting, whatever it is.
+void listener_base::accepting_threw() noexcept {
+    ++counters_.accept_errors;
+    try {
+        env_->write(log_level::error, "accepting threw",
+                    fmt::format("listener {}: accepting threw: {}", endpoint_,
+                                what_of(std::current_exception())));
+    } catch (...) {  // no memory for the text, or the log is what throws
+    }
 }
 
 task<> listener_base::accept_until_end(listener_base& me) {
@@ -134,8 +145,8 @@ task<> listener_base::accept_until_end(listener_base& me) {
 bool listener_base::accept_some() {
     try {
         return accept_a_turn();
-    } catch (const std::bad_alloc&) {  // as the kernel's ENOMEM
-        ++counters_.accept_errors;
+    } catch (...) {  // as the kernel's ENOMEM
+        accepting_threw();
         return false;
     }
 }
