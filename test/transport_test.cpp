@@ -37,6 +37,7 @@ void check_options(int fd, bool is_tcp) {
     if (!is_tcp) return;
     BOOST_TEST(option(fd, IPPROTO_TCP, TCP_NODELAY) != 0, "TCP_NODELAY");
     BOOST_TEST(option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0, "SO_KEEPALIVE");
+    BOOST_TEST(option(fd, SOL_SOCKET, SO_OOBINLINE) != 0, "SO_OOBINLINE");
 }
 
 struct temporary_path {
@@ -90,6 +91,17 @@ BOOST_AUTO_TEST_CASE(sockets_of_pools_are_set_likewise) {
     };
     run(look());
     check_options(fd, true);
+}
+
+BOOST_AUTO_TEST_CASE(an_urgent_byte_stays_in_its_place) {
+    // The kernel took it out of the stream: telnet's Synch, as Ctrl-C sends it, lost its DM, and
+    // the IAC before it ate the next byte.
+    auto& l = srv.add(ice::tcp_server_action{any_port});
+    auto p = connect(l.endpoint());
+    p.send("ab");
+    p.socket().send(asio::buffer("c", 1), asio::socket_base::message_out_of_band);
+    p.send("de");
+    BOOST_TEST(p.read(5) == "abcde");
 }
 
 BOOST_AUTO_TEST_CASE(ipv6_works_and_is_printed_with_brackets) {

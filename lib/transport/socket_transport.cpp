@@ -60,11 +60,13 @@ void switch_on(int fd, int level, int option) noexcept {
     ::setsockopt(fd, level, option, &on, sizeof on);
 }
 
-// Answers are written whole, so Nagle's algorithm would only delay them. Connections that are
-// accepted inherit all options from the listening socket (Linux).
+// Answers are written whole, so Nagle's algorithm would only delay them. An urgent byte stays in
+// the stream (RFC 6093 section 6): telnet needs it there. Connections that are accepted inherit all
+// options from the listening socket (Linux).
 void prepare_tcp(int fd) noexcept {
     switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
     switch_on(fd, SOL_SOCKET, SO_KEEPALIVE);
+    switch_on(fd, SOL_SOCKET, SO_OOBINLINE);
     if (ICE_POLLS_IN_ASIO) switch_on(fd, IPPROTO_TCP, TCP_INQ);
 }
 
