@@ -56,7 +56,7 @@ private:
 };
 
 // One conversation whose other end is the test.
-class memory_channel final : public ice::channel {
+class memory_channel : public ice::channel {
 public:
     explicit memory_channel(memory_transport& net, ice::address peer = {"memory", 1})
         : channel(net), peer_(std::move(peer)), more_(net.executor()) {}

@@ -5,6 +5,7 @@
 #include <asio/co_spawn.hpp>
 
 #include "asking.hpp"
+#include "memory_transport.hpp"
 
 namespace {
 
@@ -66,7 +67,98 @@ std::string text_of(const asking::slot& r) {
     return ec ? ec.message() : **r;
 }
 
+// A clock that moves between two readings of one handler: by `jump`, at the reading `jumps_at`.
+// Its connections answer each line with itself, when the test says so.
+struct jumping_clock final : test::memory_transport {
+    struct echoing final : test::memory_channel {
+        explicit echoing(jumping_clock& n) : memory_channel(n), net(n) { net.open.push_back(this); }
+        ~echoing() override { std::erase(net.open, this); }
+        void answer() { arrive(std::exchange(written, {})); }
+        jumping_clock& net;
+    };
+
+    explicit jumping_clock(asio::io_context& io) : memory_transport(io) {
+        dial = [this]() -> std::unique_ptr<ice::channel> {
+            return std::make_unique<echoing>(*this);
+        };
+    }
+    ice::time_point now() const override {
+        if (++readings == jumps_at) jumped = jump;
+        return memory_transport::now() + jumped;
+    }
+
+    ice::duration jump = 1h;
+    std::uint64_t jumps_at = 0;
+    mutable std::uint64_t readings = 0;
+    mutable ice::duration jumped{};
+    std::vector<echoing*> open;
+};
+
+// Two callers at one instant, on a pool of one connection, which may come of age at any reading of
+// the clock meanwhile.
+struct two_callers {
+    two_callers() {
+        pool = &srv.add(ice::tcp_client_action{asking::far, asking::name, 1}
+                            .timeouts({.request = 3h, .age = 1h})
+                            .limits({.pipeline = 4}));
+        settle();
+    }
+    ~two_callers() {
+        srv.stop();
+        settle();
+    }
+    static ice::task<> ask(ice::pool<ice::line>& p, std::string what, asking::slot& to) {
+        auto got = co_await p.request(std::move(what));
+        to.emplace(std::move(got));
+    }
+    void settle() {
+        do {
+            if (loop.stopped()) loop.restart();
+        } while (loop.poll() != 0);
+    }
+    void ask_both() {
+        const auto env = std::make_shared<ice::environment>(net);
+        ice::spawn(env, ask(*pool, "one", first), "test");
+        ice::spawn(env, ask(*pool, "two", second), "test");
+        settle();
+        for (int i = 0; i < 3 && !(first && second); ++i) {
+            for (auto* channel : net->open) channel->answer();
+            settle();
+        }
+    }
+
+    asio::io_context loop;
+    std::shared_ptr<jumping_clock> net = std::make_shared<jumping_clock>(loop);
+    quiet_server srv{net};
+    ice::pool<ice::line>* pool;
+    asking::slot first, second;
+};
+
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(a_connection_may_come_of_age_at_any_reading_of_the_clock) {
+    // The danger: a caller is promised a place on a connection, looks for it again, and by then it
+    // is too old to be found.
+    std::uint64_t readings = 0, replaced = 0;
+    {
+        two_callers calm;
+        const std::uint64_t before = calm.net->readings;
+        calm.ask_both();
+        readings = calm.net->readings - before;
+        BOOST_TEST(calm.pool->counters().connects == 1U);
+    }
+    for (std::uint64_t at = 1; at <= readings; ++at) {
+        two_callers t;
+        t.net->jumps_at = t.net->readings + at;
+        t.ask_both();
+        BOOST_TEST_CONTEXT("the reading " << at) {
+            BOOST_TEST(text_of(t.first) == "one");
+            BOOST_TEST(text_of(t.second) == "two");
+        }
+        if (t.pool->counters().connects == 2) ++replaced;
+    }
+    BOOST_TEST(replaced > 0U);
+}
 
 BOOST_FIXTURE_TEST_SUITE(pipeline, fixture)
 

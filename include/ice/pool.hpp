@@ -53,7 +53,7 @@ public:
         if (lent.is_empty()) {
             auto taken = co_await take(mine.until);
             if (!taken) co_return mine.failed(taken.error());
-            lent = *std::move(taken);
+            lent = std::move(taken->own);
         }
         lent.session().within(mine.until, errc::request_timeout);
         co_return lease<P>(std::move(lent));
@@ -69,7 +69,7 @@ private:
             if (lent.is_empty()) {
                 auto taken = co_await take(mine.until);
                 if (!taken) co_return mine.failed(taken.error());
-                lent = *std::move(taken);
+                lent = std::move(taken->own);
             }
             auto& peer = static_cast<session<P>&>(lent.session());
             peer.within(mine.until, errc::request_timeout);
@@ -114,8 +114,9 @@ private:
             auto taken = co_await take(mine.until, true);
             if (!taken) co_return mine.failed(taken.error());
             std::unique_ptr<pipeline> opened;
-            if (!taken->is_empty()) opened = std::make_unique<pipeline>(*std::move(taken));
-            pipeline& line = opened ? *opened : *shared_line();
+            if (taken->shared == nullptr)
+                opened = std::make_unique<pipeline>(std::move(taken->own));
+            pipeline& line = opened ? *opened : *taken->shared;
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             shared_place place(*env()->net);

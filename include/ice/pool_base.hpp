@@ -74,7 +74,6 @@ public:
         void settle() noexcept { settled_ = true; }
         // What has gone wrong, as far as that is the upstream's doing: it is held against it.
         void fail(error_code why) noexcept { why_ = why; }
-        // There is none; of take(): but a place in shared_line().
         bool is_empty() const noexcept { return !connection_.session; }
 
     private:
@@ -102,17 +101,24 @@ protected:
         bool sent = false;  // some of it, perhaps
     };
 
+    // What take() found: a connection for this caller alone, or room on one that others use. It is
+    // decided there once: a second look could say otherwise, as time passes between the two.
+    struct acquired {
+        acquired(loan l) noexcept : own(std::move(l)) {}
+        explicit acquired(pipeline& p) noexcept : own(nullptr, {}), shared(&p) {}
+
+        loan own;                    // empty if there is a `shared`
+        pipeline* shared = nullptr;  // valid until the caller waits
+    };
+
     // An idle connection, if there is one and nobody waits; else an empty loan.
     loan lend_at_once();
     // A connection that is quiet at this very moment: an idle one, or the next that comes free,
-    // first come first served, waiting until `until` or pool_timeouts::wait. Who `shares` may
-    // get an empty loan instead: then one of those that others use has room for a request.
-    task<result<loan>> take(time_point until, bool shares = false);
+    // first come first served, waiting until `until` or pool_timeouts::wait. A caller that `shares`
+    // may get room on one that others use instead.
+    task<result<acquired>> take(time_point until, bool shares = false);
 
-    // The connection with room for one more request that has the fewest; null if there is none.
-    pipeline* shared_line() const noexcept;
     bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
-
     // Whether a request of which nothing was sent may be tried again: pool_limits::retries.
     bool may_retry(time_point until) noexcept;
 
@@ -165,7 +171,9 @@ private:
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     pool_connection lend(pool_connection);
     pool_connection lend_idle();
-    task<result<loan>> wait_for_one(time_point until, bool first, bool shares);
+    task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
+    // The connection with room for one more request that has the fewest; null if there is none.
+    pipeline* shared_line() const noexcept;
     void wake_sharer();
     void fail_waiters(error_code);
     void fail_if_down();

@@ -63,13 +63,14 @@ pool_base::loan pool_base::lend_at_once() {
     return {shared_from_this(), lend_idle()};
 }
 
-task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
+task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares) {
     if (stopped_) co_return errc::stopped;
     if (draining_) co_return errc::draining;
     if (waiters_.empty()) {
         pool_connection free = lend_idle();
-        if (free.session) co_return loan(shared_from_this(), std::move(free));
-        if (shares && shared_line() != nullptr) co_return loan(shared_from_this(), {});
+        if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
+        pipeline* const line = shares ? shared_line() : nullptr;
+        if (line != nullptr) co_return acquired(*line);
     }
     if (is_down()) {
         bool tries = false;  // all whose time has come: one of them may be back
@@ -91,32 +92,34 @@ task<result<pool_base::loan>> pool_base::take(time_point until, bool shares) {
     bool first = false;  // in the queue: only who was served with a dead connection
     for (;;) {
         auto served = co_await wait_for_one(patience, first, shares);
-        if (!served || served->is_empty()) co_return served;
-        session_base& s = served->session();
+        if (!served || served->shared != nullptr) co_return served;
+        session_base& s = served->own.session();
         if (s.bytes().quiet()) co_return served;
         if (stopped_) co_return errc::stopped;  // while it was on its way to us
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
-            open_failed(served->upstream(), errc::upstream_closes);
+            open_failed(served->own.upstream(), errc::upstream_closes);
             if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }
         first = true;
         pool_connection free = lend_idle();
-        if (free.session) co_return loan(shared_from_this(), std::move(free));
+        if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
     }
 }
 
-task<result<pool_base::loan>> pool_base::wait_for_one(time_point until, bool first, bool shares) {
+task<result<pool_base::acquired>> pool_base::wait_for_one(time_point until, bool first,
+                                                          bool shares) {
     waiter w(*this, shares);
     waiters_.insert(first ? waiters_.begin() : waiters_.end(), &w);
     w.late.set(until);
     open_more(waiters_.size());
     for (;;) {
         const error_code cancelled = co_await w.woken.wait();
-        if (w.given) co_return *std::move(w.given);
+        if (w.given) co_return acquired(*std::move(w.given));
         if (cancelled) co_return cancelled;
         if (w.failed) co_return w.failed;
-        if (shared_line() != nullptr) co_return loan(shared_from_this(), {});
+        pipeline* const line = shared_line();
+        if (line != nullptr) co_return acquired(*line);
         w.woken.clear();
     }
 }
