@@ -123,6 +123,23 @@ BOOST_AUTO_TEST_CASE(bytes_that_come_while_idle_close_the_connection_before_the_
     BOOST_TEST(first.read_to_end() == "");
 }
 
+BOOST_AUTO_TEST_CASE(an_urgent_byte_that_comes_while_idle_closes_the_connection_too) {
+    // The danger: the kernel hides the byte from the look before a request.
+    auto& p = add(1);
+    auto& first = up.accept();
+    auto& r = ask("one");
+    first.read_line();
+    first.send("right\r\n");
+    BOOST_TEST(*wait(r) == "right");
+    first.send_urgent("!");
+    auto& next = ask("two");
+    auto& second = up.accept();
+    BOOST_TEST(second.read_line() == "two");
+    second.send("fresh\r\n");
+    BOOST_TEST(*wait(next) == "fresh");
+    BOOST_TEST(p.counters().found_dead == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(a_connection_that_was_closed_while_idle_is_replaced_unseen) {
     add(1);
     up.accept().close();

@@ -13,6 +13,7 @@
 
 namespace {
 
+using namespace std::string_literals;
 using namespace test;
 
 struct fixture : world {
@@ -93,15 +94,25 @@ BOOST_AUTO_TEST_CASE(sockets_of_pools_are_set_likewise) {
     check_options(fd, true);
 }
 
-BOOST_AUTO_TEST_CASE(an_urgent_byte_stays_in_its_place) {
-    // The kernel took it out of the stream: telnet's Synch, as Ctrl-C sends it, lost its DM, and
-    // the IAC before it ate the next byte.
-    auto& l = srv.add(ice::tcp_server_action{any_port});
-    auto p = connect(l.endpoint());
-    p.send("ab");
-    p.socket().send(asio::buffer("c", 1), asio::socket_base::message_out_of_band);
-    p.send("de");
-    BOOST_TEST(p.read(5) == "abcde");
+// A telnet client sends Synch as IAC and an urgent DM, alone or behind a command. The danger: the
+// kernel keeps the urgent byte back, and the byte behind it is taken for the command.
+BOOST_AUTO_TEST_CASE(an_urgent_byte_stays_at_its_place_in_the_stream) {
+    const auto say = [&](peer& p) {
+        for (const std::string& before : {"one"s, ""s, "\xff"s, "\xff\xf4\xff"s}) {
+            if (!before.empty()) p.send(before);
+            p.send_urgent("\xf2");
+            p.send("two");
+            BOOST_TEST(p.read(before.size() + 4) == before + "\xf2two");
+        }
+        for (const char* twice : {"ab", "cd"}) p.send_urgent(twice);  // one mark replaces the other
+        p.send("e");
+        BOOST_TEST(p.read(5) == "abcde");
+    };
+    for (const char* where : {"127.0.0.1:0", "[::1]:0"}) {
+        auto& l = srv.add(ice::tcp_server_action{ice::address(where)});
+        auto p = connect(l.endpoint());
+        say(p);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(ipv6_works_and_is_printed_with_brackets) {

@@ -38,6 +38,10 @@ public:
         std::error_code ec;
         return socket_.write_some(asio::buffer(bytes), ec);
     }
+    // The last of the bytes is urgent.
+    void send_urgent(std::string_view bytes) {
+        socket_.send(asio::buffer(bytes), tcp::socket::message_out_of_band);
+    }
     void end() { socket_.shutdown(tcp::socket::shutdown_send); }
     void reset() {
         socket_.set_option(asio::socket_base::linger(true, 0));

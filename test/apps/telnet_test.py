@@ -1,6 +1,7 @@
 """`telnet` under the fingers of a person with a real telnet client, and under one that negotiates:
 every option is refused, and no byte of a negotiation is seen by the person or by the logic."""
 import re
+import socket
 
 import pexpect
 import pytest
@@ -8,6 +9,7 @@ from app import ENOUGH
 from client import hours_ahead
 
 IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
+IP, DM = 244, 242
 
 
 @pytest.fixture
@@ -66,6 +68,37 @@ def test_what_the_telnet_client_asks_for_is_refused_and_the_talk_goes_on(person)
     assert re.fullmatch(r"\s*(gettime\r\n)?[-\d]+ [:\d]+\r\n", shown), shown
     command(person, "quit")
     person.expect(pexpect.EOF)
+
+
+def test_each_key_that_the_telnet_client_has_leaves_the_next_line_whole(person):
+    # Danger: Synch is IAC and an urgent DM: the kernel takes the DM out, and the first letter of
+    # the next line is the command.
+    for key in "synch", "ao", "brk", "ip", "nop", "abort", "eof", "susp", "el", "ec", "ga", "eor":
+        command(person, f"send {key}")
+        shown = gettime(person).decode("latin-1")
+        assert re.fullmatch(r"\s*(gettime\r\n)?[-\d]+ [:\d]+\r\n", shown), (key, shown)
+    command(person, "toggle autosynch")
+    person.expect_exact("in urgent mode.")
+    person.sendcontrol("c")  # as many people have it set: IAC IP, and Synch
+    shown = gettime(person).decode("latin-1")
+    assert "command wrong" not in shown, shown
+    command(person, "quit")
+    person.expect(pexpect.EOF)
+
+
+@pytest.mark.parametrize("pieces", [
+    [bytes([IAC]), bytes([DM])], [bytes([IAC, DM])], [bytes([IAC, IP, IAC, DM])],
+    [bytes([IAC, IP]), bytes([IAC]), bytes([DM]), bytes([IAC, DO, 6])]])
+def test_synch_from_a_socket_leaves_the_next_line_whole(front, connect, pieces):
+    # Danger: as above, however clients write it: before the line, in it, at its end; and twice.
+    client = connect(front)
+    for before, after in (b"", b"gettime\r\n"), (b"get", b"time\r\n"), (b"gettime", b"\r\n"):
+        client.send(before)
+        for piece in pieces * 2:
+            urgent = socket.MSG_OOB if piece[-1] == DM else 0
+            client.socket.send(piece, urgent)
+        client.send(after)
+        assert hours_ahead(client.line().lstrip("\xff\xfc\x06")) == 0
 
 
 @pytest.mark.parametrize("asked, refusal", [(WILL, DONT), (DO, WONT)])
