@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(sigusr1_writes_what_goes_on_and_the_server_goes_on) {
     srv.run();
     BOOST_TEST(srv.written.find(fmt::format("listener {}: 1 of ", l.endpoint())) !=
                std::string::npos);
-    BOOST_TEST(srv.written.find("session #1 of 127.0.0.1") != std::string::npos);
+    BOOST_TEST(srv.written.find("session #") != std::string::npos);
     BOOST_TEST(srv.written.find(" s old, waits for a message or its logic, 0 bytes to send") !=
                std::string::npos);
 }

@@ -1,11 +1,30 @@
-// uid: the number of a connection, and how it is printed.
+// uid: the number of a session, how it is printed, and that a server gives each once.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
+#include <ice/server.hpp>
+#include <ice/testing/sim.hpp>
 #include <ice/uid.hpp>
 #include <limits>
 #include <map>
+#include <set>
 #include <type_traits>
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// The uids of `n` sessions that a pool makes one after the other.
+ice::task<> collect(ice::pool<ice::line>& p, int n, std::multiset<std::uint64_t>& seen) {
+    for (int i = 0; i < n; ++i) {
+        auto lease = co_await p.acquire();
+        if (!lease) throw std::runtime_error("no connection");
+        seen.insert((*lease)->uid().number());
+        (*lease)->close();  // the next is another one
+    }
+}
+
+}  // namespace
 
 BOOST_AUTO_TEST_SUITE(uid)
 
@@ -36,6 +55,35 @@ BOOST_AUTO_TEST_CASE(a_number_is_no_uid_by_itself) {
     static_assert(!std::is_convertible_v<std::uint64_t, ice::uid>);
     static_assert(!std::is_convertible_v<ice::uid, std::uint64_t>);
     BOOST_TEST(ice::uid().number() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(two_listeners_and_two_pools_of_a_server_give_each_uid_once) {
+    // Counted by each listener, "session #1" in the log was two of them; a pool's were all #0.
+    constexpr ice::pool_name<ice::line> one{"one"}, other{"other"};
+    const ice::address here{"127.0.0.1", 7}, there{"127.0.0.1", 8};
+    ice::testing::simulation sim;
+    std::multiset<std::uint64_t> seen;
+    const auto note = [&](std::string_view, ice::session<ice::line>& peer) {
+        seen.insert(peer.uid().number());
+        return std::string("noted");
+    };
+    ice::server srv{sim.net()};
+    srv.log().to([](ice::log_level, std::string_view) {});
+    srv.add(ice::tcp_server_action{here}.protocol(ice::line{}).logic(note));
+    srv.add(ice::tcp_server_action{there}.protocol(ice::line{}).logic(note));
+    for (const auto& at : {here, there, here})
+        BOOST_TEST((*sim.run(sim.ask<ice::line>(at, "x")) == "noted"));
+    auto& p = srv.add(ice::tcp_client_action{here, one, 1});
+    auto& q = srv.add(ice::tcp_client_action{there, other, 1});
+    sim.run(collect(p, 3, seen));
+    sim.run(collect(q, 3, seen));
+    BOOST_TEST(seen.size() == 9U);
+    for (const std::uint64_t number : seen) {
+        BOOST_TEST(seen.count(number) == 1U, "#" << number);
+        BOOST_TEST(number != 0U);
+    }
+    srv.stop();
+    sim.run_for(1s);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

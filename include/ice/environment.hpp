@@ -2,9 +2,11 @@
 // Held by shared_ptr: it outlives every coroutine that needs it.
 #pragma once
 
+#include <cstdint>
 #include <ice/export.hpp>
 #include <ice/log.hpp>
 #include <ice/transport.hpp>
+#include <ice/uid.hpp>
 #include <memory>
 #include <string_view>
 
@@ -19,6 +21,12 @@ struct environment {
     void write(log_level level, std::string_view kind, std::string_view text) {
         log.write(net->now(), level, kind, text);
     }
+
+    // The number of the next session: each listener and each pool of a server takes it from here.
+    uid next_uid() noexcept { return uid(++last_uid_); }
+
+private:
+    std::uint64_t last_uid_ = 0;
 };
 
 // Runs `work` on the environment's executor. An exception that leaves it is logged as an error of

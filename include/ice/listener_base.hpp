@@ -150,7 +150,6 @@ private:
     std::size_t allowed_;
     std::size_t open_ = 0;
     std::map<ip_bytes, std::size_t> open_from_;
-    std::uint64_t last_uid_ = 0;
     std::vector<numbered_session>::const_iterator place_of(std::uint64_t number) const noexcept;
 
     std::vector<numbered_session>

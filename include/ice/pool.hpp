@@ -183,7 +183,8 @@ private:
     }
 
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes) override {
-        return std::make_unique<session<P>>(std::move(bytes), protocol_, uid(), settings_);
+        return std::make_unique<session<P>>(std::move(bytes), protocol_, env()->next_uid(),
+                                            settings_);
     }
     task<error_code> shake_hands(session_base& s) override {
         return static_cast<session<P>&>(s).shake_hands(timeouts().handshake);

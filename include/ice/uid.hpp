@@ -1,4 +1,5 @@
-// uid: the number of one connection of a server. Counted up, never used twice, unlike descriptors.
+// uid: the number of one session of a server, be it of a listener or of a pool. Counted from 1,
+// never used twice, unlike descriptors. Two servers of one process count each for itself.
 #pragma once
 
 #include <compare>

@@ -174,7 +174,7 @@ void listener_base::begin(std::unique_ptr<channel> bytes) {
     peer_count* of_peer = nullptr;
     if (!admit(*bytes, of_peer)) return;
     asio::co_spawn(env_->net->executor(),
-                   converse(std::move(bytes), uid(++last_uid_),
+                   converse(std::move(bytes), env_->next_uid(),
                             counted_connection(shared_from_this(), of_peer)),
                    throws_nothing());
 }
