@@ -125,6 +125,81 @@ BOOST_AUTO_TEST_CASE(accepting_fails_and_goes_on) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_clock_that_moves_differs_between_two_readings_of_one_handler) {
+    simulation still;
+    BOOST_TEST((still.net()->now() == still.net()->now()));
+
+    fixture w(fault::clock_moves);
+    const auto begin = w.world.net()->now();
+    ice::time_point before = begin;
+    for (int i = 0; i < 1000; ++i) {
+        const auto now = w.world.net()->now();
+        BOOST_TEST((now >= before && now <= before + 50us));
+        BOOST_TEST((w.world.now() == now));  // which moves nothing
+        before = now;
+    }
+    BOOST_TEST((before > begin + 20ms && before < begin + 30ms));
+}
+
+BOOST_AUTO_TEST_CASE(a_deadline_that_a_handler_has_passed_rings_after_it_and_none_rings_early) {
+    fixture w(fault::clock_moves);
+    const auto net = w.world.net();
+    const auto begin = w.world.now();
+    ice::time_point woken;
+    auto sleep = [](simulation& world, ice::time_point& at) -> ice::task<> {
+        co_await world.net()->sleep(1ms);
+        at = world.now();
+    };
+    auto work = [](simulation& world, ice::time_point end) -> ice::task<> {
+        while (world.net()->now() < end) {}
+        co_return;
+    };
+    w.world.spawn(sleep(w.world, woken));
+    w.world.spawn(work(w.world, begin + 5ms));
+    w.world.run_for(1s);
+    BOOST_TEST((woken >= begin + 5ms));
+    w.world.run_for(20s);
+    const auto again = w.world.now();
+    w.world.run(sleep(w.world, woken));
+    BOOST_TEST((woken >= again + 1ms && woken < again + 1ms + 1ms));
+}
+
+BOOST_AUTO_TEST_CASE(a_late_loop_comes_late_to_deadlines_and_to_handlers) {
+    fixture w(fault::late_loop);
+    w.began = w.world.now();
+    w.world.run(w.world.net()->sleep(1s));
+    BOOST_TEST((w.took() > 1s));
+    BOOST_TEST((w.took() < 1s + 5 * 200ms));
+    BOOST_TEST((w.world.last_idle() <= w.began + 1s + 200ms));
+}
+
+BOOST_AUTO_TEST_CASE(what_arrives_while_the_loop_is_late_is_there_when_it_comes) {
+    // A reply that came in time and its deadline are found together: either may be seen first, and
+    // the loop waits for nothing in between.
+    std::size_t replies = 0, timeouts = 0;
+    for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+        simulation world(seed);
+        ice::server srv(world.net());
+        srv.log().to([](ice::log_level, std::string_view) {});
+        srv.add(ice::tcp_server_action{here}.protocol(ice::line{}));
+        auto peer = world.run(world.open<ice::line>(here)).value();
+        world.faults()[fault::late_loop] = 1;
+        const auto until = world.now() + 150ms;
+        peer->within(until, ice::errc::request_timeout);
+        BOOST_TEST(!world.run(peer->send(std::string_view("hello"))));
+        auto receive = [](ice::session<ice::line>& from) -> ice::task<ice::error_code> {
+            auto got = co_await from.receive();
+            co_return got.error();
+        };
+        const ice::error_code failed = world.run(receive(*peer));
+        BOOST_TEST((!failed || failed == ice::errc::request_timeout), failed.message());
+        BOOST_TEST((world.last_idle() <= until));
+        ++(failed ? timeouts : replies);
+    }
+    BOOST_TEST(replies > 0U);
+    BOOST_TEST(timeouts > 0U);
+}
+
 BOOST_AUTO_TEST_CASE(every_fault_has_a_name) {
     for (std::uint8_t f = 0; f < static_cast<std::uint8_t>(fault::count); ++f)
         BOOST_TEST(ice::testing::name(static_cast<fault>(f)) != "none");

@@ -34,6 +34,8 @@ std::uint64_t run_of(std::uint64_t seed) {
     sim.faults()[fault::short_read] = 0.5;
     sim.faults()[fault::reset] = 0.05;
     sim.faults()[fault::delay] = 0.5;
+    sim.faults()[fault::clock_moves] = 0.5;
+    sim.faults()[fault::late_loop] = 0.05;
     quiet_server srv(sim.net());
     srv.add(ice::tcp_server_action{here}.protocol(ice::line{}).logic(slowly));
     auto& pool = srv.add(ice::tcp_client_action{here, upstream, 2});

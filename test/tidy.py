@@ -45,6 +45,8 @@ BANNED = [  # the same, with comments and strings left out
      f"{CLOCK} test/world.hpp", "time comes from the transport: a test can own it"),
     (r"\bsystem_clock::now\b", CORE, "include/ice/log.hpp lib/log.cpp lib/*/log.cpp",
      "only the log tells the time of day"),
+    (r"\bassert\s*\([^;]*\bnow\s*\(\s*\)", CORE, "",
+     "a reading of the clock that release builds do not make: a seed would make another run"),
     (r"\bstd::s?rand\b|\bs?rand\s*\(", CPP, "", "chance comes from the transport, with a seed"),
     (r"\brandom_device\b", CPP, CLOCK, "the transport alone draws the seed"),
     (r"\bgetaddrinfo\b", CORE, "", "it blocks the only thread"),

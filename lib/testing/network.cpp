@@ -1,4 +1,4 @@
-// Virtual time, and the machines of a simulated world: who listens, who connects.
+// The machines of a simulated world: who listens, who connects.
 #include "network.hpp"
 
 #include <fmt/format.h>
@@ -12,9 +12,10 @@
 namespace ice::testing {
 namespace {
 
-constexpr std::size_t spinning = 1'000'000;             // handlers in one instant
-constexpr auto resend = std::chrono::seconds(1);        // of a SYN, doubled each time (RFC 6298)
-constexpr std::uint64_t fault_stream = 0x6661756c7473;  // adding a fault does not shift the rest
+constexpr auto resend = std::chrono::seconds(1);  // of a SYN, doubled each time (RFC 6298)
+// Streams of their own: adding a fault does not shift the rest.
+constexpr std::uint64_t fault_stream = 0x6661756c7473;
+constexpr std::uint64_t clock_stream = 0x636c6f636b73;
 
 }  // namespace
 
@@ -28,66 +29,11 @@ parked::~parked() {
     (behind_ ? behind_->before_ : net_.waiting_) = before_;
 }
 
-network::network(std::uint64_t seed) : dice_(seed), fault_dice_(seed ^ fault_stream) {}
+network::network(std::uint64_t seed)
+    : dice_(seed), fault_dice_(seed ^ fault_stream), clock_dice_(seed ^ clock_stream) {}
 
 network::~network() {
     while (waiting_) delete waiting_;
-}
-
-// -- time
-
-void network::at(time_point when, std::function<void()> what) {
-    heap_.push_back({when, dice_.next(), std::move(what)});
-    std::push_heap(heap_.begin(), heap_.end());
-}
-
-void network::run_ready() {
-    if (loop.stopped()) loop.restart();
-    for (std::size_t n = 0; loop.poll_one() != 0; ++n) {
-        if (n == spinning)
-            throw std::runtime_error("simulation: a million handlers in one instant\n" + history());
-    }
-    if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
-}
-
-bool network::advance() {
-    if (loop.stopped()) loop.restart();
-    const bool ran = loop.poll_one() != 0;
-    if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
-    return ran || step(never);
-}
-
-bool network::step(time_point end) {
-    time_point next = heap_.empty() ? never : heap_.front().at;
-    host* rings = nullptr;
-    for (const auto& [ip, machine] : machines_) {
-        if (machine->alarm() >= next) continue;
-        next = machine->alarm();
-        rings = machine.get();
-    }
-    if (next > end || next == never) {
-        if (end != never) now_ = std::max(now_, end);
-        return false;
-    }
-    now_ = std::max(now_, next);
-    ++events_;
-    if (rings) {
-        rings->ring();
-        return true;
-    }
-    std::pop_heap(heap_.begin(), heap_.end());
-    const auto what = std::move(heap_.back().what);
-    heap_.pop_back();
-    what();
-    return true;
-}
-
-bool network::at_rest() const noexcept {
-    if (!heap_.empty() || waiting_ || !loop.stopped()) return false;
-    return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) {
-        m.second->deadlines().forget_cleared();
-        return m.second->deadlines().size() == 0;
-    });
 }
 
 // -- what has happened
@@ -203,7 +149,7 @@ host::host(network& net, std::string ip)
 
 void host::ring() {
     net_.note("alarm");
-    deadlines().expire(net_.now());
+    deadlines().expire(now());
     alarm_ = deadlines().next();
 }
 
@@ -324,6 +270,8 @@ std::string_view name(fault f) noexcept {
         case fault::slow_connect: return "slow_connect";
         case fault::no_descriptors: return "no_descriptors";
         case fault::aborted: return "aborted";
+        case fault::clock_moves: return "clock_moves";
+        case fault::late_loop: return "late_loop";
         case fault::count: break;
     }
     return "none";

@@ -26,6 +26,9 @@ public:
 
     // -- time
     time_point now() const noexcept { return now_; }
+    time_point read_clock();  // as a transport does: fault::clock_moves
+    // The last instant that the loop has waited for; until then it was not late.
+    time_point last_idle() const noexcept { return last_idle_; }
     void at(time_point when, std::function<void()> what);
     void after(duration span, std::function<void()> what) { at(now_ + span, std::move(what)); }
     void run_ready();
@@ -34,8 +37,9 @@ public:
     bool at_rest() const noexcept;
 
     // -- chance
-    bool strikes(fault f) {
-        if (!fault_dice_.hit(faults[f])) return false;
+    bool strikes(fault f) { return strikes(f, fault_dice_); }
+    bool strikes(fault f, dice& d) {
+        if (!d.hit(faults[f])) return false;
         ++fired[static_cast<std::size_t>(f)];
         return true;
     }
@@ -83,10 +87,18 @@ private:
     };
     static constexpr std::size_t remembered = 200;
 
+    bool run_one();
+    void wait_until(time_point) noexcept;
+    void happen();   // the first of heap_
+    void be_late();  // fault::late_loop
+    void ring_all();
+
     std::uint16_t last_port_ = 32767;                     // Linux gives away those from 32768 on
     time_point now_ = time_point(std::chrono::hours(1));  // a machine that is up for a while
+    time_point last_idle_ = now_;
     dice dice_;
     dice fault_dice_;
+    dice clock_dice_;
     std::vector<happening> heap_;
     std::map<std::string, std::shared_ptr<host>, std::less<>> machines_;
     parked* waiting_ = nullptr;  // the last that came
@@ -130,7 +142,7 @@ public:
 
     std::unique_ptr<acceptor> listen(const address&) override;
     task<result<std::unique_ptr<channel>>> connect(address, time_point until) override;
-    time_point now() const override { return net_.now(); }
+    time_point now() const override { return net_.read_clock(); }
     task<> sleep(duration) override;
     std::uint64_t random() override { return dice_.next(); }
     std::size_t descriptors() const override { return net_.faults.descriptors; }

@@ -34,6 +34,7 @@ void simulation::fail_operation(std::uint64_t n, int error) noexcept {
 }
 
 time_point simulation::now() const noexcept { return network_->now(); }
+time_point simulation::last_idle() const noexcept { return network_->last_idle(); }
 
 void simulation::spawn(task<> work) {
     asio::co_spawn(network_->loop, std::move(work), [n = network_.get()](std::exception_ptr e) {

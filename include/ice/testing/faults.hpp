@@ -54,6 +54,8 @@ enum class fault : std::uint8_t {
     slow_connect,    // per connect: the answer is late by up to faults::stall
     no_descriptors,  // per accept: EMFILE
     aborted,         // per accept: ECONNABORTED
+    clock_moves,     // per reading of transport::now(): it is up to faults::clock_step later
+    late_loop,       // per handler, event and deadline: the loop is late by up to faults::late
     count,           // how many there are
 };
 ICE_API std::string_view name(fault) noexcept;
@@ -69,6 +71,11 @@ struct faults {
     duration jitter = std::chrono::microseconds(50);
     duration slow = std::chrono::milliseconds(3);
     duration stall = std::chrono::seconds(60);
+    // Without fault::clock_moves a handler takes no time: two readings of the clock are equal.
+    duration clock_step = std::chrono::microseconds(50);
+    // Segments and connections arrive in the meantime, and nothing runs. Deadlines that became due
+    // ring late, some of them before the handlers of what had arrived in time.
+    duration late = std::chrono::milliseconds(200);
 
     // A write is cut into segments of at most so many bytes.
     std::size_t segment = 1460;  // of Ethernet

@@ -55,10 +55,17 @@ public:
 
     // -- time
 
+    // Does not move the clock, as transport::now() may (fault::clock_moves).
     time_point now() const noexcept;
 
-    // Runs until `done()`, which is asked whenever time is about to pass. False if `patience` has
-    // passed before. Rethrows what a spawned coroutine threw.
+    // The instant for which the loop waited last: everything due by then has run. It equals now()
+    // unless fault::clock_moves or fault::late_loop has moved time since. What must end by `t`
+    // although the loop may be late is not yet finished when last_idle() > t.
+    time_point last_idle() const noexcept;
+
+    // Runs until `done()`, which is asked whenever the loop is about to wait. False if `patience`
+    // has passed before; fault::late_loop can make that later. Rethrows what a spawned coroutine
+    // threw.
     // Throws std::runtime_error if a million handlers run in one instant: something spins.
     template <class Condition>
     bool run_until(Condition done, duration patience = std::chrono::hours(1)) {

@@ -1,0 +1,113 @@
+// Virtual time of a simulated world: what is due next, and how late the loop comes to it. The
+// kernel's part, segments and connections, is always in time; only handlers and deadlines are late.
+#include <algorithm>
+#include <stdexcept>
+
+#include "network.hpp"
+
+namespace ice::testing {
+namespace {
+
+constexpr std::size_t spinning = 1'000'000;  // handlers in one instant
+
+}  // namespace
+
+time_point network::read_clock() {
+    if (strikes(fault::clock_moves, clock_dice_))
+        now_ += clock_dice_.below(faults.clock_step + duration(1));
+    return now_;
+}
+
+void network::at(time_point when, std::function<void()> what) {
+    heap_.push_back({when, dice_.next(), std::move(what)});
+    std::push_heap(heap_.begin(), heap_.end());
+}
+
+void network::run_ready() {
+    if (loop.stopped()) loop.restart();
+    for (std::size_t n = 0; run_one(); ++n) {
+        if (n == spinning)
+            throw std::runtime_error("simulation: a million handlers in one instant\n" + history());
+    }
+    if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
+}
+
+bool network::run_one() {
+    if (loop.poll_one() == 0) return false;
+    be_late();
+    return true;
+}
+
+bool network::advance() {
+    if (loop.stopped()) loop.restart();
+    const bool ran = run_one();
+    if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
+    return ran || step(never);
+}
+
+bool network::step(time_point end) {
+    time_point next = heap_.empty() ? never : heap_.front().at;
+    host* rings = nullptr;
+    for (const auto& [ip, machine] : machines_) {
+        if (machine->alarm() >= next) continue;
+        next = machine->alarm();
+        rings = machine.get();
+    }
+    if (next > end || next == never) {
+        if (end != never) wait_until(end);
+        return false;
+    }
+    wait_until(next);
+    if (rings) {
+        ++events_;
+        be_late();
+        rings->ring();
+        return true;
+    }
+    happen();
+    be_late();
+    return true;
+}
+
+void network::wait_until(time_point at) noexcept {
+    if (at > now_) last_idle_ = now_ = at;
+}
+
+void network::happen() {
+    ++events_;
+    std::pop_heap(heap_.begin(), heap_.end());
+    const auto what = std::move(heap_.back().what);
+    heap_.pop_back();
+    what();
+}
+
+void network::be_late() {
+    if (!strikes(fault::late_loop, clock_dice_)) return;
+    const time_point until = now_ + clock_dice_.below(faults.late + duration(1));
+    note("late", static_cast<std::uint64_t>((until - now_).count()));
+    while (!heap_.empty() && heap_.front().at <= until) {
+        now_ = std::max(now_, heap_.front().at);
+        happen();
+    }
+    now_ = until;
+    // A reactor may find a deadline due before the handlers of what has come in time have run.
+    if (clock_dice_.hit(0.5)) ring_all();
+}
+
+void network::ring_all() {
+    for (const auto& [ip, machine] : machines_) {
+        if (machine->alarm() > now_) continue;
+        ++events_;
+        machine->ring();
+    }
+}
+
+bool network::at_rest() const noexcept {
+    if (!heap_.empty() || waiting_ || !loop.stopped()) return false;
+    return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) {
+        m.second->deadlines().forget_cleared();
+        return m.second->deadlines().size() == 0;
+    });
+}
+
+}  // namespace ice::testing
