@@ -92,7 +92,6 @@ def main():
     apps, bench = f"{chosen.build}/apps", f"{chosen.build}/bench"
     echo = ["--protocol", "line", "--listen", "127.0.0.1:{port}"]
     servers = [("ice", [f"{apps}/echo", *echo]),
-               ("with TCP_INQ", [f"{chosen.build}/with_tcp_inq/apps/echo", *echo]),
                ("textbook Asio", [f"{bench}/asio_line", "{port}"])]
     servers = [each for each in servers if Path(each[1][0]).exists()]
     print(f"{'system calls, lines of 32 bytes':34}" + "".join(f"{name:>15}" for name, _ in servers))

@@ -10,15 +10,6 @@
 #include <asio/experimental/as_tuple.hpp>
 #endif
 
-// Whether ICE_TCP_INQ can have its way: it works inside Asio's reactor, which is not documented. It
-// is as we know it in these versions; elsewhere the option does nothing.
-#if defined(ICE_TCP_INQ) && defined(ASIO_HAS_EPOLL) && !defined(ASIO_HAS_IO_URING_AS_DEFAULT) && \
-    ASIO_VERSION >= 102201 && ASIO_VERSION <= 103802
-#define ICE_POLLS_IN_ASIO 1
-#else
-#define ICE_POLLS_IN_ASIO 0
-#endif
-
 namespace ice {
 
 // Hands errors over as values: std::get<0>(co_await timer.async_wait(as_values)).

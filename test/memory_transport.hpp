@@ -74,7 +74,7 @@ public:
     // The peer, which read nothing since `stalled` was set, takes all.
     void resume() {
         stalled = false;
-        more_.set();
+        end_stall();
     }
 
     ice::task<ice::outcome> fill() override {
@@ -98,23 +98,16 @@ public:
     }
     bool quiet() noexcept override { return arrived_.empty() && !ended_ && in_.size() == 0; }
     bool try_flush() override {
-        if (cancelled_ || stalled) return out_.empty() && !cancelled_;
+        if (cancelled_) return false;
+        if (stalled) {
+            if (!out_.empty()) begin_stall();
+            return out_.empty();
+        }
         if (!out_.empty()) ++writes;
         written += out_;
         sent_ += out_.size();
         out_.clear();
         return true;
-    }
-    ice::task<ice::outcome> flush(ice::duration stall, ice::time_point latest,
-                                  ice::errc why) override {
-        const ice::time_point now = net_.now();
-        if (latest < now + stall) deadline(latest, why);
-        else deadline(now + stall, ice::errc::write_timeout);
-        while (!try_flush() && !cancelled_) {
-            more_.clear();
-            co_await more_.wait();
-        }
-        co_return ice::outcome(cancelled_);
     }
     void drain(ice::error_code why) override {
         if (!draining_) draining_ = why;
@@ -123,6 +116,7 @@ public:
     void cancel(ice::error_code why) override {
         if (!cancelled_) cancelled_ = why;
         more_.set();
+        end_stall();
     }
     ice::task<> linger(ice::duration) override { co_return; }
     ice::address peer() const override { return peer_; }

@@ -31,9 +31,10 @@ struct looped {
 struct watched final : ice::poller::client {
     explicit watched(ice::poller& poller) : p(poller) {
         BOOST_TEST_REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+        p.enroll(*this);
     }
     ~watched() override {
-        p.forget(ends[0], *this);
+        p.deregister(ends[0], *this);
         ::close(ends[0]);
         ::close(ends[1]);
     }
@@ -46,6 +47,7 @@ struct watched final : ice::poller::client {
         return true;
     }
     void abandon() noexcept override { abandoned = true; }
+    void leave_to_parent() override {}
 
     void watch(std::uint32_t events) { BOOST_TEST(!p.watch(ends[0], *this, events)); }
     void peer_writes() { BOOST_TEST(::write(ends[1], "x", 1) == 1); }
@@ -134,7 +136,7 @@ BOOST_AUTO_TEST_CASE(a_client_is_told_until_it_has_dealt_with_it) {
     looped l;
     watched c(l.p);
     c.watch(EPOLLIN);
-    l.p.hold(c);
+    l.p.add_waiter(c);
     l.settle();
     BOOST_TEST(c.told.empty());
     c.peer_writes();
@@ -151,7 +153,7 @@ BOOST_AUTO_TEST_CASE(a_client_that_is_always_ready_starves_nobody) {
     watched busy(l.p), quiet(l.p);
     for (auto* c : {&busy, &quiet}) {
         c->watch(EPOLLIN);
-        l.p.hold(*c);
+        l.p.add_waiter(*c);
     }
     busy.peer_writes();  // and never reads it
     const auto settle_until = [&](auto& told, std::size_t n) {
@@ -171,13 +173,13 @@ BOOST_AUTO_TEST_CASE(the_loop_has_work_only_while_somebody_waits) {
     c.watch(EPOLLIN);
     l.settle();
     BOOST_TEST(l.io.stopped());
-    l.p.hold(c);
+    l.p.add_waiter(c);
     l.settle();
     BOOST_TEST(!l.io.stopped());
-    l.p.let_go(c);
+    l.p.remove_waiter(c);
     l.settle();
     BOOST_TEST(l.io.stopped());
-    l.p.hold(c);  // and again
+    l.p.add_waiter(c);  // and again
     c.peer_writes();
     c.then = [&] { c.watch(0); };
     l.settle();
@@ -201,7 +203,7 @@ BOOST_AUTO_TEST_CASE(who_is_forgotten_within_a_round_is_told_nothing) {
     };
     for (auto* c : {a.get(), b.get()}) {
         c->watch(EPOLLIN);
-        l.p.hold(*c);
+        l.p.add_waiter(*c);
         c->peer_writes();
     }
     for (int i = 0; i < 5; ++i) l.settle();
@@ -215,13 +217,13 @@ BOOST_AUTO_TEST_CASE(a_forgotten_client_that_watches_nothing_is_not_asked) {
     watched c(l.p), other(l.p);
     for (auto* one : {&c, &other}) {
         one->watch(EPOLLIN);
-        l.p.hold(*one);
+        l.p.add_waiter(*one);
     }
     c.peer_writes();
     c.then = [&] {
         if (c.told.size() < 2) return;
         c.watch(0);
-        l.p.forget(c.ends[0], c);
+        l.p.deregister(c.ends[0], c);
     };
     for (int i = 0; i < 10; ++i) l.settle();
     BOOST_TEST(c.told.size() == 2u);
@@ -243,7 +245,7 @@ BOOST_AUTO_TEST_CASE(an_exception_costs_nobody_else_its_event) {
     watched a(l.p), b(l.p);
     for (auto* c : {&a, &b}) {
         c->watch(EPOLLIN);
-        l.p.hold(*c);
+        l.p.add_waiter(*c);
         c->peer_writes();
         c->then = [c] {
             c->watch(0);
@@ -262,7 +264,7 @@ BOOST_AUTO_TEST_CASE(who_throws_is_told_again) {
     looped l;
     watched c(l.p);
     c.watch(EPOLLIN);
-    l.p.hold(c);
+    l.p.add_waiter(c);
     c.peer_writes();
     c.then = [&] {
         if (c.told.size() == 1) throw std::runtime_error("of a user");
@@ -278,12 +280,15 @@ BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {
     struct client final : ice::poller::client {
         bool ready(std::uint32_t) override { return true; }
         void abandon() noexcept override { abandoned = true; }
+        void leave_to_parent() override {}
         bool abandoned = false;
     } waited_for, other;
     auto l = std::make_unique<looped>();
-    l->p.hold(waited_for);
-    l->p.hold(other);
-    l->p.let_go(other);
+    l->p.enroll(waited_for);
+    l->p.enroll(other);
+    l->p.add_waiter(waited_for);
+    l->p.add_waiter(other);
+    l->p.remove_waiter(other);
     l.reset();
     BOOST_TEST(waited_for.abandoned);
     BOOST_TEST(!other.abandoned);
@@ -296,11 +301,11 @@ BOOST_AUTO_TEST_CASE(a_copy_of_the_descriptor_elsewhere_does_not_keep_it_watched
     std::vector<std::uint32_t> told;
     watched other(l.p);
     other.watch(EPOLLIN);
-    l.p.hold(other);
+    l.p.add_waiter(other);
     {
         watched c(l.p);
         c.watch(EPOLLIN);
-        l.p.hold(c);
+        l.p.add_waiter(c);
         copy = ::fcntl(c.ends[0], F_DUPFD_CLOEXEC, 0);
         c.peer_writes();
     }

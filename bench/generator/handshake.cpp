@@ -82,11 +82,6 @@ bool wire::try_flush() {
     return !cancelled_;
 }
 
-task<outcome> wire::flush(duration, time_point, errc) {
-    try_flush();
-    co_return outcome(cancelled_);
-}
-
 void wire::cancel(error_code why) {
     if (!cancelled_) cancelled_ = why;
     more_.set();

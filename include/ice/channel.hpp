@@ -9,6 +9,7 @@
 #include <ice/error.hpp>
 #include <ice/export.hpp>
 #include <ice/task.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -60,9 +61,15 @@ public:
     // Sends without waiting. True if all is out; if not, flush() waits for the rest, or knows why.
     virtual bool try_flush() = 0;
 
-    // Waits until all is out. errc::write_timeout after `stall` without progress, or whatever
-    // `latest` stands for when that comes first.
-    virtual task<outcome> flush(duration stall, time_point latest, errc why) = 0;
+    // Waits until all is out. errc::write_timeout after `timeout` without progress (see
+    // write_timeout()), or `why` at `latest`, which becomes the channel's deadline.
+    task<outcome> flush(duration timeout, time_point latest, errc why);
+
+    // A channel whose peer takes no byte for so long while some wait to be sent is cancelled with
+    // errc::write_timeout, whoever waits for it, and also if nobody does. A byte counts as taken
+    // when the peer's system has acknowledged it (Linux: SIOCOUTQ), so a peer that reads slowly
+    // but steadily is not closed. None by default; in whole milliseconds, at most 49 days.
+    void write_timeout(duration) noexcept;
 
     // Flushes as soon as the running handler gives way: however often it is called meanwhile.
     void flush_soon() {
@@ -107,6 +114,13 @@ public:
     transport& net() const noexcept { return net_; }
 
 protected:
+    // A write found no room: from here on the peer has its write timeout to take a byte.
+    void begin_stall();
+    // There is room again, or the channel has ended: wakes flush().
+    void end_stall() noexcept;
+    // How many of the bytes of sent() the peer's system has taken.
+    virtual std::uint64_t taken() const noexcept { return sent_; }
+
     // The room to read into, sized by what reads have filled lately.
     buffer::room room();
     // `n` bytes have been read into it.
@@ -120,7 +134,9 @@ protected:
 
 private:
     friend class transport;
+    struct stall;
     static void ring(void* self);
+    static void stall_timer(void* self);
     void flush_soon_once();
 
     ice::deadline alarm_;
@@ -129,8 +145,10 @@ private:
     std::uint32_t seen_ = 0;  // consumed_ when the span began
     std::uint32_t chunk_;     // what the next read asks for
     std::uint32_t chunk_most_;
-    errc why_{};
+    std::uint8_t why_{};  // an errc: one byte keeps idle connections small
     bool flushing_soon_ = false;
+    std::uint32_t write_timeout_ = 0;  // ms; 0: none
+    std::unique_ptr<stall> stall_;     // since the first one
 };
 
 }  // namespace ice

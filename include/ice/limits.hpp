@@ -34,6 +34,12 @@ struct limits {
     // write, so this is also the largest burst that is answered at once.
     std::size_t turn = 64;
 
+    // Bytes of answers gathered in one turn; the answer that passes it is the last of the turn. The
+    // next message is looked at when all of them are sent, so a peer that asks for large answers
+    // and does not read holds this and one answer, however many requests it has sent.
+    // 64 KiB: larger writes gain nothing.
+    std::size_t turn_bytes = 64 * 1024;
+
     // Connections accepted in one turn.
     std::size_t accepts = 64;
 };

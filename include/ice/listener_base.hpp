@@ -89,7 +89,9 @@ protected:
 
     // Between its handshake and its end: only then a session can be found and pushed to.
     static void set_talking(session_base& s, bool talks) noexcept { s.talking_ = talks; }
-    static bool is_talking(const session_base* s) noexcept { return s && s->talking_; }
+    static bool is_talking(const session_base* s) noexcept {
+        return s && s->talking_ && !s->channel_->cancelled();
+    }
 
     // One of size(), from its accepting to its end, however that comes; holds the listener.
     class counted_connection {

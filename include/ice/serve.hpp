@@ -67,6 +67,7 @@ task<error_code> serve(session<P>& peer, L& logic) {
                 }
             }
         }
+        peer.answered();
         if (const error_code ec = co_await peer.fill()) co_return ec;
     }
 }

@@ -118,6 +118,7 @@ public:
     template <class A>
     void answer(const A& m) {
         if (const error_code ec = append(m)) fail(ec);
+        end_long_turn();
     }
 
     // The handshake of the protocol, if it has one, within `limit`.

@@ -59,7 +59,8 @@ public:
     // first byte of an unfinished message; or within().
     task<outcome> fill() { return try_flush() ? fill_flushed() : flush_and_fill(); }
 
-    // From here on every wait of this session ends at `until` with `why`; `never` ends that.
+    // From here on every wait of this session ends at `until` with `why`; `never` ends that, and
+    // no deadline is left.
     void within(time_point until, errc why) noexcept;
 
     // Nothing was sent by send() or received since it was lent or its handshake ended.
@@ -68,6 +69,8 @@ public:
     // A logic that may wait has its message: it has timeouts::logic from here, and each after it
     // that long again (up to twice as long: the clock is not asked for every message).
     void answering();
+    // It has returned.
+    void answered() noexcept { answering_ = false; }
 
 protected:
     void begin_message() noexcept {
@@ -85,6 +88,10 @@ protected:
     // No further message is taken. After an answer that could not be packed, the peer would take
     // each that follows for the one before it.
     bool turn_is_over() const noexcept { return turn_ == 0 || failed_ || channel_->cancelled(); }
+    // After an answer: so many bytes are gathered that they go out before the next message.
+    void end_long_turn() noexcept {
+        if (channel_->unsent() >= settings_.limits.turn_bytes) turn_ = 0;
+    }
     void fail(error_code why) noexcept { failed_ = why; }
     error_code failed() const noexcept { return failed_; }
     // After a push, whose bytes begin at `before`: they are to be sent soon, or taken back.
@@ -92,7 +99,7 @@ protected:
     task<error_code> sent();
     // The peer was waited for, which had a deadline of its own: the logic has its time again.
     void answering_again() {
-        if (until_ == never) answering();
+        if (answering_ && until_ == never) answering();
     }
     listener_base& owner() const;
 
@@ -116,10 +123,11 @@ private:
     time_point begun_ = never;  // when an unfinished message was first seen
     time_point until_ = never;
     errc until_why_{};
-    bool midway_ = false;   // an unfinished message has been consumed in part
-    bool talking_ = false;  // of a listener: between its handshake and its end
-    bool proven_ = false;   // of a pool: it has given a reply
-    error_code failed_;     // the protocol's, or of close(); ends the conversation
+    bool midway_ = false;     // an unfinished message has been consumed in part
+    bool answering_ = false;  // a logic that may wait has a message
+    bool talking_ = false;    // of a listener: between its handshake and its end
+    bool proven_ = false;     // of a pool: it has given a reply
+    error_code failed_;       // the protocol's, or of close(); ends the conversation
 };
 
 }  // namespace ice

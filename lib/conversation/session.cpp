@@ -25,6 +25,7 @@ session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_
     : settings_(settings), channel_(std::move(bytes)), owner_(owner), uid_(id),
       turn_(turn_of(settings.limits)) {
     channel_->read_at_most(settings.limits.inbox);
+    channel_->write_timeout(settings.timeouts.write);
 }
 
 session_base::~session_base() = default;
@@ -71,19 +72,24 @@ task<outcome> session_base::fill_flushed() {
 void session_base::within(time_point until, errc why) noexcept {
     until_ = until;
     until_why_ = why;
+    if (until == never) channel_->deadline(never, errc{});
 }
 
 void session_base::answering() {
+    answering_ = true;
     channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);
 }
 
 error_code session_base::queued(std::size_t before) {
-    if (const error_code gone = channel_->cancelled()) return gone;
-    if (channel_->unsent() > settings_.limits.outbox) {
+    error_code refused = channel_->cancelled();
+    if (!refused && channel_->unsent() > settings_.limits.outbox) {
+        refused = errc::outbox_full;
+        ++settings_.outbox_full;
+    }
+    if (refused) {
         channel_->out().resize(before);
         --asked_;
-        ++settings_.outbox_full;
-        return errc::outbox_full;
+        return refused;
     }
     channel_->flush_soon();
     return {};

@@ -1,6 +1,5 @@
 // A channel over a simulated connection: what socket_channel.cpp does with a socket.
 #include <cerrno>
-#include <ice/event.hpp>
 
 #include "network.hpp"
 
@@ -14,8 +13,7 @@ bool is_would_block(error_code ec) noexcept { return ec == system_error(EAGAIN);
 class wire_channel final : public channel {
 public:
     wire_channel(transport& net, std::shared_ptr<wire> w, int end)
-        : channel(net), wire_(std::move(w)), end_(end), reading_(wire_->net),
-          progress_(net.executor()) {
+        : channel(net), wire_(std::move(w)), end_(end), reading_(wire_->net) {
         wire_->ends[end_].changed = [this] {
             if (wire_->readable(end_)) reading_.wake();
             if (writing_) write_rest();
@@ -50,20 +48,8 @@ public:
         }
         rest_.swap(out_);
         writing_ = true;
+        begin_stall();
         return false;
-    }
-
-    task<outcome> flush(duration stall, time_point latest, errc why) override {
-        while (!try_flush()) {
-            if (cancelled_) co_return outcome(cancelled_);
-            const time_point end = after(net_.now(), stall);
-            if (latest < end) deadline(latest, why);
-            else deadline(end, errc::write_timeout);
-            progress_.clear();
-            const error_code cancelled = co_await progress_.wait();
-            if (cancelled) co_return outcome(cancelled);
-        }
-        co_return outcome();
     }
 
     std::size_t unsent() const noexcept override {
@@ -81,8 +67,9 @@ public:
     void cancel(error_code why) override {
         if (cancelled_) return;
         cancelled_ = why;
+        std::string().swap(out_);
         reading_.wake();
-        progress_.set();
+        end_stall();
     }
 
     task<> linger(duration patience) override {
@@ -144,15 +131,16 @@ private:
         } else if (done_ == rest_.size()) {
             writing_ = false;
             rest_.clear();
+            end_stall();
             try_flush();  // what was pushed meanwhile
+        } else {
+            begin_stall();  // again: the peer has taken a part
         }
-        progress_.set();
     }
 
     std::shared_ptr<wire> wire_;
     int end_;
     spot reading_;
-    event progress_;    // set whenever bytes were taken, and at the end
     std::string rest_;  // of a flush that was not taken at once
     std::size_t done_ = 0;
     bool writing_ = false;  // it is not empty

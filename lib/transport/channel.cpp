@@ -1,7 +1,9 @@
 // What all channels share: how much to read at once, and deadlines.
 #include <algorithm>
 #include <ice/channel.hpp>
+#include <ice/event.hpp>
 #include <ice/transport.hpp>
+#include <limits>
 
 namespace ice {
 namespace {
@@ -12,6 +14,15 @@ constexpr std::uint32_t chunk_most = 64 * 1024;  // larger reads gain nothing (c
 }  // namespace
 
 task<outcome> ready(outcome value) { co_return value; }
+
+// What a channel needs only while its peer does not read, and then keeps.
+struct channel::stall {
+    explicit stall(channel& c)
+        : over(c.net_.executor()), timer(c.net_.deadlines(), stall_timer, &c) {}
+    event over;
+    ice::deadline timer;
+    std::uint64_t taken = 0;  // when the timer was set
+};
 
 channel::channel(transport& net)
     : net_(net), alarm_(net.deadlines(), ring, this), chunk_(chunk_first), chunk_most_(chunk_most) {
@@ -43,8 +54,51 @@ void channel::flush_soon_once() {
     flushing_soon_ = true;
 }
 
+task<outcome> channel::flush(duration timeout, time_point latest, errc why) {
+    write_timeout(timeout);
+    while (!try_flush()) {
+        if (cancelled_) co_return cancelled_;
+        deadline(latest, why);
+        if (stall_->timer.at() == never) begin_stall();  // it began without a timeout
+        stall_->over.clear();
+        const error_code cancelled = co_await stall_->over.wait();
+        if (cancelled) co_return cancelled;
+    }
+    co_return outcome();
+}
+
+void channel::write_timeout(duration span) noexcept {
+    using std::chrono::milliseconds;
+    constexpr auto most = milliseconds(std::numeric_limits<std::uint32_t>::max());
+    const auto whole = std::chrono::duration_cast<milliseconds>(span);
+    write_timeout_ = static_cast<std::uint32_t>(std::clamp(whole, milliseconds(1), most).count());
+}
+
+void channel::begin_stall() {
+    if (!stall_) stall_ = std::make_unique<stall>(*this);
+    if (write_timeout_ == 0) return;
+    stall_->taken = taken();
+    stall_->timer.set(after(net_.now(), std::chrono::milliseconds(write_timeout_)));
+}
+
+void channel::end_stall() noexcept {
+    if (!stall_) return;
+    stall_->timer.clear();
+    stall_->over.set();
+}
+
+// Writing is retried when the kernel says that there is room, which Linux holds back until a third
+// of the send buffer is free: for a slow peer that takes longer than the timeout.
+void channel::stall_timer(void* self) {
+    auto& c = *static_cast<channel*>(self);
+    const std::uint64_t taken = c.taken();
+    if (taken == c.stall_->taken) return c.cancel(errc::write_timeout);
+    c.stall_->taken = taken;
+    c.stall_->timer.set(after(c.net_.now(), std::chrono::milliseconds(c.write_timeout_)));
+}
+
 void channel::deadline(time_point at, errc why) {
-    why_ = why;
+    why_ = static_cast<std::uint8_t>(why);
     span_ = duration::zero();
     alarm_.set(at);
 }
@@ -57,7 +111,8 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
 
 void channel::ring(void* self) {
     auto& c = *static_cast<channel*>(self);
-    if (c.span_ == duration::zero() || c.seen_ == c.consumed_) return c.cancel(c.why_);
+    if (c.span_ == duration::zero() || c.seen_ == c.consumed_)
+        return c.cancel(static_cast<errc>(c.why_));
     c.seen_ = c.consumed_;
     c.alarm_.set(c.net_.now() + c.span_);
 }

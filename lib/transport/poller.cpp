@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <asio/error.hpp>
+#include <cassert>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -16,36 +17,82 @@ namespace {
 constexpr std::size_t kept_size = 256 * 1024;  // larger ones are left to the allocator
 constexpr std::size_t moved_size = 4 * 1024;   // so much is copied to lend storage, or to free it
 
+// For so long the kernel is not asked for other sockets: some twenty ping-pongs of a lone peer, and
+// less than what anybody else would notice.
+constexpr auto speculative_for = std::chrono::milliseconds(1);
+
+int make_epoll() {
+    const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+    return fd;
+}
+
 }  // namespace
 
-#if !ICE_POLLS_IN_ASIO
+void poller::link::insert_before(link& other) noexcept {
+    unlink();
+    next = &other;
+    previous = other.previous;
+    previous->next = this;
+    other.previous = this;
+}
 
-constexpr int guesses_most = 64;  // rounds in which others are not asked for
+void poller::link::unlink() noexcept {
+    previous->next = next;
+    next->previous = previous;
+    next = previous = this;
+}
+
+poller::client::~client() {
+    assert(next == this && watched_ == 0 && !has_waiter_ && "deregister() comes first");
+}
 
 poller& poller::of(const asio::any_io_executor& executor) {
     auto& context = asio::query(executor, asio::execution::context);
     auto& p = asio::use_service<poller>(context);
-    if (!p.outer_) p.outer_.emplace(executor, p.epoll_);
+    if (!p.outer_) {
+        p.executor_ = executor;
+        p.outer_.emplace(executor, p.epoll_);
+    }
     return p;
 }
 
-poller::poller(asio::execution_context& context)
-    : service(context), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
-    if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    held_.next = held_.previous = &held_;
+poller::poller(asio::execution_context& context) : service(context), epoll_(make_epoll()) {
     spare_in_.prepare(spare_size);
 }
 
 poller::~poller() = default;
 
+// A client leaves the ring before its coroutine is destroyed, which may destroy other clients.
 void poller::shutdown() noexcept {
-    while (held_.next != &held_) {
-        auto& c = static_cast<client&>(*held_.next);
-        let_go(c);
+    while (clients_.next != &clients_) {
+        auto& c = static_cast<client&>(*clients_.next);
+        c.unlink();
+        c.watched_ = 0;
+        if (!c.has_waiter_) continue;
+        remove_waiter(c);
         c.abandon();
     }
     outer_.reset();  // closes epoll_
     epoll_ = -1;
+}
+
+// An epoll is shared with the child like any descriptor, and with it the pointers in its events,
+// which mean nothing there. The child gets an epoll of its own. Connections stay with the parent:
+// two processes that read one connection would take each other's messages and replies.
+void poller::notify_fork(asio::execution_context::fork_event event) {
+    if (event != asio::execution_context::fork_child || !outer_) return;
+    ++forks_;
+    const int fresh = make_epoll();
+    outer_.reset();  // closes the copy of the parent's; the handler of wait() runs with an error
+    epoll_ = fresh;
+    outer_.emplace(executor_, epoll_);
+    only_ = nullptr;
+    count_ = 0;
+    for (link* l = clients_.next; l != &clients_; l = l->next)
+        static_cast<client&>(*l).watched_ = 0;
+    for (link* l = clients_.next; l != &clients_; l = l->next)
+        static_cast<client&>(*l).leave_to_parent();
 }
 
 error_code poller::watch(int fd, client& c, std::uint32_t events) noexcept {
@@ -55,79 +102,79 @@ error_code poller::watch(int fd, client& c, std::uint32_t events) noexcept {
     e.data.ptr = &c;
     const int how = events == 0 ? EPOLL_CTL_DEL : c.watched_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     if (::epoll_ctl(epoll_, how, fd, &e) != 0) return {errno, asio::error::get_system_category()};
-    c.watched_ = events;
+    c.watched_ = static_cast<std::uint16_t>(events);
     return {};
 }
 
-void poller::hold(client& c) {
-    if (c.next != nullptr) return;
-    c.next = &held_;
-    c.previous = held_.previous;
-    held_.previous->next = &c;
-    held_.previous = &c;
+void poller::add_waiter(client& c) {
+    if (c.has_waiter_) return;
     if (!waiting_ && !in_round_) wait();
+    c.has_waiter_ = true;
+    ++waiters_;
 }
 
-void poller::let_go(client& c) noexcept {
-    if (c.next == nullptr) return;
-    c.previous->next = c.next;
-    c.next->previous = c.previous;
-    c.next = c.previous = nullptr;
-    if (held_.next == &held_ && waiting_ && outer_) {
-        error_code ignored;
-        outer_->cancel(ignored);
-    }
+void poller::remove_waiter(client& c) noexcept {
+    if (!c.has_waiter_) return;
+    c.has_waiter_ = false;
+    if (--waiters_ != 0 || !waiting_ || !outer_) return;
+    error_code ignored;
+    outer_->cancel(ignored);
 }
 
-// Explicitly, as a closed descriptor stays in an epoll while a forked child has it.
-void poller::forget(int fd, client& c) noexcept {
-    let_go(c);
-    if (only_ == &c) only_ = nullptr;  // first: whoever ends is remembered nowhere
-    if (c.watched_ == 0) return;
-    if (epoll_ >= 0) watch(fd, c, 0);
+// Every pointer to the client is cleared, whatever it watches. Explicitly in epoll too: a closed
+// descriptor stays there while a forked child has a copy of it.
+void poller::deregister(int fd, client& c) noexcept {
+    c.unlink();
+    remove_waiter(c);
+    if (only_ == &c) only_ = nullptr;
     for (std::size_t i = at_; i < count_; ++i) {
         if (events_[i].data.ptr == &c) events_[i].data.ptr = nullptr;
     }
+    if (epoll_ >= 0) watch(fd, c, 0);
+    c.watched_ = 0;
 }
 
 void poller::wait() {
+    outer_->async_wait(asio::posix::stream_descriptor::wait_read,
+                       [this, forks = forks_](error_code ec) {
+                           waiting_ = false;
+                           if (!ec && forks == forks_) round();
+                           if (!waiting_ && waiters_ != 0) wait();
+                       });
     waiting_ = true;
-    outer_->async_wait(asio::posix::stream_descriptor::wait_read, [this](error_code ec) {
-        waiting_ = false;
-        if (!ec) round();
-        if (!waiting_ && held_.next != &held_) wait();
-    });
+}
+
+// Reads the socket that was alone in the last two rounds without asking the kernel for others.
+bool poller::read_speculatively() {
+    if (!only_ || !only_again_ || (only_->watched_ & EPOLLIN) == 0) return false;
+    if (std::chrono::steady_clock::now() - asked_ >= speculative_for) return false;
+    return only_->ready(EPOLLIN);
 }
 
 void poller::round() {
-    // Should a handler of a user throw, who is left is told of in the next round.
+    // Should a handler of a user throw, the clients that are left are told in the next round.
     struct in_round {
         explicit in_round(poller& p) : p_(p) { p_.in_round_ = true; }
         ~in_round() {
             p_.in_round_ = false;
             p_.count_ = 0;
-            if (!p_.waiting_ && p_.held_.next != &p_.held_) p_.wait();
+            if (!p_.waiting_ && p_.waiters_ != 0) p_.wait();
         }
         poller& p_;
     } const guard(*this);
 
-    if (only_ && only_again_ && guesses_ < guesses_most && (only_->watched_ & EPOLLIN) != 0) {
-        ++guesses_;
-        if (only_->ready(EPOLLIN)) return;
-    }
-    guesses_ = 0;
+    if (read_speculatively()) return;
     const int n = ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), 0);
     count_ = n < 0 ? 0 : static_cast<std::size_t>(n);
     const client* const before = only_;
     only_ = n == 1 ? static_cast<client*>(events_[0].data.ptr) : nullptr;
     only_again_ = only_ != nullptr && only_ == before;
+    if (only_again_) asked_ = std::chrono::steady_clock::now();
     for (at_ = 0; at_ < count_;) {
         const epoll_event e = events_[at_++];
         if (e.data.ptr != nullptr) static_cast<client*>(e.data.ptr)->ready(e.events);
     }
 }
-
-#endif
 
 void poller::lend(buffer& in, std::string& out) {
     if (in.capacity() < spare_in_.capacity() && in.size() <= moved_size) {

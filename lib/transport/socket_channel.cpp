@@ -3,7 +3,8 @@
 #include "socket_channel.hpp"
 
 #include <fcntl.h>
-#include <netinet/tcp.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,7 +12,6 @@
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
-#include <cstring>
 #include <ice/transport.hpp>
 #include <utility>
 
@@ -21,48 +21,12 @@ namespace ice {
 namespace {
 
 constexpr std::size_t linger_bytes =
-    1024 * 1024;                                // a peer that goes on sending is not read for ever
-constexpr std::size_t moved_bytes = 64 * 1024;  // sent bytes are cut off when there are so many
+    1024 * 1024;  // a peer that goes on sending is not read for ever
 
 // As Asio makes them, so that they equal asio::error::connection_reset and so on.
 error_code system_error(int error) noexcept { return {error, asio::error::get_system_category()}; }
 
 bool is_would_block(int error) noexcept { return error == EAGAIN; }  // EWOULDBLOCK, on Linux
-
-struct read_result {
-    ssize_t size;     // as recv(2) returns it
-    bool is_drained;  // there was nothing more, and no end
-};
-
-#if ICE_POLLS_IN_ASIO
-
-// The kernel counts what it has left: 1 at least after a FIN. Only for TCP: with this room for
-// control data, the peer of a Unix socket could hand us descriptors.
-read_result receive_counting(int fd, buffer::room r) noexcept {
-    iovec into{r.data, r.size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    msghdr m{};
-    m.msg_iov = &into;
-    m.msg_iovlen = 1;
-    m.msg_control = control;
-    m.msg_controllen = sizeof control;
-    const ssize_t n = ::recvmsg(fd, &m, MSG_DONTWAIT);
-    if (n <= 0) return {n, false};
-    const cmsghdr* const c = CMSG_FIRSTHDR(&m);
-    if (!c || c->cmsg_level != IPPROTO_TCP || c->cmsg_type != TCP_CM_INQ) return {n, false};
-    int left = 0;
-    std::memcpy(&left, CMSG_DATA(c), sizeof left);
-    return {n, left == 0};
-}
-
-#endif
-
-read_result receive(int fd, buffer::room r, [[maybe_unused]] bool is_tcp) noexcept {
-#if ICE_POLLS_IN_ASIO
-    if (is_tcp) return receive_counting(fd, r);
-#endif
-    return {::recv(fd, r.data, r.size, MSG_DONTWAIT), false};
-}
 
 }  // namespace
 
@@ -73,14 +37,16 @@ struct socket_channel::start_fill {
 
 socket_channel::socket_channel(transport& net, poller& p, int fd,
                                asio::ip::tcp::endpoint peer) noexcept
-    : channel(net), fd_(fd), peer_(std::move(peer)), poller_(p) {}
+    : channel(net), fd_(fd), peer_(std::move(peer)), poller_(p) {
+    poller_.enroll(*this);
+}
 
 socket_channel::~socket_channel() {
-    poller_.forget(fd_, *this);
+    poller_.deregister(fd_, *this);
     out_.clear();
     in_.consume(in_.size());
     poller_.take_back(in_, out_);
-    if (!native_ || ICE_POLLS_IN_ASIO) ::close(fd_);
+    ::close(fd_);
 }
 
 // -- receiving
@@ -100,7 +66,7 @@ void socket_channel::wait_for_bytes(reader r) {
         slot.assign([this](asio::cancellation_type) {
             if (reader_) tell_reader_later(make_error_code(asio::error::operation_aborted));
         });
-    poller_.hold(*this);
+    poller_.add_waiter(*this);
     if (cancelled_) tell_reader_later(cancelled_);
     else if (const error_code ec = watch_wanted()) tell_reader_later(ec);
 }
@@ -108,7 +74,7 @@ void socket_channel::wait_for_bytes(reader r) {
 socket_channel::reader socket_channel::take_reader() noexcept {
     reader r = std::move(*reader_);
     reader_.reset();
-    if (!stalled_) poller_.let_go(*this);
+    if (!stalled_) poller_.remove_waiter(*this);
     asio::get_associated_cancellation_slot(r).clear();
     return r;
 }
@@ -127,17 +93,13 @@ std::optional<outcome> socket_channel::read_some() {
         r = room();
     } catch (const std::bad_alloc&) { return outcome(system_error(ENOMEM)); }
     for (;;) {
-        const read_result read = receive(fd_, r, peer_.port() != 0);
-        if (read.size > 0) {
-            if (read.is_drained) poller::drained(*this);
-            received(static_cast<std::size_t>(read.size));
+        const ssize_t n = ::recv(fd_, r.data, r.size, MSG_DONTWAIT);
+        if (n > 0) {
+            received(static_cast<std::size_t>(n));
             return outcome();
         }
-        if (read.size == 0) return ended();
-        if (is_would_block(errno)) {
-            poller::drained(*this);
-            return std::nullopt;
-        }
+        if (n == 0) return ended();
+        if (is_would_block(errno)) return std::nullopt;
         if (errno != EINTR) return outcome(system_error(errno));
     }
 }
@@ -175,10 +137,7 @@ bool socket_channel::try_flush() {
             done_ += static_cast<std::size_t>(n);
             sent_ += static_cast<std::size_t>(n);
         } else if (is_would_block(errno)) {
-            if (done_ > moved_bytes) out_.erase(0, std::exchange(done_, 0));
-            stalled_ = true;
-            poller_.hold(*this);
-            if (const error_code ec = watch_wanted()) cancel(ec);
+            stall();
             return false;
         } else if (errno != EINTR) {
             cancel(system_error(errno));
@@ -190,18 +149,26 @@ bool socket_channel::try_flush() {
     return true;
 }
 
-task<outcome> socket_channel::flush(duration stall, time_point latest, errc why) {
-    while (!try_flush()) {
-        if (cancelled_) co_return cancelled_;
-        const time_point end = after(net_.now(), stall);
-        if (latest < end) deadline(latest, why);
-        else deadline(end, errc::write_timeout);
-        if (!progress_) progress_ = std::make_unique<event>(net_.executor());
-        progress_->clear();
-        const error_code cancelled = co_await progress_->wait();
-        if (cancelled) co_return cancelled;
-    }
-    co_return outcome();
+// The kernel takes no more; the poller says when it does. Sent bytes are cut off when they are the
+// larger part, so that no more bytes are moved than are sent, however often the peer stalls.
+void socket_channel::stall() {
+    if (done_ >= out_.size() - done_) out_.erase(0, std::exchange(done_, 0));
+    error_code ec;
+    try {
+        begin_stall();
+        poller_.add_waiter(*this);
+        stalled_ = true;
+        ec = watch_wanted();
+    } catch (const std::bad_alloc&) { ec = system_error(ENOMEM); }
+    if (ec) cancel(ec);
+}
+
+// The kernel counts what the peer has not acknowledged. Of a Unix socket it counts the memory of
+// what was not read: that moves, too, when the peer reads.
+std::uint64_t socket_channel::taken() const noexcept {
+    int unacknowledged = 0;
+    ::ioctl(fd_, SIOCOUTQ, &unacknowledged);
+    return sent_ - static_cast<std::uint64_t>(unacknowledged);
 }
 
 // -- what the poller says
@@ -210,9 +177,9 @@ bool socket_channel::ready(std::uint32_t events) {
     constexpr std::uint32_t broken = EPOLLERR | EPOLLHUP;
     if (stalled_ && (events & (EPOLLOUT | broken)) != 0) {
         stalled_ = false;
-        if (!reader_) poller_.let_go(*this);
+        if (!reader_) poller_.remove_waiter(*this);
+        end_stall();
         try_flush();  // what was pushed meanwhile, too
-        if (progress_) progress_->set();
     }
     if (reader_ && (events & (EPOLLIN | broken)) != 0) {
         const std::optional<outcome> read = cancelled_ ? outcome(cancelled_) : read_some();
@@ -248,9 +215,11 @@ void socket_channel::cancel(error_code why) {
     if (cancelled_) return;
     cancelled_ = why;
     stalled_ = false;
+    std::string().swap(out_);  // nobody gets it now, and a logic may go on for long
+    done_ = 0;
     if (reader_) tell_reader_later(why);
-    poller_.let_go(*this);
-    if (progress_) progress_->set();
+    poller_.remove_waiter(*this);
+    end_stall();
 }
 
 task<> socket_channel::linger(duration patience) {
@@ -286,8 +255,7 @@ socket_channel::socket& socket_channel::native() {
         int family = 0;
         socklen_t size = sizeof family;
         ::getsockopt(fd_, SOL_SOCKET, SO_DOMAIN, &family, &size);
-        // Asio's epoll takes each descriptor once.
-        const int fd = ICE_POLLS_IN_ASIO ? ::fcntl(fd_, F_DUPFD_CLOEXEC, 0) : fd_;
+        const int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
         if (fd < 0) throw std::system_error(system_error(errno));
         native_ = std::make_unique<socket>(net_.executor(),
                                            asio::generic::stream_protocol(family, 0), fd);

@@ -6,7 +6,6 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/use_awaitable.hpp>
 #include <ice/channel.hpp>
-#include <ice/event.hpp>
 #include <memory>
 #include <optional>
 
@@ -25,7 +24,6 @@ public:
     task<outcome> fill() override;
     bool quiet() noexcept override;
     bool try_flush() override;
-    task<outcome> flush(duration stall, time_point latest, errc why) override;
     std::size_t unsent() const noexcept override { return out_.size() - done_; }
     void rest() override;
     void drain(error_code why) override;
@@ -34,7 +32,8 @@ public:
     address peer() const override;
     ip_bytes peer_ip() const override;
 
-    // For Asio's own calls; made when it is first asked for.
+    // For Asio's own calls; made when it is first asked for. A duplicate (dup(2)) of the
+    // descriptor: whatever is done with it, this channel's own stays open until its end.
     socket& native();
 
 private:
@@ -48,9 +47,12 @@ private:
     std::optional<outcome> read_some();
     task<outcome> fill_draining();
     outcome ended() noexcept;
+    void stall();
 
     bool ready(std::uint32_t events) override;
     void abandon() noexcept override;
+    void leave_to_parent() override { cancel(errc::stopped); }
+    std::uint64_t taken() const noexcept override;
     error_code watch_wanted() noexcept;
 
     int fd_;
@@ -59,10 +61,9 @@ private:
     bool ended_ = false;    // the peer has closed its side
     poller& poller_;
     std::optional<reader> reader_;
-    std::size_t done_ = 0;             // of out_, when the kernel took a part
-    error_code draining_;              // what fill() says when all that has arrived is read
-    std::unique_ptr<event> progress_;  // of a flush() that waits
-    std::unique_ptr<socket> native_;   // then it owns fd_; with ICE_TCP_INQ, a copy of it
+    std::size_t done_ = 0;  // of out_, when the kernel took a part
+    error_code draining_;   // what fill() says when all that has arrived is read
+    std::unique_ptr<socket> native_;
 };
 
 }  // namespace ice

@@ -67,7 +67,6 @@ void prepare_tcp(int fd) noexcept {
     switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
     switch_on(fd, SOL_SOCKET, SO_KEEPALIVE);
     switch_on(fd, SOL_SOCKET, SO_OOBINLINE);
-    if (ICE_POLLS_IN_ASIO) switch_on(fd, IPPROTO_TCP, TCP_INQ);
 }
 
 any_endpoint unix_endpoint(const std::string& path) {

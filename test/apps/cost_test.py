@@ -1,5 +1,4 @@
 """What a message costs: counted system calls, which no noise of the machine changes."""
-import os
 import re
 import shutil
 import signal
@@ -8,10 +7,7 @@ import subprocess
 import pytest
 from app import ENOUGH, SANITIZED, until
 
-# Of a wake-up, for reading from one socket and for being told of the next. With ICE_TCP_INQ=1 the
-# apps were built with that option.
-WITH_TCP_INQ = os.environ.get("ICE_TCP_INQ") == "1"
-ALONE = 3 if WITH_TCP_INQ else 4
+ALONE = 4  # of a wake-up, for reading from one socket and for being told of the next
 
 pytestmark = [
     pytest.mark.skipif(SANITIZED, reason="sanitizers make system calls of their own"),
@@ -109,7 +105,7 @@ def test_who_is_ready_together_costs_a_read_and_a_write_each(start, connect, tmp
     assert messages <= cost.successes(WRITES) <= messages + 10, cost.calls
     # Stopping interrupts a wait; and the first message of a round may be alone.
     others = sum(cost.calls.values()) - cost.errors.get("epoll_wait", 0) - 2 * messages
-    assert others <= rounds * (1 if WITH_TCP_INQ else 3) + 20, cost.calls
+    assert others <= rounds * 3 + 20, cost.calls
 
 
 def test_an_idle_server_makes_no_system_calls(start, connect, tmp_path):

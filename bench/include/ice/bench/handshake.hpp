@@ -48,7 +48,6 @@ public:
     task<outcome> fill() override;
     bool quiet() noexcept override { return in_.size() == 0; }
     bool try_flush() override;
-    task<outcome> flush(duration stall, time_point latest, errc why) override;
     void drain(error_code why) override { cancel(why); }
     void cancel(error_code why) override;
     task<> linger(duration patience) override;
