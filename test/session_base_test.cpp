@@ -111,6 +111,56 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_given_up_at_the_write_timeout)
     ends_after(w, c, defaults.write, ice::errc::write_timeout);
 }
 
+// A push has nobody who waits for it: an idle peer that does not read would hold it for ever.
+BOOST_AUTO_TEST_CASE(a_push_that_stalls_is_given_up_at_the_write_timeout) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    c.wire.stalled = true;
+    w.advance(10s);
+    BOOST_TEST(!c.peer.push("news"));
+    w.settle();
+    ends_after(w, c, defaults.write, ice::errc::write_timeout);
+}
+
+// The peer takes a little, and again: it is slow, and not gone.
+BOOST_AUTO_TEST_CASE(the_write_timeout_begins_again_with_each_byte_that_is_taken) {
+    memory_world w;
+    conversation<ice::line> c(w);
+    c.serve(same);
+    for (int i = 0; i < 3; ++i) {
+        c.wire.stalled = true;
+        BOOST_TEST(!c.peer.push("news"));
+        w.settle();
+        w.advance(defaults.write - 1ms);
+        BOOST_TEST(!c.wire.cancelled());
+        c.wire.resume();
+        c.arrive("a\r\n");
+        BOOST_TEST(c.heard() == "news\r\na\r\n");
+    }
+    w.advance(defaults.write);  // of the last one nothing is left to be taken
+    BOOST_TEST(!c.wire.cancelled());
+}
+
+// A handshake, or opened(), that sends is no logic: what it began would end the conversation later.
+BOOST_AUTO_TEST_CASE(sending_outside_a_logic_does_not_begin_the_time_of_one) {
+    memory_world w;
+    ice::timeouts t;
+    t.logic = 1s;
+    conversation<ice::line> c(w, ice::line{}, {}, t);
+    c.wire.stalled = true;
+    const auto greet = [](ice::session<ice::line>& peer) -> ice::task<> {
+        const ice::error_code ec = co_await peer.send(std::string_view("hello"));
+        BOOST_TEST(!ec);
+    };
+    w.spawn(greet(c.peer));
+    w.settle();
+    c.wire.resume();  // it had to wait
+    w.settle();
+    w.advance(t.logic);
+    BOOST_TEST(!c.wire.cancelled());
+}
+
 // A logic that waits for ever would hold its connection for ever.
 BOOST_AUTO_TEST_CASE(a_logic_that_waits_is_given_up_at_the_logic_timeout) {
     memory_world w;
@@ -231,4 +281,17 @@ BOOST_AUTO_TEST_CASE(after_the_handshake_its_time_is_forgotten) {
     c.serve(same);
     ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
 }
+
+// opened() comes after it, and may take longer than the handshake's limit.
+BOOST_AUTO_TEST_CASE(after_the_handshake_nothing_ends_what_waits_for_no_bytes) {
+    memory_world w;
+    conversation<guarded> c(w);
+    shaken result;
+    w.spawn(shaken::shake(result, c.peer, defaults.handshake));
+    c.arrive("open sesame\r\n");
+    BOOST_TEST_REQUIRE(result.said.has_value());
+    w.advance(defaults.handshake);
+    BOOST_TEST(!c.wire.cancelled());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -63,6 +63,50 @@ BOOST_AUTO_TEST_CASE(the_size_of_a_turn_can_be_set) {
     BOOST_TEST(c.wire.writes == 4u);
 }
 
+// 1,280 bytes of requests for a large value must not make the server hold sixty-four of them.
+BOOST_AUTO_TEST_CASE(a_turn_ends_with_the_answer_that_reaches_its_bytes) {
+    constexpr std::size_t limit = 1000;
+    for (const std::size_t size : {limit / 2 - 3, limit / 2 - 2, limit - 2, limit, 5 * limit}) {
+        memory_world w;
+        ice::limits l;
+        l.turn_bytes = limit;
+        conversation<ice::line> c(w, ice::line("\r\n", 10 * limit), l);
+        c.wire.stalled = true;
+        unsigned answered = 0;
+        c.serve([&](std::string_view) {
+            ++answered;
+            return std::string(size, 'x');
+        });
+        c.arrive(lines(20));
+        const std::size_t packed = size + 2, expected = (limit + packed - 1) / packed;
+        BOOST_TEST(answered == expected);
+        BOOST_TEST(c.wire.unsent() == expected * packed);
+        c.wire.resume();
+        w.settle();
+        BOOST_TEST(answered == 20u);
+        BOOST_TEST(c.heard().size() == 20 * packed);
+    }
+}
+
+// The same where the logic is a coroutine.
+BOOST_AUTO_TEST_CASE(a_turn_of_coroutines_ends_with_its_bytes) {
+    memory_world w;
+    ice::limits l;
+    l.turn_bytes = 1000;
+    conversation<ice::raw> c(w, ice::raw{}, l);
+    c.wire.stalled = true;
+    std::size_t answered = 0;
+    c.serve([&answered](std::string_view) -> ice::task<std::string> {
+        ++answered;
+        co_return std::string(1000, 'x');
+    });
+    for (int i = 0; i < 5; ++i) c.arrive("x");
+    BOOST_TEST(answered == 1u);
+    c.wire.resume();
+    w.settle();
+    BOOST_TEST(answered == 2u);
+}
+
 // What is left of the last turn must not be lost, nor wait for more bytes.
 BOOST_AUTO_TEST_CASE(a_turn_that_ends_with_the_bytes_waits_for_more_of_them) {
     memory_world w;

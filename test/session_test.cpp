@@ -129,6 +129,16 @@ BOOST_AUTO_TEST_CASE(a_push_to_a_lost_connection_says_why_it_was_lost) {
     BOOST_TEST(c.heard() == "");
 }
 
+// A logic that waits may be pushed to for as long as it waits: 361 MB were seen.
+BOOST_AUTO_TEST_CASE(pushes_to_a_lost_connection_are_not_kept) {
+    memory_world w;
+    conversation<ice::raw> c(w);
+    c.wire.cancel(ice::errc::write_timeout);
+    for (int i = 0; i < 100; ++i) BOOST_TEST(c.peer.push("bytes") == ice::errc::write_timeout);
+    BOOST_TEST(c.wire.unsent() == 0u);
+    BOOST_TEST(c.peer.is_untouched());
+}
+
 // send() that returns early would let a logic fill the memory in a loop.
 BOOST_AUTO_TEST_CASE(send_waits_until_the_kernel_has_the_message) {
     memory_world w;
