@@ -8,6 +8,7 @@
 #include <asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
 #include <functional>
+#include <thread>
 #include <vector>
 
 #include "printing.hpp"
@@ -164,6 +165,30 @@ BOOST_AUTO_TEST_CASE(a_client_that_is_always_ready_starves_nobody) {
     quiet.peer_writes();
     quiet.then = [&] { quiet.watch(0); };
     BOOST_TEST(settle_until(quiet.told, 1));
+}
+
+// A client whose work takes long is asked again without a look at the others only for a moment:
+// a connection that streams, with a slow logic, delayed others by 64 of its bursts.
+BOOST_AUTO_TEST_CASE(a_slow_client_is_not_asked_twice_while_another_is_ready) {
+    looped l;
+    watched busy(l.p), quiet(l.p);
+    for (auto* c : {&busy, &quiet}) {
+        c->watch(EPOLLIN);
+        l.p.add_waiter(*c);
+    }
+    busy.peer_writes();  // and never reads it
+    int asked_before = 0;
+    busy.then = [&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));  // its logic computes
+        if (busy.asked == 5) {
+            quiet.peer_writes();
+            asked_before = busy.asked;
+        }
+    };
+    quiet.then = [&] { quiet.watch(0); };
+    for (int i = 0; i < 1000 && quiet.told.empty(); ++i) l.settle();
+    BOOST_TEST(quiet.told.size() == 1u);
+    BOOST_TEST(busy.asked - asked_before <= 1);
 }
 
 // A loop whose work is done must end: that is how a stopped server's run() returns.

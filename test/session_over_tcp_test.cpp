@@ -1,6 +1,10 @@
 // session: what it says of its connection, and its bounds, with real sockets.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <asio/read.hpp>
+#include <asio/steady_timer.hpp>
+#include <ice/asio.hpp>
 #include <ice/session.hpp>
 #include <set>
 
@@ -168,6 +172,86 @@ BOOST_AUTO_TEST_CASE(a_session_that_another_closes_ends_after_what_was_pushed) {
     BOOST_TEST(p.read_to_end() == "kicked\r\n");
     BOOST_TEST(p.ended);
     p.close();
+    w.until([&] { return l.size() == 0; }, "the end of the connection");
+}
+
+// Linux reports room to write only when a third of the send buffer is free: a peer that read 20 kB
+// a second without pause was taken for one that reads nothing, and closed.
+BOOST_AUTO_TEST_CASE(a_slow_reader_is_not_taken_for_one_that_does_not_read) {
+    world w;
+    ice::timeouts t;
+    t.write = 200ms;
+    ice::limits bounds;
+    bounds.outbox = ice::unlimited;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.timeouts(t).limits(bounds));
+    auto p = w.connect(l.endpoint());
+    w.until([&] { return l.size() == 1; }, "a connection");
+    w.settle();
+    BOOST_TEST(!(*l.sessions().begin()).push(std::string(32'000'000, 'x')));
+    w.settle();
+    const auto unsent = [&] { return (*l.sessions().begin()).bytes().unsent(); };
+    const std::size_t stalled = unsent();
+    BOOST_TEST(stalled != 0u);
+    // Ten times the timeout, a little in each tenth of it: far less than a third of the buffer.
+    std::vector<char> little(40'000);
+    for (int i = 0; i < 100; ++i) {
+        asio::steady_timer tenth(w.io, 20ms);
+        bool over = false;
+        tenth.async_wait([&](std::error_code) { over = true; });
+        w.until([&] { return over; });
+        asio::read(p.socket(), asio::buffer(little));
+        BOOST_TEST_REQUIRE(!l.sessions().empty());
+    }
+    BOOST_TEST(l.counters().timeouts == 0u);
+    w.until([&] { return l.size() == 0; }, "the end of a peer that reads no more");
+    BOOST_TEST(l.counters().timeouts == 1u);
+}
+
+// Its descriptor is the session's: had it been closed under it, the next connection would have got
+// its number, and the session that one's bytes.
+BOOST_AUTO_TEST_CASE(what_is_done_with_the_socket_of_a_session_leaves_its_own_open) {
+    for (const bool release : {false, true}) {
+        world w;
+        int released = -1;
+        auto& l = w.srv.add(ice::tcp_server_action{any_port}
+                                .protocol(ice::line{})
+                                .logic([&](std::string_view line, ice::session<ice::line>& peer) {
+                                    auto& s = ice::socket(peer);
+                                    if (line == "take" && release) released = s.release();
+                                    if (line == "take" && !release) s.close();
+                                    return line;
+                                }));
+        auto p = w.connect(l.endpoint());
+        p.send("take\r\n");
+        BOOST_TEST(p.read_line() == "take");
+        auto other = w.connect(l.endpoint());
+        other.send("mine\r\n");
+        BOOST_TEST(other.read_line() == "mine");
+        p.send("still here\r\n");
+        BOOST_TEST(p.read_line() == "still here");
+        BOOST_TEST(other.got == "");
+        if (release) ::close(released);
+        p.end();
+        BOOST_TEST(p.read_to_end() == "");
+    }
+}
+
+// Whoever lists sessions would push to one that is lost: a chat that does so in each message.
+BOOST_AUTO_TEST_CASE(a_session_that_is_lost_while_its_logic_waits_is_not_listed) {
+    world w;
+    ice::event go(w.io.get_executor());
+    const auto wait = [](ice::event& until) -> ice::task<> { co_await until.wait(); };
+    auto& l = w.srv.add(
+        ice::tcp_server_action{any_port}.logic([&](std::string_view) { return wait(go); }));
+    auto p = w.connect(l.endpoint());
+    p.send("x");
+    w.until([&] { return l.counters().messages == 1; }, "a message");
+    auto& s = *l.sessions().begin();
+    s.bytes().cancel(ice::errc::write_timeout);
+    BOOST_TEST(l.sessions().empty());
+    BOOST_TEST(l.find(s.uid()) == nullptr);
+    BOOST_TEST(l.broadcast("x") == 0u);
+    go.set();
     w.until([&] { return l.size() == 0; }, "the end of the connection");
 }
 

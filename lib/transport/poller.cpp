@@ -49,6 +49,9 @@ poller::client::~client() {
 
 poller& poller::of(const asio::any_io_executor& executor) {
     auto& context = asio::query(executor, asio::execution::context);
+    // Makes Asio's reactor, if nobody has: in a forked child older services are told first, and
+    // until the reactor has an epoll of its own, changes would be made in the parent's.
+    const asio::posix::stream_descriptor older(executor);
     auto& p = asio::use_service<poller>(context);
     if (!p.outer_) {
         p.executor_ = executor;

@@ -1,0 +1,129 @@
+// fork(2): a child that tells its io_context so (Asio's fork notification) serves, and leaves every
+// connection to its parent.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <asio/read.hpp>
+#include <ice/ice.hpp>
+
+#include "world.hpp"
+
+using namespace test;
+
+namespace {
+
+std::string same(std::string_view line) { return std::string(line); }
+
+constexpr ice::pool_name<ice::line> upstream{"upstream"};
+
+// Asks the pool once more for each line: the answer is its reply.
+struct gateway {
+    ice::server& srv;
+    ice::task<std::string> operator()(std::string_view line) {
+        const std::string question(line);
+        const auto reply = co_await srv.get(upstream).request(std::string_view(question));
+        if (!reply) co_return reply.error().message();
+        co_return *reply;
+    }
+};
+
+// Runs `child` in a forked process, which ends without anybody's destructors; its exit code.
+template <class Child>
+pid_t forked(world& w, Child child) {
+    w.io.notify_fork(asio::io_context::fork_prepare);
+    const pid_t pid = ::fork();
+    if (pid != 0) {
+        w.io.notify_fork(asio::io_context::fork_parent);
+        return pid;
+    }
+    int failed = 1;
+    try {
+        w.io.notify_fork(asio::io_context::fork_child);
+        failed = child() ? 0 : 1;
+    } catch (...) { failed = 2; }
+    ::_exit(failed);
+}
+
+int exit_code(pid_t pid) {
+    int status = 0;
+    BOOST_TEST_REQUIRE(::waitpid(pid, &status, 0) == pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(fork_of_a_server)
+
+// A prefork server: the epoll of the parent, shared, told the child of sockets by the parent's
+// pointers.
+BOOST_AUTO_TEST_CASE(parent_and_child_serve_on_one_port) {
+    world w;
+    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(same));
+    auto before = w.connect(l.endpoint());
+    before.send("before\r\n");
+    BOOST_TEST(before.read_line() == "before");
+    const pid_t child = forked(w, [&] {
+        w.until([&] { return l.size() == 0; });  // the parent's connection
+        auto p = w.connect(l.endpoint());
+        p.send("in the child\r\n");
+        return p.read_line() == "in the child";
+    });
+    BOOST_TEST(exit_code(child) == 0);  // the parent does not run: the child alone accepts
+    before.send("after\r\n");
+    BOOST_TEST(before.read_line() == "after");
+    auto p = w.connect(l.endpoint());
+    p.send("in the parent\r\n");
+    BOOST_TEST(p.read_line() == "in the parent");
+}
+
+// Two processes that use one connection to an upstream take each other's replies.
+BOOST_AUTO_TEST_CASE(the_child_connects_to_upstreams_anew) {
+    world w;
+    auto& up = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(same));
+    auto& pool = w.srv.add(ice::tcp_client_action{up.endpoint(), upstream, 1});
+    auto& l =
+        w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(gateway{w.srv}));
+    w.until([&] { return pool.idle() == 1 && up.size() == 1; }, "a connection");
+    const pid_t child = forked(w, [&] {
+        auto p = w.connect(l.endpoint());
+        p.send("who\r\n");
+        return p.read_line() == "who" && pool.counters().connects == 2 &&
+               pool.counters().found_dead == 1;
+    });
+    BOOST_TEST(exit_code(child) == 0);
+    auto p = w.connect(l.endpoint());
+    p.send("I\r\n");
+    BOOST_TEST(p.read_line() == "I");
+    BOOST_TEST(pool.counters().connects == 1u);
+    BOOST_TEST(pool.counters().found_dead == 0u);
+}
+
+// A session that is in the middle of something: the child must neither answer nor end it.
+BOOST_AUTO_TEST_CASE(what_the_parent_does_goes_on_in_the_parent_alone) {
+    world w;
+    ice::event go(w.io.get_executor());
+    const auto wait = [](ice::event& until) -> ice::task<std::string> {
+        co_await until.wait();
+        co_return "answer";
+    };
+    auto& l = w.srv.add(
+        ice::tcp_server_action{any_port}.protocol(ice::line{}).logic([&](std::string_view) {
+            return wait(go);
+        }));
+    auto p = w.connect(l.endpoint());
+    p.send("question\r\n");
+    w.until([&] { return l.counters().messages == 1; }, "a message");
+    const pid_t child = forked(w, [&] {
+        go.set();
+        w.until([&] { return l.size() == 0; });
+        return true;
+    });
+    BOOST_TEST(exit_code(child) == 0);
+    BOOST_TEST(!p.poll());
+    BOOST_TEST(p.got == "");
+    go.set();
+    BOOST_TEST(p.read_line() == "answer");
+    BOOST_TEST(l.size() == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
