@@ -1,8 +1,11 @@
 // log: what is written, what is only counted, and that no peer can write a line of its own.
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <boost/test/unit_test.hpp>
+#include <csignal>
 #include <ice/log.hpp>
 #include <regex>
 #include <set>
@@ -48,22 +51,62 @@ bool printable(std::string_view text) {
     return true;
 }
 
+// While it lives, stderr is a pipe of one page.
+class stderr_pipe {
+public:
+    stderr_pipe() : real_(::dup(STDERR_FILENO)) {
+        BOOST_TEST_REQUIRE(::pipe2(ends_.data(), O_NONBLOCK | O_CLOEXEC) == 0);
+        BOOST_TEST_REQUIRE(::fcntl(ends_[1], F_SETPIPE_SZ, 4096) == 4096);
+        ::fcntl(ends_[1], F_SETFL, 0);  // a writer waits, as a rule
+        ::dup2(ends_[1], STDERR_FILENO);
+        ::close(ends_[1]);
+    }
+    ~stderr_pipe() {
+        ::dup2(real_, STDERR_FILENO);
+        ::close(real_);
+        close_reader();
+    }
+    stderr_pipe(const stderr_pipe&) = delete;
+    stderr_pipe& operator=(const stderr_pipe&) = delete;
+
+    std::string read() {
+        std::string text(8192, '\0');
+        const auto n = ::read(ends_[0], text.data(), text.size());
+        text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+        return text;
+    }
+    void close_reader() {
+        if (ends_[0] >= 0) ::close(std::exchange(ends_[0], -1));
+    }
+
+private:
+    std::array<int, 2> ends_{};
+    int real_;
+};
+
+// While it lives, the process may open nothing.
+class no_more_descriptors {
+public:
+    explicit no_more_descriptors(bool really) {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        rlimit none = before_;
+        if (really) none.rlim_cur = STDERR_FILENO + 1;
+        ::setrlimit(RLIMIT_NOFILE, &none);
+    }
+    ~no_more_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+    no_more_descriptors(const no_more_descriptors&) = delete;
+    no_more_descriptors& operator=(const no_more_descriptors&) = delete;
+
+private:
+    rlimit before_{};
+};
+
 // What `act` writes to stderr.
 template <class Act>
 std::string stderr_of(Act act) {
-    std::array<int, 2> ends{};
-    BOOST_TEST_REQUIRE(::pipe(ends.data()) == 0);
-    const int real = ::dup(STDERR_FILENO);
-    ::dup2(ends[1], STDERR_FILENO);
+    stderr_pipe pipe;
     act();
-    ::dup2(real, STDERR_FILENO);
-    ::close(real);
-    ::close(ends[1]);
-    std::string text(4096, '\0');
-    const auto n = ::read(ends[0], text.data(), text.size());
-    ::close(ends[0]);
-    text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
-    return text;
+    return pipe.read();
 }
 
 }  // namespace
@@ -176,6 +219,89 @@ BOOST_AUTO_TEST_CASE(without_a_sink_it_is_one_line_on_stderr) {
     const std::regex shape(R"(\d\d\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ warning said \{\} this\n)");
     BOOST_TEST(std::regex_match(text, shape), text);
     BOOST_TEST(stderr_of([&] { write(1, 0ms); }) == "", "a sink takes its place");
+}
+
+BOOST_AUTO_TEST_CASE(a_line_fits_into_what_a_pipe_takes_whole) {
+    // A longer one would be written in part, or wait until somebody reads.
+    const std::size_t head = std::string_view("2026-11-23T12:34:56Z warning ").size();
+    const auto written = [&](std::size_t size) {
+        const auto text = stderr_of([&] {
+            ice::log fresh;
+            fresh.write(start, log_level::warning, "kind", std::string(size - head - 1, 'x'));
+        });
+        BOOST_TEST(text.find('\n') == text.size() - 1);
+        return text;
+    };
+    BOOST_TEST(written(4095).size() == 4095U);
+    BOOST_TEST(written(4096).size() == 4096U);
+    BOOST_TEST(written(4096).ends_with("xxxx\n"));
+    BOOST_TEST(written(4097).size() == 4096U);
+    BOOST_TEST(written(4097).ends_with("x...\n"));
+    BOOST_TEST(written(100'000).size() == 4096U);
+}
+
+BOOST_AUTO_TEST_CASE(what_stderr_does_not_take_is_counted_and_told) {
+    // A write into a full pipe would wait for whoever reads it, and all connections with it.
+    const std::string page(3000, 'x');  // a second one does not fit into the pipe
+    for (const bool may_open : {true, false}) {
+        stderr_pipe pipe;
+        const no_more_descriptors none(!may_open);
+        {
+            ice::log fresh;
+            fresh.write_always(log_level::info, page);
+            BOOST_TEST(pipe.read().ends_with("xxx\n"));
+            for (int i = 0; i < 3; ++i) fresh.write_always(log_level::info, page);
+            const auto first = pipe.read();
+            BOOST_TEST(first.size() > page.size());
+            BOOST_TEST(first.size() < page.size() + 100);
+            fresh.write_always(log_level::info, "fits");
+            const auto second = pipe.read();
+            BOOST_TEST(second.substr(20, second.find('\n') - 20) ==
+                       " warning 2 lines of the log were dropped: stderr did not take them");
+            BOOST_TEST(second.ends_with(" info fits\n"));
+            fresh.write_always(log_level::info, "next");
+            BOOST_TEST(pipe.read().find("dropped") == std::string::npos, "it is said once");
+            for (int i = 0; i < 3; ++i) fresh.write_always(log_level::info, page);
+            pipe.read();
+        }
+        BOOST_TEST(pipe.read().find(" lines of the log were dropped") != std::string::npos,
+                   "its end tells too");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_stderr_that_nobody_reads_any_more_raises_no_signal) {
+    // SIGPIPE would end a program that logs before its server has been given anything.
+    const auto before = std::signal(SIGPIPE, SIG_DFL);
+    for (const bool may_open : {true, false}) {
+        stderr_pipe pipe;
+        const no_more_descriptors none(!may_open);
+        pipe.close_reader();
+        ice::log fresh;
+        fresh.write_always(log_level::info, "to nobody");
+    }
+    std::signal(SIGPIPE, before);
+}
+
+BOOST_AUTO_TEST_CASE(a_hundred_kinds_are_known_and_others_are_one) {
+    // Each error of a protocol is a kind: a peer that finds new ones would fill the memory.
+    for (int i = 0; i < 100; ++i) BOOST_TEST(write(1, 0ms, "kind " + std::to_string(i)) == 1U);
+    BOOST_TEST(write(11, 999ms, "kind 100") == 10U);
+    BOOST_TEST(write(1, 999ms, "kind 101") == 0U, "one of the others");
+    BOOST_TEST(write(11, 999ms, "kind 99") == 9U, "it is known");
+    // Those of the second before make room; what they still have to tell is not lost.
+    BOOST_TEST(write(11, 1000ms, "kind 101") == 10U, "it is known now");
+    std::size_t known = 0;
+    for (int i = 0; i < 100; ++i) known += write(1, 1001ms, "new kind " + std::to_string(i));
+    BOOST_TEST(known == 98U, "beside it and the others");
+    BOOST_TEST(write(1, 1999ms, "kind 102") == 1U);
+    BOOST_TEST(lines.back() == "text (6 more of \"other kinds\" were not written)");
+}
+
+BOOST_AUTO_TEST_CASE(of_a_kind_64_bytes_count) {
+    const std::string kind(64, 'k');
+    BOOST_TEST(write(10, 0ms, kind + "1") == 10U);
+    BOOST_TEST(write(1, 0ms, kind + "2") == 0U);
+    BOOST_TEST(write(1, 0ms, kind.substr(0, 63)) == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(each_level_has_a_name) {

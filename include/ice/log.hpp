@@ -24,9 +24,18 @@ class ICE_API log {
 public:
     using sink = std::function<void(log_level, std::string_view line)>;
 
-    log();  // to stderr, with date and level, from info upwards
+    // To stderr, with date and level, from info upwards. A line is at most 4096 bytes with its end
+    // (PIPE_BUF, which a pipe takes whole); what is longer is cut, and ends in "...".
+    // Never waits for stderr: a pipe that is full, a socket or a stopped terminal does not take the
+    // line, which is dropped. As soon as it takes one again, a line before that one says how many
+    // were dropped: "12 lines of the log were dropped: stderr did not take them".
+    log();
+    ~log();
+    log(const log&) = delete;
+    log& operator=(const log&) = delete;
 
-    // Takes the place of stderr. A line has no line end. Must not throw.
+    // Takes the place of stderr. A line has no line end. The function is called on the loop's
+    // thread: all connections wait while it does. Must not throw.
     void to(sink);
 
     // Below it nothing is written.
@@ -34,8 +43,9 @@ public:
     // Whether a line of that level is worth making.
     bool writes(log_level l) const noexcept { return l >= least_; }
 
-    // `kind` is a few fixed words, such as "logic threw": 10 lines a second of one kind are
-    // written; the next one that passes says how many were not.
+    // `kind` is a few fixed words, such as "logic threw", of which 64 bytes count: 10 lines a
+    // second of one kind are written; the next one that passes says how many were not. At most 100
+    // kinds are told apart in a second; those that come then are one kind, "other kinds".
     void write(time_point now, log_level, std::string_view kind, std::string_view text);
 
     // What somebody asked for: however many lines it is.
@@ -48,9 +58,17 @@ private:
         std::uint64_t suppressed = 0;
     };
 
-    sink sink_;
+    using kind_window = std::pair<const std::string, window>;
+
+    void to_stderr(std::string_view line);
+    kind_window& window_of(std::string_view kind, time_point now);
+    void forget_past_kinds(time_point now);
+
+    sink sink_;  // none: stderr
     log_level least_ = log_level::info;
     std::map<std::string, window, std::less<>> kinds_;
+    std::uint64_t dropped_ = 0;  // since stderr took the last line
+    bool is_cut_ = false;        // stderr took only the first part of the last line
 };
 
 }  // namespace ice

@@ -1,20 +1,51 @@
 // The log's limit on floods, its escape, and stderr.
+#include <fcntl.h>
 #include <fmt/chrono.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
+#include <climits>
 #include <ice/log.hpp>
+#include <new>
 
 namespace ice {
 namespace {
 
-constexpr unsigned lines_a_second = 10;  // of one kind: enough to see it, too few to fill a disk
+constexpr auto window_length = std::chrono::seconds(1);
+constexpr unsigned lines_a_window = 10;  // of one kind: enough to see it, too few to fill a disk
+// ice itself has about 30 kinds; each error of a protocol is one more.
+constexpr std::size_t most_kinds = 100;
+constexpr std::size_t longest_kind = 64;  // bytes; "a few fixed words"
+constexpr std::string_view other_kinds = "other kinds";
 
-void to_stderr(log_level level, std::string_view text) {
+// Writes to stderr what it takes without waiting: how many bytes, or -1.
+// O_NONBLOCK belongs to the open file description, which other programs share (a shell and all that
+// it starts): it is never set there. A pipe or a terminal is opened anew for each line, with a
+// description of its own (proc(5), /proc/pid/fd); nothing is kept, so that stderr may be replaced
+// at any time. Where that is refused (no /proc, no permission, no descriptor left), what poll(2)
+// said is enough as a rule: a pipe can be written when one of its pages is free, and takes PIPE_BUF
+// bytes as a whole (pipe(7)). Only another process that writes between the two calls can then make
+// this one wait. Regular files do not wait.
+ssize_t write_now(const char* data, std::size_t size) noexcept {
+    struct stat is {};
+    if (::fstat(STDERR_FILENO, &is) != 0) return -1;
+    if (S_ISSOCK(is.st_mode)) return ::send(STDERR_FILENO, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (!S_ISFIFO(is.st_mode) && !S_ISCHR(is.st_mode)) return ::write(STDERR_FILENO, data, size);
+    // An error is a pipe that nobody reads any more: writing to it would raise SIGPIPE.
+    pollfd ready{STDERR_FILENO, POLLOUT, 0};
+    if (::poll(&ready, 1, 0) != 1 || ready.revents != POLLOUT) return -1;
+    const int own = ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    const ssize_t written = ::write(own < 0 ? STDERR_FILENO : own, data, size);
+    if (own >= 0) ::close(own);
+    return written;
+}
+
+std::string stamped(log_level level, std::string_view text) {
     const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-    // One fwrite: lines of two processes on one terminal do not mix.
-    const std::string line = fmt::format("{:%FT%TZ} {} {}\n", fmt::gmtime(now), name(level), text);
-    std::fwrite(line.data(), 1, line.size(), stderr);
+    return fmt::format("{:%FT%TZ} {} {}", fmt::gmtime(now), name(level), text);
 }
 
 }  // namespace
@@ -40,34 +71,77 @@ std::string escaped(std::string_view bytes, std::size_t most) {
     return text;
 }
 
-log::log() : sink_(to_stderr) {}
+log::log() = default;
+
+log::~log() {
+    try {
+        if (dropped_ != 0 && !sink_) to_stderr({});
+    } catch (const std::bad_alloc&) {  // nobody is told then
+    }
+}
 
 void log::to(sink s) { sink_ = std::move(s); }
 
 void log::write_always(log_level level, std::string_view text) {
-    if (writes(level)) sink_(level, text);
+    if (!writes(level)) return;
+    if (sink_) sink_(level, text);
+    else to_stderr(stamped(level, text));
+}
+
+// One write of at most PIPE_BUF bytes: a pipe takes all of it or nothing (pipe(7)), and lines of
+// two processes do not mix.
+void log::to_stderr(std::string_view line) {
+    std::string all = is_cut_ ? "\n" : "";
+    if (dropped_ != 0)
+        all += stamped(
+            log_level::warning,
+            fmt::format("{} lines of the log were dropped: stderr did not take them\n", dropped_));
+    all += line;
+    if (all.size() >= PIPE_BUF) all.replace(PIPE_BUF - 4, all.npos, "...");
+    if (all.back() != '\n') all += '\n';
+    const ssize_t written = write_now(all.data(), all.size());
+    const bool is_whole = written == static_cast<ssize_t>(all.size());
+    if (written > 0) is_cut_ = !is_whole;
+    dropped_ = is_whole ? 0 : dropped_ + 1;
+}
+
+log::kind_window& log::window_of(std::string_view kind, time_point now) {
+    kind = kind.substr(0, longest_kind);
+    if (const auto found = kinds_.find(kind); found != kinds_.end()) return *found;
+    if (kinds_.size() >= most_kinds) forget_past_kinds(now);
+    if (kinds_.size() >= most_kinds) kind = other_kinds;
+    return *kinds_.try_emplace(std::string(kind), window{now}).first;
+}
+
+// What they still had to tell is told under one name.
+void log::forget_past_kinds(time_point now) {
+    window& others = kinds_.try_emplace(std::string(other_kinds), window{now}).first->second;
+    std::erase_if(kinds_, [&](const auto& one) {
+        const window& w = one.second;
+        if (&w == &others || now - w.begin < window_length) return false;
+        others.suppressed += w.suppressed;
+        return true;
+    });
 }
 
 void log::write(time_point now, log_level level, std::string_view kind, std::string_view text) {
     if (!writes(level)) return;
-    auto found = kinds_.find(kind);
-    if (found == kinds_.end()) found = kinds_.emplace(std::string(kind), window{now}).first;
-    window& w = found->second;
-    if (now - w.begin >= std::chrono::seconds(1)) {
+    auto& [name, w] = window_of(kind, now);
+    if (now - w.begin >= window_length) {
         w.begin = now;
         w.written = 0;
     }
-    if (w.written == lines_a_second) {
+    if (w.written == lines_a_window) {
         ++w.suppressed;
         return;
     }
     ++w.written;
     std::string line(text);
     if (w.suppressed != 0) {
-        line += fmt::format(" ({} more of \"{}\" were not written)", w.suppressed, kind);
+        line += fmt::format(" ({} more of \"{}\" were not written)", w.suppressed, name);
         w.suppressed = 0;
     }
-    sink_(level, line);
+    write_always(level, line);
 }
 
 }  // namespace ice
