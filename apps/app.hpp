@@ -1,7 +1,7 @@
 // What the apps share on their command lines: addresses, exit codes, the line that says "ready".
 #pragma once
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>

@@ -69,6 +69,12 @@ BOOST_AUTO_TEST_CASE(pools_are_found_by_name_and_checked_for_what_they_speak) {
         what([&] {
             w.srv.add(ice::tcp_client_action<ice::line>{ice::address{"127.0.0.1", 1}, "none", 0});
         }) == "pool 'none': a size of 0");
+    BOOST_TEST(what([&] {
+                   const ice::pool_name<ice::line, int> numbers{"numbers"};
+                   w.srv.add(ice::tcp_client_action{ice::address{"127.0.0.1", 1}, numbers, 1});
+               }) ==
+               "pool 'numbers': it needs a .logic() to make of a reply what its name "
+               "promises");
 }
 
 BOOST_AUTO_TEST_CASE(a_borrowed_loop_is_not_run_by_the_server) {

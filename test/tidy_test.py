@@ -135,6 +135,8 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
     "C's clock": (lib("auto t = std::time(nullptr);"), 3, "'time(nullptr)"),
     "a header that opens a namespace": (
         public("error.hpp", "using namespace std::literals;"), 3, "'using namespace"),
+    "a text made in a header": (
+        public("error.hpp", "auto f() { return fmt::format(text); }"), 3, "'fmt::format'"),
     "a detached coroutine": (lib("co_spawn(io, f(), asio::detached);"), 3, "'asio::detached"),
     "a polled io_context": (lib("while (server.io().poll()) {}"), 3, "'io().poll("),
     "a polled io_context by name": (lib("io_context_.poll_one();"), 3, "'io_context_.poll_one("),
@@ -155,6 +157,7 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
 LOOK_ALIKES = {  # sentence: what must not be found
     "words in a comment": lib("// rand() asio::detached\n    /* steady_clock::now\n rand() */"),
     "words in a string": lib('f("rand()", "\\"getaddrinfo", R"x(time(nullptr) ")x");'),
+    "a formatter in a header": public("error.hpp", "auto f() { return fmt::format_to(out, 1); }"),
     "words within words": lib("int brand(int); runtime(nullptr); operand(1);"),
     "words in CMake": ("lib/CMakeLists.txt", "check_symbol_exists(getaddrinfo netdb.h FOUND)\n"),
     "an include in a comment": public("error.hpp", "/*\n#include <ice/server.hpp>\n*/"),

@@ -3,6 +3,8 @@
 //     pool 'timeserver' of 127.0.0.1:10000: cannot connect: Connection refused (not executed)
 #pragma once
 
+#include <fmt/core.h>
+
 #include <cstdint>
 #include <ice/address.hpp>
 #include <ice/error.hpp>

@@ -7,7 +7,6 @@
 #include <ice/pipeline.hpp>
 #include <ice/pool_base.hpp>
 #include <optional>
-#include <stdexcept>
 #include <utility>
 
 namespace ice {
@@ -23,9 +22,7 @@ public:
         : pool_base(std::move(env), std::move(o)), protocol_(std::move(p)),
           logic_(std::move(logic)), check_(std::move(check)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
-        throw std::invalid_argument(
-            fmt::format("pool '{}': it needs a .logic() to make of a reply what its name promises",
-                        this->name()));
+        this->throw_needs_logic();
     }
 
     // Sends `message` on a free connection, and gives its reply: owned, as the connection goes

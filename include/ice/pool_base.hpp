@@ -86,6 +86,9 @@ public:
 protected:
     pool_base(std::shared_ptr<environment>, pool_options);
 
+    // Throws std::invalid_argument: the replies are not of the type that the pool's name promises.
+    [[noreturn]] void throw_needs_logic() const;
+
     // A request or a talk from its beginning to its end, which it counts. Holds the pool, as the
     // server may end before the caller.
     struct ICE_API call {

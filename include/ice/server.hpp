@@ -1,8 +1,6 @@
 // server: what runs actions. One thread, one event loop, as many listeners and pools as are added.
 #pragma once
 
-#include <fmt/core.h>
-
 #include <concepts>
 #include <ice/export.hpp>
 #include <ice/listener.hpp>
@@ -66,7 +64,7 @@ public:
     template <protocol P, class R = owned_t<message_t<P>>>
     pool<P, R>& get(std::string_view name) {
         if (auto* found = dynamic_cast<pool<P, R>*>(&find(name))) return *found;
-        throw std::invalid_argument(fmt::format("pool '{}' speaks another protocol", name));
+        throw_other_protocol(name);
     }
 
     // Serves until stop() or the end of a drain. SIGINT and SIGTERM drain, also if they came since
@@ -106,6 +104,7 @@ private:
     void keep(std::shared_ptr<listener_base>);
     void keep(std::shared_ptr<pool_base>);
     pool_base& find(std::string_view name) const;
+    [[noreturn]] static void throw_other_protocol(std::string_view pool);
     void one_emptied() noexcept;
     void end_if_empty();
     void finish();

@@ -56,6 +56,11 @@ pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
 
 pool_base::~pool_base() = default;
 
+void pool_base::throw_needs_logic() const {
+    throw std::invalid_argument(fmt::format(
+        "pool '{}': it needs a .logic() to make of a reply what its name promises", name_));
+}
+
 // -- lending
 
 pool_base::loan pool_base::lend_at_once() {

@@ -81,6 +81,10 @@ pool_base& server::find(std::string_view name) const {
     return *found->second;
 }
 
+void server::throw_other_protocol(std::string_view pool) {
+    throw std::invalid_argument(fmt::format("pool '{}' speaks another protocol", pool));
+}
+
 void server::run() {
     if (!loop_) throw std::logic_error("ice: run the io_context that this server was given");
     if (state_ == state::finished) return;

@@ -1,6 +1,7 @@
 // expect: ice: the protocol has no packet() for this message
 //
 // The same for all sessions at once.
+#include <fmt/format.h>
 #include <ice/ice.hpp>
 
 std::size_t announce(ice::listener<ice::telnet>& all, int hours) {
