@@ -93,18 +93,18 @@ BOOST_AUTO_TEST_CASE(a_turn_of_coroutines_ends_with_its_bytes) {
     memory_world w;
     ice::limits l;
     l.turn_bytes = 1000;
-    conversation<ice::raw> c(w, ice::raw{}, l);
+    conversation<ice::line> c(w, ice::line{}, l);
     c.wire.stalled = true;
     std::size_t answered = 0;
     c.serve([&answered](std::string_view) -> ice::task<std::string> {
         ++answered;
         co_return std::string(1000, 'x');
     });
-    for (int i = 0; i < 5; ++i) c.arrive("x");
+    c.arrive(lines(5));
     BOOST_TEST(answered == 1u);
     c.wire.resume();
     w.settle();
-    BOOST_TEST(answered == 2u);
+    BOOST_TEST(answered == 5u);
 }
 
 // What is left of the last turn must not be lost, nor wait for more bytes.
