@@ -146,7 +146,7 @@ private:
     void keep_open();
     void open_more(std::size_t wanted);
     void try_again(struct upstream&);
-    bool connect_to(struct upstream&);
+    bool connect_to(struct upstream&, time_point now);
     static task<> open_one(std::pair<std::shared_ptr<pool_base>, pool_connection>);
     task<error_code> connect_and_shake_hands(pool_connection&);
     void opened(pool_connection);
@@ -155,7 +155,7 @@ private:
     bool succeeded(struct upstream&);
     void failed(pool_connection&, error_code);
     bool is_moving(const pool_connection&) const noexcept;
-    struct upstream* starved(const pool_connection&) noexcept;
+    struct upstream* starved(const pool_connection&, time_point now) noexcept;
     void watch_gates();
     // Nobody will ask for a connection any more.
     bool is_over() const noexcept { return stopped_ || (draining_ && waiters_.empty()); }
@@ -169,7 +169,7 @@ private:
     void hand_out(pool_connection);
     time_point end_of(const pool_connection&) const noexcept;
     time_point check_of(const pool_connection&) const noexcept;
-    void check_one_idle();
+    void check_one_idle(time_point now);
     static task<> check(loan);
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     pool_connection lend(pool_connection);

@@ -12,8 +12,9 @@ namespace ice {
 void pool_base::open_more(std::size_t wanted) {
     if (is_over()) return;
     while (connecting_ < wanted && open() < size_) {
-        struct upstream* const u = upstreams_.next(now());
-        if (u == nullptr || !connect_to(*u)) return;
+        const time_point at = now();
+        struct upstream* const u = upstreams_.next(at);
+        if (u == nullptr || !connect_to(*u, at)) return;
     }
 }
 
@@ -25,17 +26,18 @@ void pool_base::keep_open() {
 // tried all the same: nobody would ever know that it is back.
 void pool_base::try_again(struct upstream& u) {
     if (is_over() || u.is_available() || u.connecting != 0) return;
-    if (!u.gate.is_closed() && now() < u.gate.due()) return u.retry.set(u.gate.due());
-    u.retry.set(after(now(), timeouts_.probe));  // should the pool be full, or memory short
+    const time_point at = now();
+    if (!u.gate.is_closed() && at < u.gate.due()) return u.retry.set(u.gate.due());
+    u.retry.set(after(at, timeouts_.probe));  // should the pool be full, or memory short
     try {
-        if (connect_to(u)) u.retry.clear();
+        if (connect_to(u, at)) u.retry.clear();
     } catch (const std::bad_alloc&) {  // by then there is some
     }
 }
 
-bool pool_base::connect_to(struct upstream& u) {
+bool pool_base::connect_to(struct upstream& u, time_point now) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
-    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now());
+    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now);
     if (probe == 0 && !u.gate.is_closed()) return false;
     std::pair attempt(shared_from_this(), pool_connection(u, probe));
     spawn(env_, open_one(std::move(attempt)), fmt::format("pool '{}'", name_));
@@ -126,10 +128,10 @@ bool pool_base::make_room() {
 }
 
 // Of a full pool: an address without any connection whose breaker would let a probe pass.
-struct upstream* pool_base::starved(const pool_connection& c) noexcept {
+struct upstream* pool_base::starved(const pool_connection& c, time_point now) noexcept {
     if (open() + 1 < size_) return nullptr;
     for (struct upstream& u : upstreams_) {
-        const bool due = !u.gate.is_closed() && u.gate.due() <= now() && !u.health.is_failing();
+        const bool due = !u.gate.is_closed() && u.gate.due() <= now && !u.health.is_failing();
         if (due && u.open == 0 && &u != c.at) return &u;
     }
     return nullptr;

@@ -80,8 +80,9 @@ task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares)
     if (is_down()) {
         bool tries = false;  // all whose time has come: one of them may be back
         while (connecting_ == 0 || tries) {
-            struct upstream* const u = upstreams_.next(now());
-            if (u == nullptr || !connect_to(*u)) break;
+            const time_point at = now();
+            struct upstream* const u = upstreams_.next(at);
+            if (u == nullptr || !connect_to(*u, at)) break;
             tries = true;
         }
         // One may wait for the probe that connects already: it needs somebody who asks.
@@ -237,13 +238,14 @@ void pool_base::returned(pool_connection c) {
     if (!std::exchange(c.is_checked, false)) c.used = c.since;
     if (c.at->gate.is_closed()) c.probe = 0;
     else if (c.probe == 0) return;  // nobody asks that address now
-    const bool aged = c.retires <= c.since;
-    struct upstream* const probed = starved(c);
+    const time_point at = c.since;
+    const bool aged = c.retires <= at;
+    struct upstream* const probed = starved(c, at);
     if (aged || probed != nullptr || is_moving(c)) {
         ++(aged ? counters_.aged : counters_.moved);
         c = {};
         watch_gates();
-        if (probed != nullptr) connect_to(*probed);
+        if (probed != nullptr) connect_to(*probed, at);
         return open_more(1);
     }
     c.at->gate.give_up(c.probe, never);
@@ -278,7 +280,7 @@ void pool_base::expire_idle() {
         std::erase_if(idle_, [at](const pool_connection& i) { return i.retires <= at; });
     counters_.expired +=
         std::erase_if(idle_, [&](const pool_connection& i) { return end_of(i) <= at; });
-    check_one_idle();
+    check_one_idle(at);
     time_point next = never;
     for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
     expiry_.set(next);
@@ -292,10 +294,10 @@ time_point pool_base::check_of(const pool_connection& i) const noexcept {
     return checking_ ? never : after(i.since, check_every_);
 }
 
-void pool_base::check_one_idle() {
+void pool_base::check_one_idle(time_point now) {
     const auto i =
         std::ranges::min_element(idle_, {}, [this](const auto& one) { return check_of(one); });
-    if (i == idle_.end() || check_of(*i) > now()) return;
+    if (i == idle_.end() || check_of(*i) > now) return;
     checking_ = true;
     pool_connection c = std::move(*i);
     idle_.erase(i);
