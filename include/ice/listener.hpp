@@ -28,7 +28,8 @@ public:
 
     // Pushes to all sessions; returns how many took it (see session::push).
     template <class A>
-    std::size_t broadcast(const A& m) {
+    std::size_t broadcast(A&& m) {
+        detail::refuse_braced_aggregate<A>();
         std::size_t took = 0;
         for (auto& peer : sessions()) {
             if (!peer.push(m)) ++took;

@@ -32,14 +32,17 @@ public:
     // upstream_closes, not_sent, unpackable, outbox_full. Perhaps executed: request_timeout,
     // upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped, and what the
     // socket says; failure() knows more. A view in `message` must live until the end.
+    // A temporary aggregate is refused with g++ 12: docs/coroutine-traps.md.
     template <class M>
-    task<pool_result<R>> request(M message, duration timeout) {
-        return is_pipelined() ? shared_exchange(std::move(message), timeout)
-                              : exchange(std::move(message), timeout);
+    task<pool_result<R>> request(M&& message, duration timeout) {
+        detail::refuse_braced_aggregate<M>();
+        using own = std::decay_t<M>;
+        return is_pipelined() ? shared_exchange<own>(std::forward<M>(message), timeout)
+                              : exchange<own>(std::forward<M>(message), timeout);
     }
     template <class M>
-    task<pool_result<R>> request(M message) {
-        return request(std::move(message), timeouts().request);
+    task<pool_result<R>> request(M&& message) {
+        return request(std::forward<M>(message), timeouts().request);
     }
 
     // A connection for a longer talk, all of it within `timeout`. It goes back when the lease ends,

@@ -92,6 +92,26 @@ struct message_of<P> {
         typename decltype(std::declval<P&>().parse({}, std::declval<std::string&>()))::message_type;
 };
 
+// Whether the compiler destroys a temporary twice that is made by aggregate initialisation in an
+// expression with co_await: g++ 11 and 12 do; 13, 14 and Clang do not.
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+inline constexpr bool destroys_braced_twice = true;
+#else
+inline constexpr bool destroys_braced_twice = false;
+#endif
+
+// Called by whatever takes a message beside a co_await; a forwarding reference has deduced M. An
+// lvalue is an object of the user's. Of the other aggregates it cannot be seen how they were made.
+template <class M>
+constexpr void refuse_braced_aggregate() {
+    using type = std::remove_cvref_t<M>;
+    static_assert(
+        !destroys_braced_twice || std::is_lvalue_reference_v<M> || !std::is_aggregate_v<type> ||
+            std::is_trivially_destructible_v<type>,
+        "ice: give this message a name before the call, or its type a constructor: beside "
+        "a co_await, g++ 12 destroys it twice");
+}
+
 }  // namespace detail
 
 // A protocol has one of

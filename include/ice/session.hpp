@@ -50,17 +50,17 @@ public:
     // Sends a message, and waits until the kernel has it (and all before it). An error means that
     // the connection is lost, or with errc::unpackable that nothing was sent.
     template <class A>
-    task<error_code> send(A m) {
-        if (const error_code ec = append(m)) co_return ec;
-        const error_code ec = co_await sent();
-        co_return ec;
+    task<error_code> send(A&& m) {
+        detail::refuse_braced_aggregate<A>();
+        return send_own<std::decay_t<A>>(std::forward<A>(m));
     }
 
     // Queues a message and never waits: it goes out when the running code next waits. May be
     // called by anyone at any time. errc::outbox_full (limits::outbox) or errc::unpackable: the
     // message is not queued, the connection goes on; other errors: the connection is lost.
     template <class A>
-    error_code push(const A& m) {
+    error_code push(A&& m) {
+        detail::refuse_braced_aggregate<A>();
         const std::size_t before = bytes().out().size();
         const error_code ec = append(m);
         return ec ? ec : queued(before);
@@ -144,6 +144,13 @@ public:
     P& protocol() noexcept { return protocol_; }
 
 private:
+    template <class A>
+    task<error_code> send_own(A m) {
+        if (const error_code ec = append(m)) co_return ec;
+        const error_code ec = co_await sent();
+        co_return ec;
+    }
+
     template <class A>
     error_code append(const A& m) {
         const error_code ec = packet(protocol_, m, bytes().out());

@@ -105,17 +105,10 @@ public:
 
     // Connects, sends `message`, and gives the reply; all within `patience`.
     template <protocol P, class M>
-    task<result<owned_t<message_t<P>>>> ask(address to, M message,
+    task<result<owned_t<message_t<P>>>> ask(address to, M&& message,
                                             duration patience = std::chrono::minutes(1)) {
-        const time_point until = after(now(), patience);
-        auto peer = co_await open<P>(std::move(to), patience);
-        if (!peer) co_return peer.error();
-        (*peer)->within(until, errc::request_timeout);
-        const error_code unsent = co_await (*peer)->send(std::move(message));
-        if (unsent) co_return unsent;
-        auto reply = co_await (*peer)->receive();
-        if (!reply) co_return reply.error();
-        co_return owned_t<message_t<P>>(*std::move(reply));
+        detail::refuse_braced_aggregate<M>();
+        return ask_with_own<P, std::decay_t<M>>(std::move(to), std::forward<M>(message), patience);
     }
 
     // A peer's side of a conversation: send(), receive(); its end closes the connection.
@@ -150,6 +143,19 @@ public:
     std::uint64_t events() const noexcept;
 
 private:
+    template <protocol P, class M>
+    task<result<owned_t<message_t<P>>>> ask_with_own(address to, M message, duration patience) {
+        const time_point until = after(now(), patience);
+        auto peer = co_await open<P>(std::move(to), patience);
+        if (!peer) co_return peer.error();
+        (*peer)->within(until, errc::request_timeout);
+        const error_code unsent = co_await (*peer)->send(message);
+        if (unsent) co_return unsent;
+        auto reply = co_await (*peer)->receive();
+        if (!reply) co_return reply.error();
+        co_return owned_t<message_t<P>>(*std::move(reply));
+    }
+
     template <class T>
     static task<> keep(task<T> work, std::shared_ptr<std::optional<T>> made) {
         T value = co_await std::move(work);
