@@ -32,6 +32,7 @@ constexpr bool not_executed(errc e) {
         case errc::pool_wait_timeout:
         case errc::connect_timeout:
         case errc::host_not_found:
+        case errc::name_resolution_failed:
         case errc::upstream_closes:
         case errc::outbox_full:
         case errc::breaker_open:
@@ -40,7 +41,7 @@ constexpr bool not_executed(errc e) {
     return false;
 }
 
-constexpr int last = static_cast<int>(errc::breaker_open);
+constexpr int last = static_cast<int>(errc::name_resolution_failed);
 
 }  // namespace
 
@@ -104,7 +105,7 @@ BOOST_AUTO_TEST_CASE(a_connect_error_keeps_its_cause_and_was_not_executed) {
     BOOST_TEST(ec.message() == "cannot connect: " + cause.message());
     BOOST_TEST(std::string(ec.category().name()) == "ice.connect");
     BOOST_TEST(ec.value() == ECONNREFUSED);
-    for (const errc e : {errc::connect_timeout, errc::host_not_found})
+    for (const errc e : {errc::connect_timeout, errc::host_not_found, errc::name_resolution_failed})
         BOOST_TEST(make_error_code(e).message().starts_with("cannot connect"));
 }
 

@@ -58,6 +58,7 @@ BOOST_AUTO_TEST_CASE(each_error_is_of_one_kind) {
     const auto kind = [](errc e) { return ice::kind_of(e); };
     BOOST_TEST((kind(errc::pool_wait_timeout) == failure_kind::wait));
     BOOST_TEST((kind(errc::host_not_found) == failure_kind::connect));
+    BOOST_TEST((kind(errc::name_resolution_failed) == failure_kind::connect));
     BOOST_TEST((kind(errc::request_timeout) == failure_kind::timeout));
     BOOST_TEST((kind(errc::closed) == failure_kind::closed));
     BOOST_TEST((kind(errc::cut_short) == failure_kind::cut_short));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <asio/io_context.hpp>
+#include <asio/post.hpp>
 #include <functional>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
@@ -19,10 +20,6 @@ public:
 
     std::unique_ptr<ice::acceptor> listen(const ice::address&) override {
         throw std::runtime_error("a memory_transport does not listen");
-    }
-    ice::task<ice::result<std::unique_ptr<ice::channel>>> connect(ice::address,
-                                                                  ice::time_point) override {
-        co_return dial();
     }
     ice::time_point now() const override { return now_; }
     ice::task<> sleep(ice::duration span) override {
@@ -50,6 +47,22 @@ public:
     }
 
 private:
+    struct dialing final : ice::connect_attempt {
+        explicit dialing(callback d) : done(std::make_shared<callback>(std::move(d))) {}
+        std::shared_ptr<callback> done;
+    };
+    ice::task<ice::result<std::vector<ice::address>>> resolve(ice::address to,
+                                                              ice::time_point) override {
+        co_return std::vector<ice::address>{to};
+    }
+    ice::result<std::unique_ptr<ice::connect_attempt>> begin_connect(
+        const ice::address&, ice::connect_attempt::callback done) override {
+        auto attempt = std::make_unique<dialing>(std::move(done));
+        asio::post(executor(), [this, weak = std::weak_ptr(attempt->done)] {
+            if (const auto waiting = weak.lock()) (*waiting)(dial());
+        });
+        return std::unique_ptr<ice::connect_attempt>(std::move(attempt));
+    }
     void wake_at(ice::time_point) override {}
 
     ice::time_point now_{};

@@ -17,9 +17,6 @@ public:
     using transport::transport;
 
     std::unique_ptr<acceptor> listen(const address&) override { cannot("listen"); }
-    task<result<std::unique_ptr<channel>>> connect(address, time_point) override {
-        cannot("connect");
-    }
     time_point now() const override { return std::chrono::steady_clock::now(); }
     task<> sleep(duration) override { cannot("sleep"); }
     std::uint64_t random() override { return chance_(); }
@@ -28,6 +25,11 @@ public:
     void release() override {}
 
 private:
+    task<result<std::vector<address>>> resolve(address, time_point) override { cannot("connect"); }
+    result<std::unique_ptr<connect_attempt>> begin_connect(const address&,
+                                                           connect_attempt::callback) override {
+        cannot("connect");
+    }
     void wake_at(time_point) override {}  // the engine has the time-out
 
     std::mt19937_64 chance_;

@@ -34,11 +34,13 @@ enum class errc {
     pool_wait_timeout,  // no connection came free in time
     connect_timeout,    // pool_timeouts::connect
     request_timeout,    // the request's own time was over
-    host_not_found,     // the resolver knows no such host
+    host_not_found,     // there is no such host, or it has no address (EAI_NONAME)
     upstream_closes,    // it takes a connection and closes it at once
     not_sent,           // its connection was lost before, and no time or no retry was left
     upstream_stuck,     // pipelined: no reply to an earlier request, so the connection was closed
     breaker_open,       // breaker_limits::failures: nobody asks the upstream for a while
+    // No name server has answered (EAI_AGAIN), or not well: whether the host exists is not known.
+    name_resolution_failed,
 };
 
 // What can be asked of any error: `if (ec == ice::condition::not_executed)`.

@@ -28,10 +28,10 @@ public:
     // Sends `message` on a free connection, and gives its reply: owned, as the connection goes
     // back. Ends within `timeout` (pool_timeouts::request), waiting and connecting included.
     // Not executed (condition::not_executed): errc::pool_full, pool_wait_timeout, breaker_open,
-    // connect_timeout, connect_error(..), host_not_found, handshake_failed, handshake_timeout,
-    // upstream_closes, not_sent, unpackable, outbox_full. Perhaps executed: request_timeout,
-    // upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped, and what the
-    // socket says; failure() knows more. A view in `message` must live until the end.
+    // connect_timeout, connect_error(..), host_not_found, name_resolution_failed, handshake_failed,
+    // handshake_timeout, upstream_closes, not_sent, unpackable, outbox_full. Perhaps executed:
+    // request_timeout, upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped,
+    // and what the socket says; failure() knows more. A view in `message` must live until the end.
     // A temporary aggregate is refused with g++ 12: docs/coroutine-traps.md.
     template <class M>
     task<pool_result<R>> request(M&& message, duration timeout) {

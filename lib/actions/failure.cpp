@@ -20,6 +20,7 @@ failure_kind kind_of(error_code ec) noexcept {
         case errc::pool_wait_timeout: return failure_kind::wait;
         case errc::connect_timeout:
         case errc::host_not_found:
+        case errc::name_resolution_failed:
         case errc::upstream_closes:
         case errc::handshake_failed:
         case errc::handshake_timeout:

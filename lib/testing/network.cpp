@@ -76,6 +76,14 @@ std::vector<std::string> network::resolve(const std::string& name, const std::st
     return known == names.end() ? std::vector<std::string>() : known->second;
 }
 
+network::lookup network::look_up(const std::string& name) {
+    const auto known = lookups.find(name);
+    lookup asked = known == lookups.end() ? lookup() : known->second;
+    if (strikes(fault::slow_name)) asked.takes += fault_dice_.below(faults.stall);
+    if (strikes(fault::name_fails)) asked.fails = errc::name_resolution_failed;
+    return asked;
+}
+
 address network::unused_port(const std::string& ip) {
     for (;;) {
         address a(ip, ++last_port_);
@@ -180,45 +188,57 @@ std::unique_ptr<acceptor> host::listen(const address& where) {
     return std::make_unique<port>(*this, net_, std::move(local));
 }
 
-task<result<std::unique_ptr<channel>>> host::connect(address to, time_point until) {
-    error_code last = errc::host_not_found;
-    for (const address& at : places(to)) {
-        auto connected = co_await connect_one(at, until);
-        if (connected) co_return connected;
-        last = connected.error();
-        if (last == errc::connect_timeout) break;
+// Literals and localhost need no lookup, nor does a name that is answered at once.
+task<result<std::vector<address>>> host::resolve(address to, time_point until) {
+    network::lookup asked;
+    if (net_.names.contains(to.host()) || net_.lookups.contains(to.host()))
+        asked = net_.look_up(to.host());
+    if (asked.takes > duration::zero()) {
+        const time_point answered = ice::after(now(), asked.takes);
+        spot over(net_);
+        deadline alarm(
+            deadlines(), [](void* s) { static_cast<spot*>(s)->wake(); }, &over);
+        alarm.set(std::min(answered, until));
+        const outcome cancelled = co_await over.wait();
+        if (cancelled) co_return connect_error(cancelled);
+        if (until < answered) co_return errc::connect_timeout;
     }
-    co_return last;
+    if (asked.fails) co_return asked.fails;
+    auto found = places(to);
+    if (found.empty()) co_return errc::host_not_found;
+    co_return std::move(found);
 }
 
-// Somebody who connects. Events know it weakly: it may have given up.
+// An attempt to connect. Events know it weakly: it may have been given up.
 struct host::attempt {
-    attempt(network& n, address own, address other)
-        : net(n), from(std::move(own)), to(std::move(other)), answered(n) {}
-    ~attempt() {
-        if (made) made->close(0);
-    }
-    attempt(const attempt&) = delete;
-    attempt& operator=(const attempt&) = delete;
+    attempt(host& h, address own, address other, connect_attempt::callback d)
+        : at(h), from(std::move(own)), to(std::move(other)), done(std::move(d)) {}
 
-    network& net;
+    host& at;
     address from, to;
-    spot answered;
-    std::shared_ptr<wire> made;
+    connect_attempt::callback done;
 };
 
-task<result<std::unique_ptr<channel>>> host::connect_one(address to, time_point until) {
-    if (const int error = net_.next_operation()) co_return connect_error(system_error(error));
-    auto a = std::make_shared<attempt>(net_, net_.unused_port(ip_), std::move(to));
-    deadline late(
-        deadlines(),
-        [](void* p) { static_cast<attempt*>(p)->answered.wake(errc::connect_timeout); }, a.get());
-    late.set(until);
+namespace {
+
+result<std::unique_ptr<channel>> connected(host& at, const std::shared_ptr<wire>& w) {
+    try {
+        return make_channel(at, w, 0);
+    } catch (const std::bad_alloc&) { return connect_error(system_error(ENOMEM)); }
+}
+
+}  // namespace
+
+result<std::unique_ptr<connect_attempt>> host::begin_connect(const address& to,
+                                                             connect_attempt::callback done) {
+    struct handle final : connect_attempt {
+        explicit handle(std::shared_ptr<attempt> a) : made(std::move(a)) {}
+        std::shared_ptr<attempt> made;
+    };
+    if (const int error = net_.next_operation()) return connect_error(system_error(error));
+    auto a = std::make_shared<attempt>(*this, net_.unused_port(ip_), to, std::move(done));
     if (!net_.strikes(fault::blackhole)) call(net_, a, resend);
-    const outcome failed = co_await a->answered.wait();
-    if (failed == errc::connect_timeout) co_return failed;
-    if (failed) co_return connect_error(failed);
-    co_return make_channel(*this, std::move(a->made), 0);
+    return std::unique_ptr<connect_attempt>(std::make_unique<handle>(std::move(a)));
 }
 
 void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
@@ -236,7 +256,7 @@ void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
         if (found == net.ports.end() || net.strikes(fault::refused)) {
             const int why = a->to.is_unix() ? ENOENT : ECONNREFUSED;
             net.note("refused");
-            return answer([why](attempt& t) { t.answered.wake(system_error(why)); });
+            return answer([why](attempt& t) { t.done(connect_error(system_error(why))); });
         }
         auto w = std::make_shared<wire>(net, ++net.connections);
         w->ends[0].where = a->from;
@@ -247,8 +267,7 @@ void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
         net.after(net.latency(), [who, w] {
             const auto waiting = who.lock();
             if (!waiting) return w->close(0);
-            waiting->made = w;
-            waiting->answered.wake();
+            waiting->done(connected(waiting->at, w));
         });
     });
 }
@@ -270,6 +289,8 @@ std::string_view name(fault f) noexcept {
         case fault::slow_connect: return "slow_connect";
         case fault::no_descriptors: return "no_descriptors";
         case fault::aborted: return "aborted";
+        case fault::slow_name: return "slow_name";
+        case fault::name_fails: return "name_fails";
         case fault::clock_moves: return "clock_moves";
         case fault::late_loop: return "late_loop";
         case fault::count: break;

@@ -58,6 +58,12 @@ public:
     std::shared_ptr<host> machine(const std::string& ip);
     // What `name` means; `own` is the address of who asks.
     std::vector<std::string> resolve(const std::string& name, const std::string& own) const;
+    // What a lookup of it does beside that.
+    struct lookup {
+        duration takes{};
+        error_code fails;
+    };
+    lookup look_up(const std::string& name);
     address unused_port(const std::string& ip);
 
     testing::faults faults;
@@ -66,7 +72,8 @@ public:
     std::uint64_t failing = ~std::uint64_t{0};  // the one that fails
     int failing_with = 0;
     std::map<std::string, std::vector<std::string>, std::less<>> names;
-    std::map<std::string, port*, std::less<>> ports;  // who listens, by address
+    std::map<std::string, lookup, std::less<>> lookups;  // of names that are not answered at once
+    std::map<std::string, port*, std::less<>> ports;     // who listens, by address
     std::uint64_t connections = 0;
     std::exception_ptr thrown;  // by a spawned coroutine
 
@@ -141,7 +148,6 @@ public:
     host(network& net, std::string ip);
 
     std::unique_ptr<acceptor> listen(const address&) override;
-    task<result<std::unique_ptr<channel>>> connect(address, time_point until) override;
     time_point now() const override { return net_.read_clock(); }
     task<> sleep(duration) override;
     std::uint64_t random() override { return dice_.next(); }
@@ -154,8 +160,10 @@ public:
 
 private:
     struct attempt;
+    task<result<std::vector<address>>> resolve(address, time_point until) override;
+    result<std::unique_ptr<connect_attempt>> begin_connect(const address&,
+                                                           connect_attempt::callback) override;
     static void call(network&, std::weak_ptr<attempt>, duration again);
-    task<result<std::unique_ptr<channel>>> connect_one(address, time_point until);
     std::vector<address> places(const address&) const;
     void wake_at(time_point at) override { alarm_ = at; }
 

@@ -17,7 +17,16 @@ simulation::~simulation() = default;
 std::shared_ptr<transport> simulation::host(const std::string& ip) { return network_->machine(ip); }
 
 void simulation::resolves(std::string name, std::vector<std::string> ips) {
+    network_->lookups.erase(name);
     network_->names.insert_or_assign(std::move(name), std::move(ips));
+}
+
+void simulation::lookup_takes(std::string name, duration span) {
+    network_->lookups[std::move(name)].takes = span;
+}
+
+void simulation::lookup_fails(std::string name, error_code why) {
+    network_->lookups[std::move(name)].fails = why;
 }
 
 faults& simulation::faults() noexcept { return network_->faults; }

@@ -127,6 +127,60 @@ private:
     address local_;
 };
 
+// The operation of Asio holds the state, as it may complete after the attempt is given up.
+class socket_attempt final : public connect_attempt {
+public:
+    socket_attempt(transport& net, poller& p, socket_channel::socket s, any_endpoint to)
+        : state_(std::make_shared<state>(state{net, p, std::move(s), std::move(to), {}})) {}
+    ~socket_attempt() override {
+        state_->done = {};
+        error_code ignored;
+        state_->socket.close(ignored);
+    }
+
+    void begin(callback done) {
+        state_->done = std::move(done);
+        state_->socket.async_connect(state_->to, [s = state_](error_code ec) {
+            if (!s->done) return;
+            result<std::unique_ptr<channel>> made = connect_error(ec);
+            try {
+                made = s->connected(ec);
+            } catch (const std::bad_alloc&) {
+                made = connect_error(asio::error::make_error_code(asio::error::no_memory));
+            }
+            s->done(std::move(made));
+        });
+    }
+
+private:
+    struct state {
+        result<std::unique_ptr<channel>> connected(error_code ec) {
+            if (ec) {
+                error_code ignored;
+                socket.close(ignored);
+                return connect_error(ec);
+            }
+            tcp::endpoint peer;
+            if (to.data()->sa_family != AF_UNIX)
+                std::copy_n(reinterpret_cast<const char*>(to.data()), to.size(),
+                            reinterpret_cast<char*>(peer.data()));
+            unique_fd fd(socket.release(ec));
+            if (ec) return connect_error(ec);
+            std::unique_ptr<channel> made =
+                std::make_unique<socket_channel>(net, polls, fd.get(), peer);
+            fd.release();
+            return made;
+        }
+
+        transport& net;
+        poller& polls;
+        socket_channel::socket socket;
+        any_endpoint to;
+        callback done;
+    };
+    std::shared_ptr<state> state_;
+};
+
 class socket_transport final : public transport {
 public:
     explicit socket_transport(const asio::any_io_executor& executor)
@@ -159,24 +213,6 @@ public:
             fail(last_error().message());
         address local = where.is_unix() ? where : bound_to(fd.get());
         return std::make_unique<socket_acceptor>(*this, poller_, std::move(fd), std::move(local));
-    }
-
-    task<result<std::unique_ptr<channel>>> connect(address to, time_point until) override {
-        std::vector<any_endpoint> addresses;
-        if (to.is_unix()) {
-            addresses.push_back(unix_endpoint(to.path()));
-        } else {
-            const error_code ec = co_await resolve(to, until, addresses);
-            if (ec) co_return ec;
-        }
-        error_code last = errc::host_not_found;
-        for (const auto& at : addresses) {
-            auto connected = co_await connect_one(at, until);
-            if (connected) co_return connected;
-            last = connected.error();
-            if (last == errc::connect_timeout) break;
-        }
-        co_return last;
     }
 
     time_point now() const override { return std::chrono::steady_clock::now(); }
@@ -266,21 +302,21 @@ private:
 
     // The resolver's thread cannot be interrupted: at the deadline its answer is waited for no
     // more.
-    task<error_code> resolve(const address& a, time_point until, std::vector<any_endpoint>& found) {
-        found = digits(a);
-        if (!found.empty()) co_return error_code();
+    task<result<std::vector<address>>> resolve(address a, time_point until) override {
+        if (a.is_unix() || !digits(a).empty()) co_return std::vector<address>{a};
         struct lookup {
             explicit lookup(const asio::any_io_executor& e) : resolver(e), done(e) {}
             tcp::resolver resolver;
             event done;
             error_code ec = errc::connect_timeout;
-            std::vector<any_endpoint> found;
+            std::vector<address> found;
         };
         auto l = std::make_shared<lookup>(executor());
         l->resolver.async_resolve(a.host(), std::to_string(a.port()),
                                   [l](error_code ec, const tcp::resolver::results_type& results) {
                                       l->ec = ec ? make_error_code(errc::host_not_found) : ec;
-                                      if (!ec) l->found = in_order(results);
+                                      for (const auto& e : results)
+                                          l->found.push_back(to_address(e.endpoint()));
                                       l->done.set();
                                   });
         deadline late(
@@ -288,36 +324,25 @@ private:
         late.set(until);
         const error_code cancelled = co_await l->done.wait();
         if (late.at() == never) l->resolver.cancel();  // it need not begin, if it has not yet
-        found = std::move(l->found);
-        co_return cancelled ? cancelled : l->ec;
+        if (cancelled) co_return connect_error(cancelled);
+        if (l->ec) co_return l->ec;
+        co_return std::move(l->found);
     }
 
-    task<result<std::unique_ptr<channel>>> connect_one(any_endpoint to, time_point until) {
-        const int family = to.data()->sa_family;
-        unique_fd fd = open_socket(family);
-        if (fd.get() < 0) co_return connect_error(last_error());
-        if (family != AF_UNIX) prepare_tcp(fd.get());
+    result<std::unique_ptr<connect_attempt>> begin_connect(
+        const address& to, connect_attempt::callback done) override {
+        const any_endpoint at = to.is_unix() ? unix_endpoint(to.path()) : digits(to).front();
+        unique_fd fd = open_socket(at.data()->sa_family);
+        if (fd.get() < 0) return connect_error(last_error());
+        if (!to.is_unix()) prepare_tcp(fd.get());
         error_code ec;
         socket_channel::socket s(executor());
-        s.assign(to.protocol(), fd.get(), ec);
-        if (ec) co_return connect_error(ec);
+        s.assign(at.protocol(), fd.get(), ec);
+        if (ec) return connect_error(ec);
         fd.release();
-        deadline late(
-            deadlines(), [](void* p) { static_cast<socket_channel::socket*>(p)->close(); }, &s);
-        late.set(until);
-        const auto connected = co_await s.async_connect(to, as_values);
-        if (!s.is_open()) co_return errc::connect_timeout;
-        ec = std::get<0>(connected);
-        if (ec) co_return connect_error(ec);
-        tcp::endpoint peer;
-        if (family != AF_UNIX)
-            std::copy_n(reinterpret_cast<const char*>(to.data()), to.size(),
-                        reinterpret_cast<char*>(peer.data()));
-        unique_fd connected_fd(s.release(ec));
-        if (ec) co_return connect_error(ec);
-        auto made = std::make_unique<socket_channel>(*this, poller_, connected_fd.get(), peer);
-        connected_fd.release();
-        co_return made;
+        auto begun = std::make_unique<socket_attempt>(*this, poller_, std::move(s), at);
+        begun->begin(std::move(done));
+        return std::unique_ptr<connect_attempt>(std::move(begun));
     }
 
     poller& poller_;

@@ -33,6 +33,8 @@ const char* text(errc e) noexcept {
             return "no reply in time to an earlier request on the connection";
         case errc::breaker_open:
             return "too many requests in a row have failed: the upstream is given a pause";
+        case errc::name_resolution_failed:
+            return "cannot connect: temporary failure of name resolution";
     }
     return "unknown error of ice";
 }
@@ -72,6 +74,7 @@ public:
             case errc::pool_wait_timeout:
             case errc::connect_timeout:
             case errc::host_not_found:
+            case errc::name_resolution_failed:
             case errc::upstream_closes:
             case errc::outbox_full:
             case errc::breaker_open:

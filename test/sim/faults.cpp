@@ -14,7 +14,7 @@ void draw_faults(world& w) {
         {fault::delay, 1000},        {fault::stall, 5},          {fault::reset, 20},
         {fault::lost_tail, 1000},    {fault::end, 20},           {fault::refused, 300},
         {fault::blackhole, 100},     {fault::slow_connect, 100}, {fault::no_descriptors, 200},
-        {fault::aborted, 200}};
+        {fault::aborted, 200},       {fault::slow_name, 100},    {fault::name_fails, 200}};
     static_assert(std::size(ranges) + 2 == static_cast<std::size_t>(fault::count));  // of the clock
     auto& f = w.sim.faults();
     const auto kind = w.chance.below(10);

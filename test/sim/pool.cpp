@@ -84,7 +84,7 @@ private:
         ice::pool_limits l{.waiters = waiters_, .preconnect = w_.chance.between(0, size_)};
         if (pipelined_) share(l);
         if (t.idle > 1s) l.keep = w_.chance.between(0, size_);
-        w_.sim.resolves("up", {"10.0.0.1"});
+        draw_name();
         std::vector<ice::address> hosts{{"up", 7}};
         draw_twins(hosts);
         ice::breaker_limits b{.failures = w_.chance.between(1, 6)};
@@ -103,6 +103,18 @@ private:
         const std::chrono::milliseconds interval(w_.chance.between(1, 3000));
         const auto good = [](std::string_view reply) { return id_of('a', reply) == 0; };
         std::move(to_up).health_check(text_of('q', 0), interval, good);
+    }
+
+    // At its first addresses may be nobody.
+    void draw_name() {
+        up_ips_ = {"10.0.0.1"};
+        if (w_.chance.hit(0.3)) {
+            ++w_.seen["name_of_several"];
+            for (auto n = w_.chance.between(1, 3); n != 0; --n)
+                up_ips_.insert(up_ips_.begin(), fmt::format("10.0.1.{}", n));
+        }
+        w_.sim.resolves("up", up_ips_);
+        if (w_.chance.hit(0.2)) w_.sim.lookup_takes("up", w_.chance.below(50ms));
     }
 
     // Other machines that answer the same, as well or as badly; one may be nobody's.
@@ -248,14 +260,18 @@ private:
         w_.sim.note("restart");
     }
 
-    // The name moves to a machine where nobody is, and back.
+    // For a while the name means a machine where nobody is, or nothing, or cannot be looked up.
     ice::task<> move() {
         co_await net_->sleep(w_.chance.below(1s));
         ++w_.seen["dns_change"];
-        w_.sim.resolves("up", w_.chance.hit(0.5) ? std::vector<std::string>()
-                                                 : std::vector<std::string>{"10.0.0.9"});
+        switch (w_.chance.below(4)) {
+            case 0: w_.sim.resolves("up", {}); break;
+            case 1: w_.sim.resolves("up", {"10.0.0.9"}); break;
+            case 2: w_.sim.lookup_fails("up", ice::errc::name_resolution_failed); break;
+            default: w_.sim.lookup_takes("up", 1h); break;
+        }
         co_await net_->sleep(w_.chance.below(2s));
-        w_.sim.resolves("up", {"10.0.0.1"});
+        w_.sim.resolves("up", up_ips_);
     }
 
     // -- what must hold
@@ -384,6 +400,7 @@ private:
     std::shared_ptr<ice::transport> net_ = w_.sim.net();
     upstream up_{w_, w_.sim.host("10.0.0.1"), ice::address("10.0.0.1", 7)};
     std::vector<std::unique_ptr<upstream>> twins_;  // of the same answers
+    std::vector<std::string> up_ips_;               // of its name
     std::unique_ptr<quiet_server> srv_ = std::make_unique<quiet_server>(w_.sim.net());
     ice::pool<frames>* pool_ = nullptr;
     std::size_t size_ = 0, waiters_ = 0;

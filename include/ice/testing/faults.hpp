@@ -54,6 +54,8 @@ enum class fault : std::uint8_t {
     slow_connect,    // per connect: the answer is late by up to faults::stall
     no_descriptors,  // per accept: EMFILE
     aborted,         // per accept: ECONNABORTED
+    slow_name,       // per lookup of a name: the answer is late by up to faults::stall
+    name_fails,      // per lookup of a name: errc::name_resolution_failed
     clock_moves,     // per reading of transport::now(): it is up to faults::clock_step later
     late_loop,       // per handler, event and deadline: the loop is late by up to faults::late
     count,           // how many there are

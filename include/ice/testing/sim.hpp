@@ -39,8 +39,13 @@ public:
     const std::shared_ptr<transport>& net() const noexcept { return net_; }
     // Another machine of that address, made when it is first asked for.
     std::shared_ptr<transport> host(const std::string& ip);
-    // From now on `name` means these addresses, in this order; none: it is not found.
+    // From now on `name` means these addresses, in this order; none: it is not found. Its lookups
+    // are answered at once.
     void resolves(std::string name, std::vector<std::string> ips);
+    // From now on each lookup of `name` takes so long; an hour: no name server answers in time.
+    void lookup_takes(std::string name, duration);
+    // From now on each lookup of `name` fails, as with errc::name_resolution_failed.
+    void lookup_fails(std::string name, error_code why);
 
     // May be changed at any time.
     testing::faults& faults() noexcept;
