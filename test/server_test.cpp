@@ -5,6 +5,7 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <csignal>
+#include <cstdio>
 #include <ice/server.hpp>
 #include <thread>
 
@@ -31,6 +32,29 @@ struct own : ice::server {
     }
     std::string written;
 };
+
+// While it lives, the signal does that.
+class signal_action {
+public:
+    signal_action(int number, void (*does)(int))
+        : number_(number), before_(std::signal(number, does)) {}
+    ~signal_action() { std::signal(number_, before_); }
+    signal_action(const signal_action&) = delete;
+    signal_action& operator=(const signal_action&) = delete;
+
+private:
+    int number_;
+    void (*before_)(int);
+};
+
+// Whether a program that this one starts ignores it, as proc(5) tells: SigIgn, a bit for each.
+bool child_ignores(int number) {
+    std::FILE* const child = ::popen("exec grep SigIgn /proc/self/status", "r");
+    unsigned long long ignored = 0;
+    BOOST_TEST(std::fscanf(child, "SigIgn: %llx", &ignored) == 1);
+    ::pclose(child);
+    return (ignored >> (number - 1) & 1) != 0;
+}
 
 }  // namespace
 
@@ -198,7 +222,7 @@ BOOST_AUTO_TEST_CASE(a_second_signal_ends_a_drain_that_waits) {
     look({});
     srv.run();
     BOOST_TEST(raised == 2);
-    BOOST_TEST(l.size() == 1U);  // its logic still sleeps; it is destroyed with the server
+    BOOST_TEST(l.size() == 0U);  // its logic, which still slept, was destroyed
 }
 
 BOOST_AUTO_TEST_CASE(a_drain_that_takes_too_long_is_ended) {
@@ -258,6 +282,46 @@ BOOST_AUTO_TEST_CASE(a_server_that_never_ran_is_destroyed_cleanly) {
     own srv;
     auto& l = srv.add(ice::tcp_server_action{any_port});
     srv.add(ice::tcp_client_action{l.endpoint(), lines, 3});
+}
+
+BOOST_AUTO_TEST_CASE(a_child_of_the_program_does_not_inherit_what_sigpipe_does) {
+    // The danger: SIG_IGN stays across exec, and `yes | head` never ends in there.
+    const signal_action sigpipe(SIGPIPE, SIG_DFL);
+    BOOST_TEST(!child_ignores(SIGPIPE));
+    {
+        own srv;
+        srv.add(ice::tcp_server_action{any_port});
+        std::raise(SIGPIPE);  // does not end this program
+        BOOST_TEST(!child_ignores(SIGPIPE));
+    }
+    BOOST_TEST((std::signal(SIGPIPE, SIG_DFL) == SIG_DFL), "it is as before");
+}
+
+BOOST_AUTO_TEST_CASE(what_the_program_does_at_sigpipe_stays) {
+    for (void (*mine)(int) : {SIG_IGN, +[](int) {}}) {
+        const signal_action sigpipe(SIGPIPE, mine);
+        own srv;
+        srv.add(ice::tcp_server_action{any_port});
+        BOOST_TEST((std::signal(SIGPIPE, mine) == mine));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_that_is_ignored_at_the_start_stays_so) {
+    // The danger: Ctrl-C in a script's terminal ends the server that it has started with `&`.
+    for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
+        const signal_action ignored(number, SIG_IGN);
+        own srv;
+        srv.add(ice::tcp_server_action{any_port});
+        BOOST_TEST((std::signal(number, SIG_IGN) == SIG_IGN));
+        std::raise(number);
+        asio::steady_timer soon(srv.executor(), 1ms);
+        soon.async_wait([&](std::error_code) {
+            BOOST_TEST(srv.written.find("draining") == std::string::npos);
+            srv.stop();
+        });
+        srv.run();
+        BOOST_TEST((std::signal(number, SIG_IGN) == SIG_IGN));
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -23,9 +23,11 @@ public:
     explicit server(Context& io) : server(make_socket_transport(io.get_executor())) {}
     // On any transport, a simulated one for instance.
     explicit server(std::shared_ptr<transport>);
-    // Stops. Coroutines that still run on a loop of its own are destroyed with it. On a loop of the
-    // user's they go on until what they wait for ends: if logics refer to the server, stop() it
-    // and run the loop until it is out of work before destroying it.
+    // Stops, and destroys what still waits. On a loop of its own nothing waits after run(); if
+    // run() was never called, what was posted or spawned is destroyed and has not begun. On a loop
+    // of the user's, coroutines go on until what they wait for ends: if logics refer to the server,
+    // or to what goes before the loop does, stop() it and run the loop until it is out of work
+    // first.
     ~server();
     server(const server&) = delete;
     server& operator=(const server&) = delete;
@@ -68,11 +70,17 @@ public:
     }
 
     // Serves until stop() or the end of a drain. SIGINT and SIGTERM drain, also if they came since
-    // the first add(); a second one stops. SIGUSR1 writes report() to the log. From the first add()
-    // on SIGPIPE is ignored: sockets never raise it, but stdout and stderr do when nobody reads
-    // them.
-    // Throws std::logic_error on a loop of the user's, and what a handler of the user's throws; but
-    // not std::bad_alloc: one event is lost with it, the server goes on.
+    // the first add(); a second one stops. SIGUSR1 writes report() to the log. One of them that is
+    // ignored at the first add() stays so, as in a background job of a script. From the first add()
+    // until the server's end SIGPIPE does nothing, where it would end the program: sockets never
+    // raise it, but stdout and stderr do when nobody reads them. Children do not inherit that.
+    // When it returns or throws, all coroutines on its loop have ended, or were destroyed where
+    // they still waited: logics, callers of pools, and what the user has spawned on executor(). So
+    // they may refer to whatever lives as long as run() does, even if it was made after the server.
+    // executor() still takes work then, which never begins and is destroyed with the server; no
+    // socket must be opened on it any more.
+    // Throws std::logic_error on a loop of the user's, and what a handler of the user's throws,
+    // which ends the server; but not std::bad_alloc: one event is lost with it, the server goes on.
     void run();
 
     // Accepts no more, answers what has arrived, closes each connection as it falls silent; then
@@ -108,6 +116,9 @@ private:
     void one_emptied() noexcept;
     void end_if_empty();
     void finish();
+    void run_loop();
+    void run_what_is_ready();
+    void end_coroutines();
     static void patience_ended(void* self);
     void take_signals();
     void await_signal();

@@ -7,23 +7,64 @@
 #include <csignal>
 #include <ice/server.hpp>
 #include <new>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 namespace ice {
 
+namespace {
+
+// Ends whatever still waits before the io_context itself goes: that is protected in Asio.
+struct own_context : asio::io_context {
+    using asio::execution_context::shutdown;
+    using asio::io_context::io_context;
+};
+
+struct sigaction action_of(int signal) noexcept {
+    struct sigaction is {};
+    ::sigaction(signal, nullptr, &is);
+    return is;
+}
+
+// As the shell's nohup and its background jobs without job control want it: what was ignored when
+// the program began stays ignored.
+bool is_ignored(int signal) noexcept { return action_of(signal).sa_handler == SIG_IGN; }
+
+// While there is one, SIGPIPE does nothing unless the program has said what it does. A handler, as
+// what is ignored stays so across execve(2): each child would inherit it (signal(7)).
+class harmless_sigpipe {
+public:
+    harmless_sigpipe() noexcept {
+        if (action_of(SIGPIPE).sa_handler != SIG_DFL) return;
+        struct sigaction nothing {};
+        nothing.sa_handler = do_nothing;
+        nothing.sa_flags = SA_RESTART;
+        ::sigaction(SIGPIPE, &nothing, &before_);
+        is_ours_ = true;
+    }
+    ~harmless_sigpipe() {
+        if (is_ours_ && action_of(SIGPIPE).sa_handler == do_nothing)
+            ::sigaction(SIGPIPE, &before_, nullptr);
+    }
+    harmless_sigpipe(const harmless_sigpipe&) = delete;
+    harmless_sigpipe& operator=(const harmless_sigpipe&) = delete;
+
+private:
+    static void do_nothing(int) {}
+
+    struct sigaction before_ {};
+    bool is_ours_ = false;
+};
+
+}  // namespace
+
 // A loop of the server's own. UNSAFE_IO: one thread, so sockets need no locks.
 struct server::loop {
-    asio::io_context io{ASIO_CONCURRENCY_HINT_UNSAFE_IO};
+    own_context io{ASIO_CONCURRENCY_HINT_UNSAFE_IO};
     asio::signal_set signals{io};
+    std::optional<harmless_sigpipe> sigpipe;
     bool takes_signals = false;
-    void (*before)(int) = SIG_DFL;  // what SIGPIPE did
-
-    loop() = default;
-    ~loop() {
-        if (takes_signals) std::signal(SIGPIPE, before);
-    }
-    loop(const loop&) = delete;
-    loop& operator=(const loop&) = delete;
 };
 
 server::server() : server(std::make_unique<loop>(), nullptr) {}
@@ -39,24 +80,44 @@ server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
           env_->net->deadlines(), [](void* self) { static_cast<server*>(self)->end_if_empty(); },
           this) {}
 
-// What has a timer or a socket dies before the io_context; what a coroutine still uses, it holds,
-// and is destroyed with it, while the environment is still here.
+// What has a timer or a socket dies before the io_context.
 server::~server() {
     if (state_ != state::finished) stop();
-    for (const auto& l : listeners_) l->when_empty_ = nullptr;
-    for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
+    end_coroutines();
     if (!loop_) return;
-    loop_->io.restart();
-    try {
-        loop_->io.poll();                // coroutines that can end do so
-    } catch (const std::exception& e) {  // of a handler of the user's
-        env_->write(log_level::error, "handler threw", escaped(e.what()));
-    }
-    env_->net->stop();
     for (const auto& l : listeners_) l->acceptor_.reset();
     listeners_.clear();
     pools_.clear();
     loop_.reset();
+}
+
+// On a loop of its own. What coroutines of ice use is still here then, and what those of the user
+// use, as long as run() has not returned. The io_context stays, for timers and sockets that the
+// user still has.
+void server::end_coroutines() {
+    for (const auto& l : listeners_) l->when_empty_ = nullptr;
+    for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
+    if (!loop_) return;
+    env_->net->stop();
+    loop_->io.shutdown();
+}
+
+// What is ready may end by itself: it sees that its connection has gone, or that a pool has been
+// stopped. Bounded, as a handler may post itself anew: ten for each of 10,000 connections.
+void server::run_what_is_ready() {
+    constexpr int most = 100'000;
+    const auto threw = [&](std::string_view what) {
+        env_->write(log_level::error, "handler threw", escaped(what));
+    };
+    loop_->io.restart();
+    for (int i = 0; i < most; ++i) {
+        try {
+            if (loop_->io.poll_one() == 0) return;
+        } catch (const std::bad_alloc&) {    // of one event, as in run()
+        } catch (const std::exception& e) {  // of a handler of the user's
+            threw(e.what());
+        } catch (...) { threw("something that is not a std::exception"); }
+    }
 }
 
 void server::keep(std::shared_ptr<listener_base> l) {
@@ -89,6 +150,22 @@ void server::run() {
     if (!loop_) throw std::logic_error("ice: run the io_context that this server was given");
     if (state_ == state::finished) return;
     take_signals();
+    // However it ends: what logics use may be gone before the server is.
+    struct ending {
+        server& srv;
+        ~ending() {
+            try {
+                srv.finish();
+                srv.run_what_is_ready();
+            } catch (const std::bad_alloc&) {  // then it is destroyed, as all that waits
+            }
+            srv.end_coroutines();
+        }
+    } const end{*this};
+    run_loop();
+}
+
+void server::run_loop() {
     for (;;) {
         try {
             loop_->io.run();
@@ -103,10 +180,10 @@ void server::run() {
 void server::take_signals() {
     if (!loop_ || loop_->takes_signals) return;
     loop_->takes_signals = true;
-    loop_->before = std::signal(SIGPIPE, SIG_IGN);
-    loop_->signals.add(SIGINT);
-    loop_->signals.add(SIGTERM);
-    loop_->signals.add(SIGUSR1);
+    loop_->sigpipe.emplace();
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+        if (!is_ignored(signal)) loop_->signals.add(signal);
+    }
     await_signal();
 }
 
@@ -190,9 +267,10 @@ void server::patience_ended(void* self) {
 }
 
 void server::finish() {
-    state_ = state::finished;
+    if (std::exchange(state_, state::finished) == state::finished) return;
     patience_.clear();
     emptied_.clear();
+    for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
     if (!loop_) return env_->net->release();
     env_->net->stop();

@@ -1,0 +1,244 @@
+// How run() ends: what logics refer to, made after the server, is used no more when run() is over.
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <functional>
+#include <ice/server.hpp>
+#include <memory>
+
+#include "world.hpp"
+
+namespace {
+
+using namespace test;
+
+constexpr ice::pool_name<ice::line> lines{"lines"};
+
+// What a user makes after the server, since it needs its executor. Knows who uses it.
+struct database {
+    explicit database(const asio::any_io_executor& e) : timer(e) {}
+    ~database() { BOOST_TEST(users == 0, users << " coroutines would use it when it is gone"); }
+    database(const database&) = delete;
+    database& operator=(const database&) = delete;
+
+    asio::steady_timer timer;
+    int users = 0;
+};
+
+struct user {
+    explicit user(database& d) : db(d) { ++db.users; }
+    ~user() { --db.users; }
+    user(const user&) = delete;
+    user& operator=(const user&) = delete;
+    database& db;
+};
+
+ice::task<> wait_for_ever(database& db) {
+    const user here(db);
+    db.timer.expires_after(std::chrono::hours(1));
+    try {
+        co_await db.timer.async_wait(asio::use_awaitable);
+    } catch (const std::exception&) {}  // so it is not ended by an error
+    asio::steady_timer own(db.timer.get_executor(), std::chrono::hours(1));
+    co_await own.async_wait(asio::use_awaitable);
+}
+
+void quiet(ice::server& srv) {
+    srv.log().to([](ice::log_level, std::string_view) {});
+}
+
+auto uses(std::unique_ptr<database>& db) {
+    return [&db](std::string_view) -> ice::task<> { return wait_for_ever(*db); };
+}
+
+// A client that has sent a line, which the server reads as soon as it runs.
+struct asking {
+    explicit asking(ice::listener_base& l) : socket(io) {
+        socket.connect(endpoint_of(l.endpoint()));
+        asio::write(socket, asio::buffer(std::string_view("x\r\n")));
+    }
+    asio::io_context io;
+    tcp::socket socket;
+};
+
+// Does it once that is true, looking each millisecond.
+class when {
+public:
+    when(ice::server& srv, std::function<bool()> is, std::function<void()> act)
+        : timer_(srv.executor()), is_(std::move(is)), act_(std::move(act)) {
+        look();
+    }
+
+private:
+    void look() {
+        if (is_()) return act_();
+        timer_.expires_after(1ms);
+        timer_.async_wait([this](std::error_code ec) {
+            if (!ec) look();
+        });
+    }
+    asio::steady_timer timer_;
+    std::function<bool()> is_;
+    std::function<void()> act_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(server_end)
+
+BOOST_AUTO_TEST_CASE(a_logic_that_still_waits_ends_within_run) {
+    // The danger: ~server destroys it, and its locals use what has gone before.
+    ice::server srv;
+    quiet(srv);
+    std::unique_ptr<database> db;
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(uses(db)));
+    db = std::make_unique<database>(srv.executor());
+    const asking client(l);
+    const when stop(
+        srv, [&] { return db->users == 1; }, [&] { srv.stop(); });
+    srv.run();
+    BOOST_TEST(db->users == 0);
+    BOOST_TEST(l.size() == 0U);
+    BOOST_TEST(l.counters().messages == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_that_is_over_ends_it_too) {
+    ice::server srv;
+    quiet(srv);
+    std::unique_ptr<database> db;
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(uses(db)));
+    db = std::make_unique<database>(srv.executor());
+    const asking client(l);
+    const when drain(
+        srv, [&] { return db->users == 1; }, [&] { srv.drain(1ms); });
+    srv.run();
+    BOOST_TEST(db->users == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_the_user_spawned_ends_within_run) {
+    // It is no session: stop() does not reach it.
+    ice::server srv;
+    quiet(srv);
+    srv.add(ice::tcp_server_action{any_port});
+    auto db = std::make_unique<database>(srv.executor());
+    bool told = false;
+    asio::co_spawn(srv.executor(), wait_for_ever(*db), [&](std::exception_ptr) { told = true; });
+    const when stop(
+        srv, [&] { return db->users == 1; }, [&] { srv.stop(); });
+    srv.run();
+    BOOST_TEST(db->users == 0);
+    BOOST_TEST(!told, "it was destroyed, and did not end");
+}
+
+BOOST_AUTO_TEST_CASE(callers_of_a_pool_end_within_run) {
+    // They are told that the server stops, while all is still here.
+    ice::server srv;
+    quiet(srv);
+    asio::io_context other;
+    tcp::acceptor silent(other, {asio::ip::address_v4::loopback(), 0});
+    auto& pool = srv.add(ice::tcp_client_action{
+        ice::address{"127.0.0.1", silent.local_endpoint().port()}, lines, 1});
+    auto db = std::make_unique<database>(srv.executor());
+    ice::error_code why;
+    const auto ask = [](ice::pool<ice::line>& p, database& d,
+                        ice::error_code& ended) -> ice::task<> {
+        const user here(d);
+        const auto reply = co_await p.request("x");
+        if (!reply) ended = reply.error();
+    };
+    asio::co_spawn(srv.executor(), ask(pool, *db, why), [](std::exception_ptr) {});
+    const when stop(
+        srv, [&] { return pool.busy() == 1; }, [&] { srv.stop(); });
+    srv.run();
+    BOOST_TEST(db->users == 0);
+    BOOST_TEST(why == ice::errc::stopped);
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_out_of_run_ends_all_before) {
+    // The danger: unwinding destroys what logics use, and then the server with the logics.
+    ice::server srv;
+    quiet(srv);
+    std::unique_ptr<database> db;
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(uses(db)));
+    db = std::make_unique<database>(srv.executor());
+    const asking client(l);
+    const when fail(
+        srv, [&] { return db->users == 1; },
+        [&] {
+            asio::post(srv.executor(), [] { throw std::logic_error("behind it"); });
+            throw std::runtime_error("mine");
+        });
+    BOOST_CHECK_EXCEPTION(srv.run(), std::runtime_error,
+                          [](const auto& e) { return std::string_view(e.what()) == "mine"; });
+    BOOST_TEST(db->users == 0);
+    srv.run();  // it has ended: returns at once
+    asio::io_context other;
+    tcp::socket late(other);
+    asio::error_code refused;
+    late.connect(endpoint_of(l.endpoint()), refused);
+    BOOST_TEST(refused == asio::error::connection_refused);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_server_that_never_ran_nothing_begins) {
+    // The danger: its end runs what was spawned, with what has gone before it.
+    int began = 0;
+    {
+        ice::server srv;
+        quiet(srv);
+        auto& l = srv.add(ice::tcp_server_action{any_port});
+        srv.add(ice::tcp_client_action{l.endpoint(), lines, 3});
+        auto db = std::make_unique<database>(srv.executor());
+        const auto work = [](database& d, int& n) -> ice::task<> {
+            ++n;
+            co_await wait_for_ever(d);
+        };
+        asio::co_spawn(srv.executor(), work(*db, began), [](std::exception_ptr) {});
+        asio::post(srv.executor(), [&] { ++began; });
+    }
+    BOOST_TEST(began == 0);
+}
+
+BOOST_AUTO_TEST_CASE(after_run_the_executor_takes_work_and_drops_it) {
+    // Members that a user still has (timers, sockets) must find what they belong to.
+    auto held = std::make_shared<int>(0);
+    ice::server srv;
+    quiet(srv);
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
+    auto& pool = srv.add(ice::tcp_client_action{l.endpoint(), lines, 2});
+    asio::steady_timer timer(srv.executor(), std::chrono::hours(1));
+    timer.async_wait([held](std::error_code) {});
+    tcp::acceptor acceptor(srv.executor(), {asio::ip::address_v4::loopback(), 0});
+    acceptor.async_accept([held](std::error_code, tcp::socket) {});
+    const when stop(
+        srv, [&] { return pool.idle() == 2; }, [&] { srv.stop(); });
+    srv.run();
+    BOOST_TEST(held.use_count() == 1, "what waited was destroyed");
+    bool ran = false;
+    asio::post(srv.executor(), [&ran, held] { ran = true; });
+    timer.expires_after(0ms);
+    timer.async_wait([&ran, held](std::error_code) { ran = true; });
+    acceptor.close();
+    srv.stop();
+    srv.drain();
+    srv.report();
+    BOOST_TEST(l.size() == 0U);
+    BOOST_TEST(pool.idle() == 0U);
+    srv.run();
+    BOOST_TEST(!ran);
+}
+
+BOOST_AUTO_TEST_CASE(handlers_that_begin_anew_for_ever_do_not_keep_run) {
+    // The end lets what is ready run, but only so much of it.
+    ice::server srv;
+    quiet(srv);
+    std::size_t times = 0;
+    std::function<void()> again = [&] {
+        if (++times == 1) srv.stop();
+        asio::post(srv.executor(), again);
+    };
+    asio::post(srv.executor(), again);
+    srv.run();
+    BOOST_TEST(times > 1U);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
