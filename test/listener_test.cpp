@@ -51,6 +51,29 @@ BOOST_AUTO_TEST_CASE(port_0_becomes_a_real_port) {
     BOOST_TEST(logged(fmt::format("listening on {}", l.endpoint())));
 }
 
+// The danger: a protocol whose two ends differ is a client's to a client, or a server's to an
+// upstream.
+BOOST_AUTO_TEST_CASE(a_protocol_is_told_that_it_is_a_servers_and_never_by_a_pool) {
+    struct two_sided : ice::line {
+        void as_server() { end = "server"; }
+        ice::error_code packet(std::string_view text, std::string& out) {
+            return ice::line::packet(fmt::format("{} says {}", end, text), out);
+        }
+        const char* end = "client";
+    };
+    auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(two_sided()).logic(same));
+    constexpr ice::pool_name<two_sided> name{"up"};
+    auto& p = srv.add(ice::tcp_client_action{l.endpoint(), name, 1});
+    const auto ask = [](ice::pool<two_sided>& of) -> ice::task<std::string> {
+        const auto reply = co_await of.request(std::string("hello"));
+        co_return reply.value();
+    };
+    BOOST_TEST(run(ask(p)) == "server says client says hello");
+    auto other = connect(l.endpoint());
+    other.send("hello\r\n");
+    BOOST_TEST(other.read_line() == "server says hello");
+}
+
 BOOST_AUTO_TEST_CASE(sessions_are_found_by_uid_and_listed_in_order) {
     auto& l = add(same);
     auto a = connect(l.endpoint());

@@ -49,6 +49,8 @@ protected:
 
 namespace detail {
 
+template <class P>
+concept has_as_server = requires(P& p) { p.as_server(); };
 template <class L, class P>
 concept has_opened = requires(L& l, session<P>& s) { l.opened(s); };
 template <class L, class P>
@@ -73,12 +75,17 @@ class running_listener final : public listener<P> {
     static_assert((has_opened<L, P> || !requires { &L::opened; }) &&
                       (has_closed<L, P> || !requires { &L::closed; }),
                   "ice: opened() and closed() of a logic are called with (ice::session<P>&)");
+    static_assert(
+        has_as_server<P> || !requires { &P::as_server; },
+        "ice: as_server() of a protocol is called without arguments");
 
 public:
     running_listener(std::shared_ptr<environment> env, const address& where, P p, L l,
                      const limits& bounds, const timeouts& times)
         : listener<P>(std::move(env), where, bounds, times), protocol_(std::move(p)),
-          logic_(std::move(l)) {}
+          logic_(std::move(l)) {
+        if constexpr (has_as_server<P>) protocol_.as_server();
+    }
 
 private:
     task<> converse(std::unique_ptr<channel> bytes, uid id,

@@ -122,6 +122,8 @@ constexpr void refuse_braced_aggregate() {
 //     void packet(const A& message, std::string& out);              appends; may return error_code
 // and if it needs one, called once per connection, before any message, on both sides,
 //     task<error_code> handshake(session<P>&);                      or task<bool>
+// and if the two ends differ, called by a listener before it copies its protocol for a connection,
+//     void as_server();
 template <class P>
 concept protocol = std::copy_constructible<P> &&
                    (detail::parses<P> || detail::parses_and_answers<P> || detail::handles<P>);

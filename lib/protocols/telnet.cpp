@@ -7,16 +7,28 @@ namespace {
 
 // RFC 854, "TELNET COMMAND STRUCTURE".
 constexpr char iac = '\xff', dont = '\xfe', do_ = '\xfd', wont = '\xfc', will = '\xfb', sb = '\xfa',
-               se = '\xf0';
+               ayt = '\xf6', se = '\xf0';
 
 constexpr std::size_t subnegotiation_limit = 512;  // no option we could meet needs more than 40
-constexpr std::uint16_t commands_limit = 64;       // a client opens with about 10
+constexpr std::size_t kept_line = 256;  // what a person types; of a longer one no storage
+
+// As BSD's telnetd says it. The first line end: what a person has typed so far stands before it.
+constexpr std::string_view yes = "\r\n[Yes]\r\n";
 
 }  // namespace
 
-// The usual line has no command in it: memchr finds its end, and it is handed on as a view.
+// AYT is answered once in a burst, which ends where the session waits for more bytes. It may do so
+// behind a line without another parse(), so the end of the input ends a burst too.
 parsed<std::string_view> telnet::parse(std::string_view input, std::string& out) {
-    if (gathering_) return gather(input, out);
+    const bool unused = !gathering_ || line_.empty();
+    if (input.empty() && unused && line_.capacity() > kept_line) std::string().swap(line_);
+    auto found = gathering_ ? gather(input, out) : parse_line(input, out);
+    if (found.size() == 0 || found.size() == input.size()) said_yes_ = false;
+    return found;
+}
+
+// The usual line has no command in it: memchr finds its end, and it is handed on as a view.
+parsed<std::string_view> telnet::parse_line(std::string_view input, std::string& out) {
     const auto rest = input.substr(scanned_);
     const std::size_t end = rest.find('\n');
     const auto fresh = rest.substr(0, end);
@@ -50,7 +62,6 @@ parsed<std::string_view> telnet::gather(std::string_view input, std::string& out
         if (line_.size() > limit_) return errc::message_too_large;
         if (taken == step::line) {
             gathering_ = false;
-            commands_ = 0;
             return {std::string_view(line_), i + 1};
         }
     }
@@ -72,7 +83,7 @@ telnet::step telnet::take(char byte, std::string& out) {
             else if (byte == iac) state_ = state::iac;
             else if (byte != '\0') line_ += byte;  // NUL is "no operation" to an NVT
             return step::more;
-        case state::iac: return command(byte);
+        case state::iac: return command(byte, out);
         case state::option:
             state_ = state::text;
             if (verb_ == will) out.append({iac, dont, byte});
@@ -91,7 +102,7 @@ telnet::step telnet::take(char byte, std::string& out) {
 }
 
 // The byte behind an IAC.
-telnet::step telnet::command(char byte) {
+telnet::step telnet::command(char byte, std::string& out) {
     state_ = state::text;
     if (byte == iac) {  // the data byte 255
         line_ += byte;
@@ -103,8 +114,11 @@ telnet::step telnet::command(char byte) {
     } else if (byte == will || byte == wont || byte == do_ || byte == dont) {
         state_ = state::option;
         verb_ = byte;
+    } else if (byte == ayt && is_server_ && !said_yes_) {
+        out.append(yes);
+        said_yes_ = true;
     }
-    return ++commands_ > commands_limit ? step::broken : step::more;
+    return step::more;
 }
 
 error_code telnet::packet(std::string_view text, std::string& out) {

@@ -86,6 +86,17 @@ def test_each_key_that_the_telnet_client_has_leaves_the_next_line_whole(person):
     person.expect(pexpect.EOF)
 
 
+def test_are_you_there_is_answered_on_the_screen(person):
+    # Danger: a person who asks whether the server lives sees nothing, and leaves (RFC 854).
+    for _ in range(2):
+        command(person, "send ayt")
+        person.expect_exact("\r\n[Yes]\r\n")
+        shown = gettime(person).decode("latin-1")
+        assert re.fullmatch(r"\s*(gettime\r\n)?[-\d]+ [:\d]+\r\n", shown), shown
+    command(person, "quit")
+    person.expect(pexpect.EOF)
+
+
 @pytest.mark.parametrize("pieces", [
     [bytes([IAC]), bytes([DM])], [bytes([IAC, DM])], [bytes([IAC, IP, IAC, DM])],
     [bytes([IAC, IP]), bytes([IAC]), bytes([DM]), bytes([IAC, DO, 6])]])

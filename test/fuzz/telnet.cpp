@@ -27,6 +27,41 @@ void check_it_ends(std::string said) {
     }
 }
 
+// A server says "[Yes]" to AYT once for each piece that it is given, so only the rest of its
+// answers is the same at every cut. Returns how many it has taken out.
+std::size_t take_out_yes(std::string& answers) {
+    constexpr std::string_view yes = "\r\n[Yes]\r\n";
+    std::size_t n = 0;
+    for (std::size_t at = 0; at < answers.size();) {
+        if (answers[at] == '\xff') {
+            at += 3;
+            continue;
+        }
+        fuzz::check(answers.compare(at, yes.size(), yes) == 0, "an answer is one of the two");
+        answers.erase(at, yes.size());
+        ++n;
+    }
+    return n;
+}
+
+void check_server(ice::telnet p, const fuzz::input& in, std::string_view refusals) {
+    p.as_server();
+    const auto whole = ice::testing::play(p, in.data());
+    const std::size_t at_once = [&] {
+        auto answers = whole.answers;
+        return take_out_yes(answers);
+    }();
+    fuzz::check(at_once <= 1, "a burst has one answer to AYT");
+    for (const auto& pieces : {in.pieces(), fuzz::byte_by_byte(in.data())}) {
+        auto seen = ice::testing::play(p, pieces);
+        const std::size_t n = take_out_yes(seen.answers);
+        fuzz::check(n >= at_once && n <= pieces.size(), "each piece has one at most");
+        fuzz::check(seen.answers == refusals, "a server refuses what a client refuses");
+        fuzz::check(seen.messages == whole.messages && seen.error == whole.error,
+                    "cut, it is the same to a server");
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -48,5 +83,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
                     "a line that was sent is the line that comes");
     }
     check_it_ends(seen.answers);
+    check_server(ice::telnet(limit), in, seen.answers);
     return 0;
 }
