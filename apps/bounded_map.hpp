@@ -1,10 +1,13 @@
 // bounded_map: texts under keys, in a bounded number of bytes. What apps/keyvalue keeps.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+
+#include "siphash.hpp"
 
 class bounded_map {
 public:
@@ -38,17 +41,20 @@ public:
         return true;
     }
 
-private:
-    // By a view one finds a string without making one.
-    struct hash : std::hash<std::string_view> {
-        using is_transparent = void;
-    };
+    // With how many keys one is compared at most.
+    std::size_t fullest_bucket() const {
+        std::size_t most = 0;
+        for (std::size_t i = 0; i < texts_.bucket_count(); ++i)
+            most = std::max(most, texts_.bucket_size(i));
+        return most;
+    }
 
+private:
     // The two texts; their strings, node and place in the table (104 bytes), and what malloc adds.
     static std::size_t cost(std::string_view key, std::string_view text) {
         return key.size() + text.size() + 160;
     }
 
-    std::unordered_map<std::string, std::string, hash, std::equal_to<>> texts_;
+    std::unordered_map<std::string, std::string, keyed_hash, std::equal_to<>> texts_;
     std::size_t room_, used_ = 0;
 };
