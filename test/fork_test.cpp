@@ -3,8 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <asio/read.hpp>
+#include <filesystem>
 #include <ice/ice.hpp>
+#include <iterator>
 
 #include "world.hpp"
 
@@ -42,6 +43,11 @@ pid_t forked(world& w, Child child) {
         failed = child() ? 0 : 1;
     } catch (...) { failed = 2; }
     ::_exit(failed);
+}
+
+auto descriptors() {
+    using files = std::filesystem::directory_iterator;
+    return std::distance(files("/proc/self/fd"), files());
 }
 
 int exit_code(pid_t pid) {
@@ -96,6 +102,29 @@ BOOST_AUTO_TEST_CASE(the_child_connects_to_upstreams_anew) {
     BOOST_TEST(p.read_line() == "I");
     BOOST_TEST(pool.counters().connects == 1u);
     BOOST_TEST(pool.counters().found_dead == 0u);
+}
+
+// Begun before the fork, it would be both processes' connection.
+BOOST_AUTO_TEST_CASE(a_connect_that_is_in_flight_is_the_parents) {
+    world w;
+    auto& up = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(same));
+    const auto net = ice::make_socket_transport(w.io.get_executor());
+    std::optional<ice::error_code> why;
+    const auto dial = [&]() -> ice::task<> {
+        const auto connected = co_await net->connect(up.endpoint(), net->now() + 10s);
+        why = connected.error();
+    };
+    const auto before = descriptors();
+    ice::spawn(std::make_shared<ice::environment>(net), dial(), "test");
+    while (!why && descriptors() == before) w.io.run_one();  // until it has a socket
+    BOOST_TEST(!why.has_value());
+    const pid_t child = forked(w, [&] {
+        w.until([&] { return why.has_value(); });
+        return *why == std::errc::connection_aborted;
+    });
+    BOOST_TEST(exit_code(child) == 0);
+    w.until([&] { return why.has_value(); });
+    BOOST_TEST(!*why);
 }
 
 // A session that is in the middle of something: the child must neither answer nor end it.

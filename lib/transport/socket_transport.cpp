@@ -131,7 +131,8 @@ private:
 class socket_attempt final : public connect_attempt {
 public:
     socket_attempt(transport& net, poller& p, socket_channel::socket s, any_endpoint to)
-        : state_(std::make_shared<state>(state{net, p, std::move(s), std::move(to), {}})) {}
+        : state_(
+              std::make_shared<state>(state{net, p, std::move(s), std::move(to), {}, p.forks()})) {}
     ~socket_attempt() override {
         state_->done = {};
         error_code ignored;
@@ -155,6 +156,7 @@ public:
 private:
     struct state {
         result<std::unique_ptr<channel>> connected(error_code ec) {
+            if (!ec && forks != polls.forks()) ec = asio::error::connection_aborted;
             if (ec) {
                 error_code ignored;
                 socket.close(ignored);
@@ -177,6 +179,7 @@ private:
         socket_channel::socket socket;
         any_endpoint to;
         callback done;
+        unsigned forks;  // connected for the parent, if this process was forked since
     };
     std::shared_ptr<state> state_;
 };
