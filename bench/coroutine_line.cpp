@@ -8,10 +8,11 @@
 int main(int argc, char** argv) try {
     ice::server srv;
     const std::string port = argc > 1 ? argv[1] : "9999";
-    auto& here = srv.add(ice::tcp_server_action{ice::address("127.0.0.1:" + port)}
-                             .protocol(ice::line{})
-                             .logic([](std::string_view line, ice::session<ice::line>&)
-                                        -> ice::task<std::string_view> { co_return line; }));
+    auto& here =
+        srv.add(ice::tcp_server_action{ice::address("127.0.0.1:" + port)}
+                    .protocol(ice::line{})
+                    .logic([](std::string_view line, ice::session<ice::line>&)
+                               -> ice::task<ice::borrowed<std::string_view>> { co_return line; }));
     fmt::print("listening on {}\n", here.endpoint());
     std::fflush(stdout);
     srv.run();

@@ -47,10 +47,13 @@ constexpr int warm_up = 100;
 constexpr int measured = 1000;
 
 std::string_view plain(std::string_view message) { return message; }
-ice::task<std::string_view> coroutine(std::string_view message) { co_return message; }
+ice::task<ice::borrowed<std::string_view>> coroutine(std::string_view message) {
+    co_return message;
+}
 
 // Waits as one waits for an upstream that has answered already: gives way, and goes on.
-ice::task<std::string_view> yielding(std::string_view message, ice::session<ice::line>& peer) {
+ice::task<ice::borrowed<std::string_view>> yielding(std::string_view message,
+                                                    ice::session<ice::line>& peer) {
     co_await peer.bytes().net().yield();
     co_return message;
 }

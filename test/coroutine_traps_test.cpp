@@ -113,6 +113,10 @@ struct counter {
 };
 // [spawn]
 
+// [borrowed]
+ice::task<ice::borrowed<std::string_view>> same(std::string_view line) { co_return line; }
+// [borrowed]
+
 struct quiet_server : ice::server {
     explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
         log().to([](ice::log_level, std::string_view) {});
@@ -155,6 +159,11 @@ BOOST_AUTO_TEST_CASE(what_runs_on_has_what_it_needs) {
     BOOST_TEST(!sim.run((*peer)->send("plums")));
     BOOST_TEST(std::string(sim.run((*peer)->receive()).value()) == "a moment, please");
     BOOST_TEST(std::string(sim.run((*peer)->receive()).value()) == "plums");
+}
+
+BOOST_AUTO_TEST_CASE(a_coroutine_may_answer_its_message) {
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(same));
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "plums")).value() == "plums");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -57,6 +57,15 @@ BOOST_AUTO_TEST_CASE(who_is_unused_for_the_interval_is_asked_and_stays) {
     BOOST_TEST(p.counters().requests == 0U, "it is no caller's");
 }
 
+BOOST_AUTO_TEST_CASE(the_text_of_a_view_is_kept) {
+    // The danger: the pool asks for years with what was a local of main().
+    std::string local = "ping";
+    open(ice::tcp_client_action{far, name, 1}.health_check(std::string_view(local), 10s));
+    local = "gone";
+    sim.run_for(11s);
+    BOOST_TEST(pings == 1);
+}
+
 BOOST_AUTO_TEST_CASE(who_is_used_need_not_be_asked) {
     add(1);
     for (int i = 0; i < 10; ++i) {

@@ -131,6 +131,17 @@ BOOST_AUTO_TEST_CASE(what_outlives_the_buffer_is_a_copy) {
     // A pool's reply: its connection goes back, and the view with it.
     static_assert(std::same_as<ice::owned_t<std::string_view>, std::string>);
     static_assert(std::same_as<ice::owned_t<int>, int>);
+    static_assert(std::same_as<ice::owned_t<std::vector<std::string>>, std::vector<std::string>>);
+    struct said {
+        using owns = std::true_type;
+    };
+    struct unsaid {
+        std::string_view text;
+    };
+    static_assert(std::same_as<ice::owned_t<std::optional<said>>, std::optional<said>>);
+    static_assert(!ice::detail::says_what_it_owns<unsaid>);
+    static_assert(!ice::detail::says_what_it_owns<std::vector<std::string_view>>);
+    static_assert(!ice::detail::says_what_it_owns<const char*>);
 }
 
 BOOST_AUTO_TEST_CASE(packing_appends) {

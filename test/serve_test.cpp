@@ -8,7 +8,7 @@ using namespace test;
 namespace {
 
 std::string_view same(std::string_view line) { return line; }
-ice::task<std::string_view> same_later(std::string_view line) { co_return line; }
+ice::task<ice::borrowed<std::string_view>> same_later(std::string_view line) { co_return line; }
 
 // Waits 10 ms for a line that begins with an s.
 struct sometimes_slow {

@@ -14,7 +14,7 @@ std::string_view same(std::string_view line) { return line; }
 // A logic that answers when the test lets it.
 struct slow {
     ice::event& go;
-    ice::task<std::string_view> operator()(std::string_view line) {
+    ice::task<ice::borrowed<std::string_view>> operator()(std::string_view line) {
         co_await go.wait();
         co_return line;
     }
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(a_logic_may_wait_longer_than_a_peer_may_be_silent) {
 BOOST_AUTO_TEST_CASE(the_time_of_a_logic_is_for_each_message) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve([&](std::string_view line) -> ice::task<std::string_view> {
+    c.serve([&](std::string_view line) -> ice::task<ice::borrowed<std::string_view>> {
         co_await w.net->sleep(20s);
         co_return line;
     });
@@ -215,7 +215,7 @@ BOOST_AUTO_TEST_CASE(the_time_of_a_logic_is_for_each_message) {
 BOOST_AUTO_TEST_CASE(a_later_message_of_a_burst_has_at_most_twice_the_time) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve([&](std::string_view line) -> ice::task<std::string_view> {
+    c.serve([&](std::string_view line) -> ice::task<ice::borrowed<std::string_view>> {
         ice::duration span = 1s;
         if (line == "1") span = 10 * defaults.logic;
         co_await w.net->sleep(span);

@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_read_while_a_logic_waits) {
     memory_world w;
     ice::event go(w.net->executor());
     conversation<ice::line> c(w);
-    c.serve([&](std::string_view line) -> ice::task<std::string_view> {
+    c.serve([&](std::string_view line) -> ice::task<ice::borrowed<std::string_view>> {
         co_await go.wait();
         co_return line;
     });

@@ -8,7 +8,7 @@ using namespace test;
 namespace {
 
 using line_session = ice::session<ice::line>;
-using answer = ice::task<std::string_view>;
+using answer = ice::task<ice::borrowed<std::string_view>>;
 
 // Runs `work`, a coroutine, once for the session, as a handshake or a loop of one's own would.
 template <class P, class Work>

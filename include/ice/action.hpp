@@ -45,6 +45,7 @@ public:
             "ice: a logic is called with (message) or (message, ice::session<P>&), or has a "
             "member dispatch of that shape; this one is not (is .protocol() missing?)");
         if constexpr (detail::can_call<M, P>) {
+            detail::refuse_view_of_coroutine<detail::called_t<M, P>>();
             static_assert(detail::answers_well<M, P>,
                           "ice: the protocol has no packet() for what this logic answers");
         }

@@ -35,13 +35,14 @@ task<error_code> ask_for_health(session<P>& peer, const M& message, const Good& 
 
 }  // namespace detail
 
-// Sends `message`, and has `good` look at the reply. A view in `message` must outlive the pool.
+// Sends `message`, of which it keeps a copy that owns its bytes, and has `good` look at the reply.
 template <protocol P, class M, class Good>
 health_check<P> make_health_check(M message, Good good) {
-    static_assert(can_packet<P, M>, "ice: the protocol has no packet() for this health check");
+    using kept = typename detail::kept<M>::type;
+    static_assert(can_packet<P, kept>, "ice: the protocol has no packet() for this health check");
     static_assert(std::predicate<const Good&, const message_t<P>&>,
                   "ice: a health check is judged by a function from a message, the reply, to bool");
-    return [message = std::move(message), good = std::move(good)](session<P>& peer) {
+    return [message = kept(std::move(message)), good = std::move(good)](session<P>& peer) {
         return detail::ask_for_health(peer, message, good);
     };
 }

@@ -74,15 +74,24 @@ template <class L, class P>
 concept answers_well = std::is_void_v<typename answer<called_t<L, P>>::type> ||
                        can_packet<P, typename answer<called_t<L, P>>::type>;
 
+// A coroutine's frame, and what is in it, is gone when its answer is packed.
+template <class T>
+constexpr void refuse_view_of_coroutine() {
+    static_assert(!is_task<T> || !is_view<typename answer<T>::type>,
+                  "ice: a coroutine answers what owns its bytes, as std::string does: a view of "
+                  "what outlives it, as the message, is said by ice::borrowed<V>");
+}
+
 }  // namespace detail
 
 // A logic of protocol P is called with (message) or (message, session<P>&), or has a member
 // `dispatch` of that shape. It answers A, optional<A> (empty: nothing is sent) or void, or a task
 // of those, where P can packet() an A. Messages of one connection come one at a time, in order; the
-// message, if a view, lives until the logic returns. One logic serves all connections of a
-// listener. Optional members, plain or coroutines: opened(session<P>&) before the first message,
-// and closed(session<P>&) after the last. An exception that leaves a logic closes that connection
-// alone.
+// message, if a view, lives until its answer is packed. What a plain logic answers may be a view,
+// of the message or of what lives longer; a coroutine says so by borrowed<V>. One logic serves all
+// connections of a listener. Optional members, plain or coroutines: opened(session<P>&) before the
+// first message, and closed(session<P>&) after the last. An exception that leaves a logic closes
+// that connection alone.
 template <class L, class P>
 concept logic_for = protocol<P> && detail::can_call<L, P> && detail::answers_well<L, P>;
 

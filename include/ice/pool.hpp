@@ -13,6 +13,10 @@ namespace ice {
 
 template <protocol P, class R = owned_t<message_t<P>>>
 class pool : public pool_base {
+    static_assert(!detail::is_view<R>,
+                  "ice: what a pool's request gives owns its bytes: the connection goes back, and "
+                  "later replies come to lie where this one was");
+
 public:
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;

@@ -5,10 +5,12 @@
 #include <concepts>
 #include <cstddef>
 #include <ice/error.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace ice {
 
@@ -136,17 +138,96 @@ using message_t = typename detail::message_of<P>::type;
 template <class P, class A>
 concept can_packet = requires(P p, const A& message, std::string& out) { p.packet(message, out); };
 
-// A copy that outlives the buffer. Specialise it for a message type that is a view of your own.
+namespace detail {
+
 template <class M>
-struct owned {
+inline constexpr bool owns = std::is_arithmetic_v<M> || std::is_enum_v<M>;
+template <class M>
+    requires requires { typename M::owns; }
+inline constexpr bool owns<M> = M::owns::value;
+template <>
+inline constexpr bool owns<std::string> = true;
+template <class M>
+inline constexpr bool owns<std::vector<M>> = owns<M>;
+template <class M>
+inline constexpr bool owns<std::optional<M>> = owns<M>;
+
+}  // namespace detail
+
+// The type of a copy that outlives the buffer that a message was parsed from: what a pool's request
+// gives. A number, an enumeration, a std::string, and a vector or an optional of those are their
+// own copies. A class says so by `using owns = std::true_type;`. For a class that refers to bytes
+// elsewhere, specialise this:
+//     template <> struct ice::owned<my_view> { using type = my_value; };
+// where my_value can be made of a my_view.
+template <class M>
+struct owned {};
+template <class M>
+    requires detail::owns<M>
+struct owned<M> {
     using type = M;
 };
 template <>
 struct owned<std::string_view> {
     using type = std::string;
 };
+
+namespace detail {
+
 template <class M>
-using owned_t = typename owned<M>::type;
+concept says_what_it_owns = requires { typename owned<M>::type; };
+
+template <class M>
+struct checked_owned {
+    static_assert(says_what_it_owns<M>,
+                  "ice: a message type says whether it owns its bytes: `using owns = "
+                  "std::true_type;` in it if it does; else ice::owned<M> is specialised");
+    using type = M;
+};
+template <says_what_it_owns M>
+struct checked_owned<M> {
+    using type = typename owned<M>::type;
+};
+
+template <class M>
+inline constexpr bool is_view = false;
+template <says_what_it_owns M>
+inline constexpr bool is_view<M> = !std::same_as<typename owned<M>::type, M>;
+template <class M>
+inline constexpr bool is_view<std::optional<M>> = is_view<M>;
+
+// How a message is kept for later.
+template <class M>
+struct kept {
+    using type = M;
+};
+template <class M>
+    requires is_view<M>
+struct kept<M> {
+    using type = typename owned<M>::type;
+};
+template <>
+struct kept<const char*> {
+    using type = std::string;
+};
+
+}  // namespace detail
+
+template <class M>
+using owned_t = typename detail::checked_owned<M>::type;
+
+// A view that a coroutine answers on purpose: what it refers to lives until the answer is packed,
+// as the message does, and not in the coroutine. Costs nothing beyond the view.
+//     ice::task<ice::borrowed<std::string_view>> same(std::string_view line) { co_return line; }
+template <class V>
+class borrowed {
+public:
+    borrowed(V view) noexcept : view_(view) {}
+    operator const V&() const noexcept { return view_; }
+
+private:
+    V view_;
+};
 
 // Appends `message` to `out`. After an error or an exception `out` is as before.
 template <protocol P, class A>

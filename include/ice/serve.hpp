@@ -39,6 +39,7 @@ void answer_arrived(session<P>& peer, L& logic) {
 template <protocol P, logic_for<P> L>
 task<error_code> serve(session<P>& peer, L& logic) {
     using answer_type = detail::called_t<L, P>;
+    detail::refuse_view_of_coroutine<answer_type>();
     for (;;) {
         if constexpr (!detail::handles<P> && !detail::is_task<answer_type>) {
             detail::answer_arrived(peer, logic);

@@ -65,7 +65,7 @@ std::pair<std::string, std::size_t> echoed(P p, std::string_view data) {
 // Answers as one that has waited for an upstream; the message lives until then.
 struct patient_echo {
     template <class M, class P>
-    ice::task<M> operator()(M message, ice::session<P>& peer) const {
+    ice::task<ice::borrowed<M>> operator()(M message, ice::session<P>& peer) const {
         co_await peer.bytes().net().yield();
         co_return message;
     }

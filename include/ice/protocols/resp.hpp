@@ -42,6 +42,8 @@ ICE_API void append_resp_line(char type, std::string_view text, std::string& out
 template <class Bytes>
 class basic_resp {
 public:
+    using owns = std::is_same<Bytes, std::string>;  // see ice::owned
+
     class iterator {
     public:
         using value_type = basic_resp<std::string_view>;
