@@ -8,11 +8,13 @@ const ice::address TIMESERVER{"localhost", 10000};
 
 struct telnet {
     ice::parsed<std::string_view> parse(std::string_view input) {
-        auto end = input.find("\r\n");
+        auto end = input.find("\r\n", searched);
+        searched = end == input.npos && !input.empty() ? input.size() - 1 : 0;
         if (end == input.npos) return ice::need_more;
         return {input.substr(0, end), end + 2};
     }
     void packet(std::string_view line, std::string& out) { out.append(line).append("\r\n"); }
+    std::size_t searched = 0;  // in the bytes before it no line ends
 };
 
 std::string gettime(std::string_view request) {
