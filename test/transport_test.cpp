@@ -1,11 +1,17 @@
 // Real sockets: what they are set to, and how connecting and listening fail.
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <asio/local/stream_protocol.hpp>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <ice/asio.hpp>
 #include <ice/transport.hpp>
 
@@ -150,6 +156,41 @@ BOOST_AUTO_TEST_CASE(a_refused_connection_says_so_and_is_not_executed) {
     BOOST_TEST((ec == std::errc::connection_refused));
     BOOST_TEST((ec == ice::condition::not_executed));
     BOOST_TEST(ec.message() == "cannot connect: Connection refused");
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_that_would_connect_to_itself_is_refused) {
+    // The caller got its own request as the reply. In a network of its own, with one ephemeral
+    // port, the kernel has no other choice. Afterwards the upstream can start on that port.
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
+            ::_exit(77);
+        const int lo = ::socket(AF_INET, SOCK_DGRAM, 0);
+        ifreq up{};
+        std::strcpy(up.ifr_name, "lo");
+        up.ifr_flags = IFF_UP | IFF_RUNNING;
+        std::ofstream range("/proc/sys/net/ipv4/ip_local_port_range");
+        range << "40000 40000" << std::flush;
+        if (::ioctl(lo, SIOCSIFFLAGS, &up) != 0 || !range) ::_exit(77);
+        asio::io_context own;
+        const auto alone = ice::make_socket_transport(own.get_executor());
+        int verdict = 1;
+        auto attempt = [&]() -> ice::task<> {
+            const ice::address to("127.0.0.1", 40000);
+            const auto r = co_await alone->connect(to, alone->now() + 5s);
+            if (r.error() != ice::connect_error(asio::error::connection_refused)) co_return;
+            const tcp::acceptor upstream(own, endpoint_of(to), false);  // no SO_REUSEADDR
+            verdict = 0;
+        };
+        asio::co_spawn(own, attempt(), [&](std::exception_ptr e) { verdict = e ? 2 : verdict; });
+        own.run();
+        ::_exit(verdict);
+    }
+    int status = 0;
+    BOOST_TEST(::waitpid(child, &status, 0) == child);
+    BOOST_TEST_REQUIRE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) BOOST_TEST_MESSAGE("skipped: no network of its own is allowed");
+    else BOOST_TEST(WEXITSTATUS(status) == 0, "1: it has connected; 2: its port is in TIME_WAIT");
 }
 
 BOOST_AUTO_TEST_CASE(unix_sockets_serve_and_leave_no_file) {

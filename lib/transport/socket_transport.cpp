@@ -13,6 +13,7 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
+#include <cstring>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
@@ -22,6 +23,7 @@
 #include <utility>
 
 #include "../asio_bridge.hpp"
+#include "resolver.hpp"
 #include "socket_channel.hpp"
 
 namespace ice {
@@ -127,6 +129,23 @@ private:
     address local_;
 };
 
+// A free port of the ephemeral range can be given to the very socket that connects to it, which
+// then meets itself (simultaneous open, RFC 9293 3.5): nobody listens there. It is told to end with
+// a reset: a usual end would keep the port in TIME_WAIT, and the real upstream could not start.
+bool is_connected_to_itself(int fd) noexcept {
+    sockaddr_storage own{}, peer{};
+    socklen_t own_size = sizeof own, peer_size = sizeof peer;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_size) != 0 ||
+        ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
+        return false;
+    if (own.ss_family == AF_UNIX || own_size != peer_size ||
+        std::memcmp(&own, &peer, own_size) != 0)
+        return false;
+    const linger reset{1, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return true;
+}
+
 // The operation of Asio holds the state, as it may complete after the attempt is given up.
 class socket_attempt final : public connect_attempt {
 public:
@@ -161,6 +180,10 @@ private:
                 error_code ignored;
                 socket.close(ignored);
                 return connect_error(ec);
+            }
+            if (is_connected_to_itself(socket.native_handle())) {
+                socket.close(ec);
+                return connect_error({ECONNREFUSED, asio::error::get_system_category()});
             }
             tcp::endpoint peer;
             if (to.data()->sa_family != AF_UNIX)
@@ -198,10 +221,11 @@ public:
         if (where.is_unix()) {
             at = unix_endpoint(where.path());
         } else {
-            error_code ec;
-            auto found = resolve_now(where, ec);
-            if (found.empty()) fail(ec.message());
-            at = found.front();
+            auto found = resolve_blocking(where);
+            if (!found) fail(found.error().message());
+            const auto v4 = std::ranges::find_if(
+                *found, [](const address& a) { return a.host().find(':') == std::string::npos; });
+            at = digits(v4 != found->end() ? *v4 : found->front()).front();
         }
         unique_fd fd = open_socket(at.data()->sa_family);
         if (fd.get() < 0) fail(last_error().message());
@@ -278,16 +302,6 @@ private:
         return to_address(to_tcp(at, size));
     }
 
-    static std::vector<any_endpoint> in_order(const tcp::resolver::results_type& found) {
-        std::vector<any_endpoint> order;
-        for (const bool first : {true, false}) {
-            for (const auto& e : found) {
-                if (e.endpoint().address().is_v4() == first) order.emplace_back(e.endpoint());
-            }
-        }
-        return order;
-    }
-
     // An address in digits needs no resolver, hence none of its threads.
     static std::vector<any_endpoint> digits(const address& a) {
         error_code ec;
@@ -296,40 +310,16 @@ private:
         return {any_endpoint(tcp::endpoint(ip, a.port()))};
     }
 
-    std::vector<any_endpoint> resolve_now(const address& a, error_code& ec) {
-        auto found = digits(a);
-        if (!found.empty()) return found;
-        tcp::resolver resolver(executor());
-        return in_order(resolver.resolve(a.host(), std::to_string(a.port()), ec));
-    }
-
-    // The resolver's thread cannot be interrupted: at the deadline its answer is waited for no
-    // more.
+    // At the deadline the answer is waited for no more; the lookup may go on.
     task<result<std::vector<address>>> resolve(address a, time_point until) override {
-        if (a.is_unix() || !digits(a).empty()) co_return std::vector<address>{a};
-        struct lookup {
-            explicit lookup(const asio::any_io_executor& e) : resolver(e), done(e) {}
-            tcp::resolver resolver;
-            event done;
-            error_code ec = errc::connect_timeout;
-            std::vector<address> found;
-        };
-        auto l = std::make_shared<lookup>(executor());
-        l->resolver.async_resolve(a.host(), std::to_string(a.port()),
-                                  [l](error_code ec, const tcp::resolver::results_type& results) {
-                                      l->ec = ec ? make_error_code(errc::host_not_found) : ec;
-                                      for (const auto& e : results)
-                                          l->found.push_back(to_address(e.endpoint()));
-                                      l->done.set();
-                                  });
+        if (auto known = resolve_locally(a)) co_return *std::move(known);
+        resolver::query asked(resolver_, a);
         deadline late(
-            deadlines(), [](void* p) { static_cast<lookup*>(p)->done.set(); }, l.get());
+            deadlines(), [](void* q) { static_cast<resolver::query*>(q)->done.set(); }, &asked);
         late.set(until);
-        const error_code cancelled = co_await l->done.wait();
-        if (late.at() == never) l->resolver.cancel();  // it need not begin, if it has not yet
+        const error_code cancelled = co_await asked.done.wait();
         if (cancelled) co_return connect_error(cancelled);
-        if (l->ec) co_return l->ec;
-        co_return std::move(l->found);
+        co_return asked.answer();
     }
 
     result<std::unique_ptr<connect_attempt>> begin_connect(
@@ -349,6 +339,7 @@ private:
     }
 
     poller& poller_;
+    resolver resolver_{poller_, executor()};
     std::optional<asio::steady_timer> timer_;  // none after stop()
     bool released_ = false;                    // the timer must not hold the loop for nothing
     std::mt19937_64 chance_;
