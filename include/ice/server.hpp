@@ -12,15 +12,35 @@
 
 namespace ice {
 
+namespace detail {
+
+// What asio::io_context alone has, of Asio's contexts and executors: its header would bring every
+// user's file what it includes.
+template <class Context>
+concept is_io_context = requires(Context& c) {
+    asio::any_io_executor(c.get_executor());
+    c.run();
+    c.restart();
+};
+
+}  // namespace detail
+
 class ICE_API server {
 public:
     // With an asio::io_context of its own, which run() runs.
     server();
-    // On the io_context of the user, who runs it: no run(), no signal handlers. It must outlive the
-    // server. `server srv{io};`
+    // On the asio::io_context of the user, who runs it: no run(), no signal handlers. It must
+    // outlive the server. `server srv{io};`
+    // Requires: one thread runs the io_context, and calls the server while it runs. Nothing in ice
+    // is locked: of two threads, each loses answers of the other. For more cores run more servers.
     template <class Context>
-        requires requires(Context& c) { asio::any_io_executor(c.get_executor()); }
-    explicit server(Context& io) : server(make_socket_transport(io.get_executor())) {}
+        requires(!std::convertible_to<Context&, std::shared_ptr<transport>> &&
+                 !std::derived_from<std::remove_const_t<Context>, server>)
+    explicit server(Context& io) : server(make_socket_transport(io.get_executor())) {
+        static_assert(detail::is_io_context<Context>,
+                      "ice: a server runs on an asio::io_context that one thread runs, and on no "
+                      "thread_pool, strand or executor");
+    }
     // On any transport, a simulated one for instance.
     explicit server(std::shared_ptr<transport>);
     // Stops, and destroys what still waits. On a loop of its own nothing waits after run(); if
