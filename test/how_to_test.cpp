@@ -56,6 +56,17 @@ ice::task<std::string> get(ice::server& srv, std::string_view key) {
 
 std::string_view greet(std::string_view) { return "hello"; }
 
+// [unpackable]
+struct read_aloud {
+    std::string text;  // from a file, say: it may have more lines than one
+    std::string operator()(std::string_view) { return text; }
+
+    std::string unpackable(ice::error_code why, ice::session<ice::line>&) {
+        return fmt::format("error: {}", why.message());
+    }
+};
+// [unpackable]
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(how_to)
@@ -119,6 +130,14 @@ BOOST_AUTO_TEST_CASE(a_pool_of_several_upstreams_leaves_out_what_fails) {
     sim.run_for(20s);
     for (int i = 0; i < 10; ++i) BOOST_TEST(sim.run(get(srv, "key")) == "value");
     BOOST_TEST(srv.get(redis).counters().checks != 0u);
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(read_aloud{"one\r\ntwo"}));
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "read")).value() ==
+               "error: the protocol cannot express this message");
 }
 
 // [test]

@@ -181,6 +181,26 @@ BOOST_AUTO_TEST_CASE(every_end_is_counted_by_its_kind) {
     BOOST_TEST(logged("message not finished in time"));
 }
 
+BOOST_AUTO_TEST_CASE(the_log_says_that_an_answer_could_not_be_sent) {
+    // The danger: the peer's bytes are blamed for what the logic has answered.
+    const auto answers = [](std::string_view line) {
+        return line == "long" ? std::string(10'000, 'x') : std::string("two\r\nlines");
+    };
+    auto& l = add(answers);
+    auto p = connect(l.endpoint());
+    p.send("two\r\nnext");
+    BOOST_TEST(p.read_to_end() == "");
+    BOOST_TEST(logged("its logic's answer cannot be sent: the protocol cannot express"));
+    auto q = connect(l.endpoint());
+    q.send("long\r\nnext");
+    BOOST_TEST(q.read_to_end() == "");
+    BOOST_TEST(logged("its logic's answer cannot be sent: message too large"));
+    BOOST_TEST(!logged("next"));
+    BOOST_TEST(l.counters().unpackable == 2U);
+    BOOST_TEST(l.counters().bad_messages == 2U);
+    BOOST_TEST(l.report().front().find("2 answers unpackable") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(an_end_by_a_reset_is_counted_as_broken) {
     auto& l = add(same);  // without a timeout that might come first
     auto reset = connect(l.endpoint());

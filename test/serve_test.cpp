@@ -19,6 +19,48 @@ struct sometimes_slow {
     }
 };
 
+// Answers a line with two if it begins with a 2; says what it sends instead.
+template <class P>
+struct two_lines {
+    std::string operator()(std::string_view line) {
+        return std::string(line) + (line.starts_with('2') ? "\r\n" : "") + "!";
+    }
+    std::string unpackable(ice::error_code why, ice::session<P>& peer) {
+        if (worse) return "\r\n";
+        return fmt::format("{}: {}", peer.uid(), why.message());
+    }
+    bool worse = false;
+};
+template <class P>
+struct two_lines_later : two_lines<P> {
+    ice::task<std::optional<std::string>> operator()(std::string_view line) {
+        co_return two_lines<P>::operator()(line);
+    }
+};
+
+// What a peer of protocol P hears of an answer that cannot be packed, in the midst of a burst.
+template <class P, class L>
+void check_unpackable(L logic) {
+    const std::string none = "#1: the protocol cannot express this message\r\n";
+    memory_world w;
+    conversation<P> c(w);
+    c.serve(logic);
+    c.arrive("a\r\n2\r\nb\r\n2\r\n");
+    BOOST_TEST(c.heard() == "a!\r\n" + none + "b!\r\n" + none);
+    BOOST_TEST(!c.ended);
+    BOOST_TEST(c.settings.unpackable == 2u);
+    BOOST_TEST((c.peer.push(std::string("\r\n")) == ice::errc::unpackable), "as before");
+    BOOST_TEST(c.settings.unpackable == 2u, "answers only");
+
+    conversation<P> worse(w);
+    logic.worse = true;
+    worse.serve(logic);
+    worse.arrive("a\r\n2\r\nb\r\n");
+    BOOST_TEST(worse.heard() == "a!\r\n");
+    BOOST_TEST_REQUIRE(worse.ended.has_value());
+    BOOST_TEST(*worse.ended == ice::errc::unpackable);
+}
+
 // A message is one digit; anything else is an error.
 struct digits {
     ice::parsed<char> parse(std::string_view input) {
@@ -155,6 +197,14 @@ BOOST_AUTO_TEST_CASE(after_an_answer_that_cannot_be_packed_nothing_more_is_answe
         BOOST_TEST_REQUIRE(c.ended.has_value());
         BOOST_TEST(*c.ended == ice::errc::unpackable);
     }
+}
+
+// The peer would wait in vain, or lose its connection without a word.
+BOOST_AUTO_TEST_CASE(a_logic_may_say_what_is_sent_for_an_answer_that_cannot_be_packed) {
+    check_unpackable<ice::line>(two_lines<ice::line>());
+    check_unpackable<ice::line>(two_lines_later<ice::line>());
+    check_unpackable<ice::telnet>(two_lines<ice::telnet>());
+    check_unpackable<ice::telnet>(two_lines_later<ice::telnet>());
 }
 
 // What a logic has ended must not go on behind its back.

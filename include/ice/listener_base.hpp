@@ -26,6 +26,7 @@ struct listener_counters {
     std::uint64_t timeouts = 0;      // any of ice::timeouts
     std::uint64_t handshakes_failed = 0;
     std::uint64_t logic_threw = 0;    // logic, protocol or handshake
+    std::uint64_t unpackable = 0;     // answers, also those that were replaced
     std::uint64_t outbox_full = 0;    // pushes refused
     std::uint64_t ended_by_us = 0;    // close(), drain, stop
     std::uint64_t accept_errors = 0;  // such as no descriptor being left, or an exception

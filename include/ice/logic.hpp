@@ -70,6 +70,15 @@ struct answer<task<std::optional<T>>> {
     using type = T;
 };
 
+// What is sent for an answer that cannot be packed.
+template <class L, class P>
+concept replaces_unpackable = requires(L& l, error_code why, session<P>& s) {
+    requires can_packet<P, std::remove_cvref_t<decltype(l.unpackable(why, s))>>;
+};
+template <class L, class P>
+concept names_unpackable = requires { &L::unpackable; } ||
+                           requires(L& l, error_code why, session<P>& s) { l.unpackable(why, s); };
+
 template <class L, class P>
 concept answers_well = std::is_void_v<typename answer<called_t<L, P>>::type> ||
                        can_packet<P, typename answer<called_t<L, P>>::type>;
@@ -92,6 +101,11 @@ constexpr void refuse_view_of_coroutine() {
 // connections of a listener. Optional members, plain or coroutines: opened(session<P>&) before the
 // first message, and closed(session<P>&) after the last. An exception that leaves a logic closes
 // that connection alone.
+// An answer that cannot be packed, such as a line with a line end in it or one beyond the limit of
+// the protocol, also closes its connection, with a line in the log, unless the logic has the member
+//     A unpackable(error_code why, session<P>&);
+// which is no coroutine: what it returns is sent in that place, and the conversation goes on.
+// Both are counted (listener_counters::unpackable). push() and send() return the error instead.
 template <class L, class P>
 concept logic_for = protocol<P> && detail::can_call<L, P> && detail::answers_well<L, P>;
 

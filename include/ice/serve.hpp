@@ -6,13 +6,18 @@
 namespace ice {
 namespace detail {
 
-template <protocol P, class A>
-void send_answer(session<P>& peer, const A& a) {
-    peer.answer(a);
+template <protocol P, class L, class A>
+void send_answer(session<P>& peer, L& logic, const A& a) {
+    static_assert(replaces_unpackable<L, P> || !names_unpackable<L, P>,
+                  "ice: unpackable() of a logic is called with (ice::error_code, "
+                  "ice::session<P>&), and returns a message that the protocol can packet()");
+    if constexpr (replaces_unpackable<L, P>)
+        peer.answer(a, [&](error_code why) { return logic.unpackable(why, peer); });
+    else peer.answer(a);
 }
-template <protocol P, class A>
-void send_answer(session<P>& peer, const std::optional<A>& a) {
-    if (a) peer.answer(*a);
+template <protocol P, class L, class A>
+void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
+    if (a) send_answer(peer, logic, *a);
 }
 
 // Answers what has arrived by a logic that never waits. Not a coroutine: so all is in registers.
@@ -20,7 +25,7 @@ template <protocol P, class L>
 void answer_arrived(session<P>& peer, L& logic) {
     while (auto request = peer.next()) {
         if constexpr (std::is_void_v<called_t<L, P>>) call<P>(logic, *request, peer);
-        else send_answer(peer, call<P>(logic, *request, peer));
+        else send_answer(peer, logic, call<P>(logic, *request, peer));
     }
 }
 
@@ -53,7 +58,7 @@ task<error_code> serve(session<P>& peer, L& logic) {
                 if constexpr (!detail::is_task<answer_type>) {
                     if constexpr (std::is_void_v<answer_type>)
                         detail::call<P>(logic, *request, peer);
-                    else detail::send_answer(peer, detail::call<P>(logic, *request, peer));
+                    else detail::send_answer(peer, logic, detail::call<P>(logic, *request, peer));
                     continue;
                 } else {
                     if (first) peer.answering();
@@ -63,7 +68,7 @@ task<error_code> serve(session<P>& peer, L& logic) {
                         co_await detail::call<P>(logic, *request, peer);
                     } else {
                         const auto answer = co_await detail::call<P>(logic, *request, peer);
-                        detail::send_answer(peer, answer);
+                        detail::send_answer(peer, logic, answer);
                     }
                 }
             }

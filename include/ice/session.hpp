@@ -114,10 +114,20 @@ public:
         co_return std::nullopt;
     }
 
-    // Appends an answer to those of this burst.
+    // Appends an answer to those of this burst. One that cannot be packed ends the conversation
+    // when the answers before it are sent.
     template <class A>
     void answer(const A& m) {
-        if (const error_code ec = append(m)) fail(ec);
+        if (const error_code ec = append(m)) fail_unpackable(ec);
+        end_long_turn();
+    }
+    // The same, but in the place of an answer that cannot be packed goes `instead(error)`.
+    template <class A, class F>
+    void answer(const A& m, F&& instead) {
+        if (const error_code ec = append(m)) {
+            count_unpackable();
+            if (const error_code again = append(instead(ec))) fail_unpackable(again);
+        }
         end_long_turn();
     }
 

@@ -19,6 +19,7 @@ struct session_settings {
     ice::timeouts timeouts;
     std::uint64_t messages = 0;     // received
     std::uint64_t outbox_full = 0;  // pushes refused
+    std::uint64_t unpackable = 0;   // answers
 };
 
 class ICE_API session_base {
@@ -93,6 +94,9 @@ protected:
         if (channel_->unsent() >= settings_.limits.turn_bytes) turn_ = 0;
     }
     void fail(error_code why) noexcept { failed_ = why; }
+    // An answer cannot be packed, nor what was to go in its place.
+    void fail_unpackable(error_code why) noexcept;
+    void count_unpackable() noexcept { ++settings_.unpackable; }
     error_code failed() const noexcept { return failed_; }
     // After a push, whose bytes begin at `before`: they are to be sent soon, or taken back.
     error_code queued(std::size_t before);
@@ -123,11 +127,12 @@ private:
     time_point begun_ = never;  // when an unfinished message was first seen
     time_point until_ = never;
     errc until_why_{};
-    bool midway_ = false;     // an unfinished message has been consumed in part
-    bool answering_ = false;  // a logic that may wait has a message
-    bool talking_ = false;    // of a listener: between its handshake and its end
-    bool proven_ = false;     // of a pool: it has given a reply
-    error_code failed_;       // the protocol's, or of close(); ends the conversation
+    bool midway_ = false;      // an unfinished message has been consumed in part
+    bool answering_ = false;   // a logic that may wait has a message
+    bool unpackable_ = false;  // failed_ is of an answer
+    bool talking_ = false;     // of a listener: between its handshake and its end
+    bool proven_ = false;      // of a pool: it has given a reply
+    error_code failed_;        // the protocol's, or of close(); ends the conversation
 };
 
 }  // namespace ice

@@ -249,13 +249,15 @@ task<> listener_base::finish(session_base& peer, error_code why) {
     const bool gone = why == errc::closed || why == errc::cut_short || is_of_a_socket(why);
     const bool usual = why == errc::closed || why == errc::stopped || why == errc::draining;
     if (!usual) {
-        const bool theirs = why == errc::bad_message || why == errc::message_too_large;
+        const bool theirs =
+            !peer.unpackable_ && (why == errc::bad_message || why == errc::message_too_large);
         const auto level =
             gone || why == errc::idle_timeout ? log_level::debug : log_level::warning;
         if (env_->log.writes(level)) {  // its text is a third of what a short connection costs
             const auto shown = theirs ? ": " + escaped(peer.bytes().data(), shown_bytes) : "";
             env_->write(level, why.message(),
-                        fmt::format("session {} of {}: {}{}", peer.uid(), peer.peer(),
+                        fmt::format("session {} of {}: {}{}{}", peer.uid(), peer.peer(),
+                                    peer.unpackable_ ? "its logic's answer cannot be sent: " : "",
                                     why.message(), shown));
         }
     }
@@ -305,6 +307,7 @@ listener_counters listener_base::counters() const noexcept {
     listener_counters all = counters_;
     all.messages = settings_.messages;
     all.outbox_full = settings_.outbox_full;
+    all.unpackable = settings_.unpackable;
     return all;
 }
 
@@ -314,9 +317,10 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
     lines.push_back(fmt::format(
         "listener {}: {} of {} open, {} accepted, {} messages; ended: {} closed, {} cut short, {} "
         "broken, {} bad messages, {} timeouts, {} handshakes failed, {} by us; {} logics threw, {} "
-        "pushes refused, {} accept errors, {} times full, {} connections refused",
+        "answers unpackable, {} pushes refused, {} accept errors, {} times full, {} connections "
+        "refused",
         endpoint_, open_, allowed_, c.accepted, c.messages, c.closed, c.cut_short, c.broken,
-        c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw,
+        c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw, c.unpackable,
         c.outbox_full, c.accept_errors, c.paused, c.refused));
     std::size_t more = 0;
     const std::uint32_t now = whole_seconds(env_->net->now());

@@ -38,6 +38,12 @@ void session_base::close() {
     channel_->drain(errc::stopped);
 }
 
+void session_base::fail_unpackable(error_code why) noexcept {
+    fail(why);
+    unpackable_ = true;
+    count_unpackable();
+}
+
 task<outcome> session_base::flush() {
     return channel_->flush(settings_.timeouts.write, until_, until_why_);
 }
