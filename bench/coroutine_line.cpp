@@ -14,7 +14,7 @@ int main(int argc, char** argv) try {
                     .logic([](std::string_view line, ice::session<ice::line>&)
                                -> ice::task<ice::borrowed<std::string_view>> { co_return line; }));
     fmt::print("listening on {}\n", here.endpoint());
-    std::fflush(stdout);
+    ice::flush_stdout();
     srv.run();
 } catch (const std::exception& error) {
     std::fprintf(stderr, "coroutine_line: %s\n", error.what());

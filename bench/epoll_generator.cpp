@@ -146,4 +146,5 @@ int main(int argc, char** argv) {
     std::printf("{\"replies\": %llu, \"seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
                 static_cast<unsigned long long>(replies),
                 std::chrono::duration<double>(now - begin).count(), cpu_seconds() - cpu);
+    if (std::fflush(stdout) != 0) die("stdout");
 }

@@ -125,6 +125,7 @@ int main(int argc, char** argv) try {
     }
     srv.run();
     if (failed) std::rethrow_exception(failed);
+    ice::flush_stdout();
 } catch (const std::exception& error) {
     std::fprintf(stderr, "pool_client: %s\n", error.what());
     return 1;

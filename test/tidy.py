@@ -20,7 +20,8 @@ SIZES = [  # which files, most lines, comment lines excused?, why
 
 ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
     ("values", "version export error result limits", "", ""),  # the words without Asio
-    ("words", "task address uid buffer deadline event log", "", "asio/awaitable.hpp asio/any_*"),
+    ("words", "task address uid buffer deadline event log standard_streams", "",
+     "asio/awaitable.hpp asio/any_*"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "words", ""),
     ("transport", "channel transport environment", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),

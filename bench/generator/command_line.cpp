@@ -1,5 +1,5 @@
-// The program: options in, exit code out. 0 fine, 1 wrong or missing replies, 2 usage, 3 cannot
-// connect, 99 a --fail-if held, 130 interrupted.
+// The program: options in, exit code out. 0 fine, 1 wrong or missing replies or results that cannot
+// be written, 2 usage, 3 cannot connect, 99 a --fail-if held, 130 interrupted.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include <csignal>
 #include <fstream>
 #include <ice/bench.hpp>
+#include <ice/standard_streams.hpp>
 #include <ice/version.hpp>
 #include <system_error>
 
@@ -24,8 +25,9 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view exit_codes =
     "Numbers take k and m (million), times us, ms, s, m and h.\n"
-    "Exit code: 0 all right, 1 wrong or missing replies, 2 usage, 3 cannot connect,\n"
-    "99 a --fail-if held, 130 interrupted (what there is, is printed).";
+    "Exit code: 0 all right, 1 wrong or missing replies, or results that cannot be\n"
+    "written, 2 usage, 3 cannot connect, 99 a --fail-if held, 130 interrupted (what\n"
+    "there is, is printed).";
 
 struct raw_options {  // as CLI11 reads them
     std::string target;
@@ -185,19 +187,19 @@ void print_head(std::FILE* to, const options& o, const mode& m) {
     if (o.length != 0ns)
         length += fmt::format("{}{} s", length.empty() ? "" : ", at most ",
                               static_cast<double>(o.length.count()) / 1e9);
-    fmt::print(
+    print_to(
         to, "{} {}: {}, {}, {}, {}\n", o.mode, o.target, counted(o.connections, "connection"),
         counted(o.threads, "thread"),
         m.one_each ? "a new one for each request" : fmt::format("{} under way on each", o.depth),
         length);
     if (o.open_loop())
-        fmt::print(to, "open loop: {}/s, {}; latency counts from when a request was due\n",
-                   shown_count(o.rate), o.arrival == arrival::uniform ? "uniform" : "poisson");
+        print_to(to, "open loop: {}/s, {}; latency counts from when a request was due\n",
+                 shown_count(o.rate), o.arrival == arrival::uniform ? "uniform" : "poisson");
     else
-        fmt::print(to,
-                   "closed loop: a request waits for a reply before it; its latency leaves out "
-                   "that wait\n");
-    std::fflush(to);
+        print_to(to,
+                 "closed loop: a request waits for a reply before it; its latency leaves out "
+                 "that wait\n");
+    if (to == stdout) flush_stdout();  // better told before a long run than after it
 }
 
 // Better told before a long run than after it.
@@ -230,10 +232,10 @@ int measure_all(const options& o, const mode& m) {
         runs.push_back(measure(o, m, at));
         if (!o.quiet) print_table(to, runs.back());
     }
-    std::fflush(to);
     if (!o.json.empty()) write_to(o.json, to_json(runs));
     if (!o.csv.empty()) write_to(o.csv, to_csv(runs));
     if (!o.hdr.empty()) write_to(o.hdr, to_hdr(runs.back()));
+    if (to == stdout) flush_stdout();
 
     if (runs.back().interrupted) return 130;
     bool failed = false;
@@ -243,7 +245,7 @@ int measure_all(const options& o, const mode& m) {
         for (const auto& c : conditions) {
             if (!c.holds(r)) continue;
             held = true;
-            fmt::print(stderr, "failed: {}\n", c.explain(r));
+            print_to(stderr, "failed: {}\n", c.explain(r));
         }
     }
     return held ? 99 : failed ? 1 : 0;
@@ -266,6 +268,7 @@ void needs_mode(const CLI::App& cli, int argc, char** argv) {
 }  // namespace
 
 int run(int argc, char** argv, const std::vector<mode>& modes) {
+    open_standard_streams();
     raw_options raw;
     options o;
     std::string file_a;
@@ -296,6 +299,7 @@ int run(int argc, char** argv, const std::vector<mode>& modes) {
         cli.parse(argc, argv);
         if (!single && cli.got_subcommand("compare")) {
             compare(stdout, file_a, file_b);
+            flush_stdout();
             return 0;
         }
         for (const auto& m : modes) {
@@ -305,15 +309,22 @@ int run(int argc, char** argv, const std::vector<mode>& modes) {
         }
         return 2;
     } catch (const CLI::ParseError& e) {
-        return cli.exit(e) == 0 ? 0 : 2;
+        if (cli.exit(e) != 0) return 2;
+        try {
+            flush_stdout();  // --help or --version
+        } catch (const std::runtime_error& failed) {
+            print_error(failed.what());
+            return 1;
+        }
+        return 0;
     } catch (const std::invalid_argument& e) {
-        fmt::print(stderr, "{}\n", e.what());
+        print_error(e.what());
         return 2;
     } catch (const cannot_connect& e) {
-        fmt::print(stderr, "{}\n", e.what());
+        print_error(e.what());
         return 3;
     } catch (const std::exception& e) {
-        fmt::print(stderr, "{}\n", e.what());
+        print_error(e.what());
         return 1;
     }
 }

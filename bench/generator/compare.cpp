@@ -114,15 +114,15 @@ void compare(std::FILE* to, const std::string& file_a, const std::string& file_b
     const json b = load(file_b);
     for (const char* same : {"mode", "loop", "options"})
         if (a.at(same) != b.at(same))
-            fmt::print(to, "note: the two differ in {}: {} and {}\n", same, a.at(same).dump(),
-                       b.at(same).dump());
+            print_to(to, "note: the two differ in {}: {} and {}\n", same, a.at(same).dump(),
+                     b.at(same).dump());
     const bool runs = a.at("runs").size() > 1 && b.at("runs").size() > 1;
     if (!runs)
-        fmt::print(to,
-                   "note: seconds are compared, as there are not several runs in each file "
-                   "(--runs 5 is better)\n");
-    fmt::print(to, "{:<6}{:>12}{:>12}{:>9}  {:<26}{:<26}{}\n", "", "A", "B", "B/A", "spread A",
-               "spread B", "verdict");
+        print_to(to,
+                 "note: seconds are compared, as there are not several runs in each file "
+                 "(--runs 5 is better)\n");
+    print_to(to, "{:<6}{:>12}{:>12}{:>9}  {:<26}{:<26}{}\n", "", "A", "B", "B/A", "spread A",
+             "spread B", "verdict");
     for (const auto& f : figures) {
         const auto x = samples(a, f);
         const auto y = samples(b, f);
@@ -132,9 +132,9 @@ void compare(std::FILE* to, const std::string& file_a, const std::string& file_b
         const std::string verdict = std::min(x.size(), y.size()) < 4 ? "too few samples to tell"
                                     : chance < sure ? (better ? "B is better" : "B is worse")
                                                     : "no difference beyond the noise";
-        fmt::print(to, "{:<6}{:>12}{:>12}{:>9.3f}  {:<26}{:<26}{} (p = {:.3f})\n", f.name,
-                   f.shown(median(x)), f.shown(median(y)), ratio, spread(x, f), spread(y, f),
-                   verdict, chance);
+        print_to(to, "{:<6}{:>12}{:>12}{:>9.3f}  {:<26}{:<26}{} (p = {:.3f})\n", f.name,
+                 f.shown(median(x)), f.shown(median(y)), ratio, spread(x, f), spread(y, f), verdict,
+                 chance);
     }
 }
 

@@ -45,9 +45,9 @@ sample sample_of(const tally& t, double span) {
 }
 
 void print_progress(double at, const sample& s, std::uint64_t failed) {
-    fmt::print(stderr, "{:>5.0f} s  {:>7}/s  p50 {:>8}  p99 {:>8}  max {:>8}  errors {}\n", at,
-               shown_count(s.rate), shown_time(s.p50_us * 1e3), shown_time(s.p99_us * 1e3),
-               shown_time(s.max_us * 1e3), failed);
+    print_to(stderr, "{:>5.0f} s  {:>7}/s  p50 {:>8}  p99 {:>8}  max {:>8}  errors {}\n", at,
+             shown_count(s.rate), shown_time(s.p50_us * 1e3), shown_time(s.p99_us * 1e3),
+             shown_time(s.max_us * 1e3), failed);
 }
 
 std::uint64_t part_of(std::uint64_t whole, std::size_t parts, std::size_t i) {

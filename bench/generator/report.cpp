@@ -19,11 +19,11 @@ std::string digits(double v) {
 }
 
 void print_latency(std::FILE* to, const tally& t, bool open) {
-    fmt::print(to, "\nlatency{}\n",
-               open ? fmt::format("{:>19}{:>14}", "from due", "uncorrected") : "");
+    print_to(to, "\nlatency{}\n",
+             open ? fmt::format("{:>19}{:>14}", "from due", "uncorrected") : "");
     const auto row = [&](const std::string& name, double corrected, double uncorrected) {
-        fmt::print(to, "  {:<12}{:>12}{}\n", name, shown_time(corrected),
-                   open ? fmt::format("{:>14}", shown_time(uncorrected)) : "");
+        print_to(to, "  {:<12}{:>12}{}\n", name, shown_time(corrected),
+                 open ? fmt::format("{:>14}", shown_time(uncorrected)) : "");
     };
     for (const double p : table_percentiles)
         row(fmt::format("p{}", p), static_cast<double>(t.latency.percentile(p)),
@@ -53,48 +53,48 @@ double report::achieved() const { return asked.open_loop() ? rate() / asked.rate
 void print_table(std::FILE* to, const report& r) {
     const tally& t = r.counts;
     const bool open = r.asked.open_loop();
-    fmt::print(to, "\n{:<14}{}/s  ({} {} in {})\n", "rate", shown_count(r.rate()), t.in_time,
-               t.in_time == 1 ? "reply" : "replies", shown_time(r.seconds * 1e9));
+    print_to(to, "\n{:<14}{}/s  ({} {} in {})\n", "rate", shown_count(r.rate()), t.in_time,
+             t.in_time == 1 ? "reply" : "replies", shown_time(r.seconds * 1e9));
     if (open)
-        fmt::print(to, "{:<14}{:.1f} % of the {}/s asked\n", "achieved", 100 * r.achieved(),
-                   shown_count(r.asked.rate));
-    fmt::print(to, "{:<14}{}B/s out, {}B/s in\n", "bytes",
-               shown_count(static_cast<double>(t.bytes_out) / r.seconds),
-               shown_count(static_cast<double>(t.bytes_in) / r.seconds));
+        print_to(to, "{:<14}{:.1f} % of the {}/s asked\n", "achieved", 100 * r.achieved(),
+                 shown_count(r.asked.rate));
+    print_to(to, "{:<14}{}B/s out, {}B/s in\n", "bytes",
+             shown_count(static_cast<double>(t.bytes_out) / r.seconds),
+             shown_count(static_cast<double>(t.bytes_in) / r.seconds));
     if (open)
-        fmt::print(to, "{:<14}due {}, sent {}, completed {}, late {}, dropped {}, unfinished {}\n",
-                   "requests", t.due, t.sent, t.completed, t.late, t.dropped, t.unfinished);
+        print_to(to, "{:<14}due {}, sent {}, completed {}, late {}, dropped {}, unfinished {}\n",
+                 "requests", t.due, t.sent, t.completed, t.late, t.dropped, t.unfinished);
     else
-        fmt::print(to, "{:<14}sent {}, completed {}, unfinished {}\n", "requests", t.sent,
-                   t.completed, t.unfinished);
+        print_to(to, "{:<14}sent {}, completed {}, unfinished {}\n", "requests", t.sent,
+                 t.completed, t.unfinished);
 
     if (t.completed != 0) print_latency(to, t, open);
 
-    fmt::print(to, "\n{:<14}", "errors");
-    if (t.failed() == 0) fmt::print(to, "none");
+    print_to(to, "\n{:<14}", "errors");
+    if (t.failed() == 0) print_to(to, "none");
     const char* comma = "";
     for (std::size_t i = 0; i < t.failures.size(); ++i) {
         if (t.failures[i] == 0) continue;
-        fmt::print(to, "{}{} {}", comma, failure_names[i], t.failures[i]);
+        print_to(to, "{}{} {}", comma, failure_names[i], t.failures[i]);
         comma = ", ";
     }
-    fmt::print(to, "\n");
-    if (!t.example.empty()) fmt::print(to, "  the first:  {}\n", t.example);
-    fmt::print(to, "{:<14}{:.0f} % of a core per thread\n", "generator", 100 * r.cpu_share);
+    print_to(to, "\n");
+    if (!t.example.empty()) print_to(to, "  the first:  {}\n", t.example);
+    print_to(to, "{:<14}{:.0f} % of a core per thread\n", "generator", 100 * r.cpu_share);
     if (r.server)
-        fmt::print(to, "{:<14}{:.2f} CPU seconds ({:.0f} % of a core), {}B resident, at most {}B\n",
-                   "server", r.server->cpu_seconds, 100 * r.server->cpu_seconds / r.seconds,
-                   shown_count(static_cast<double>(r.server->resident)),
-                   shown_count(static_cast<double>(r.server->resident_most)));
+        print_to(to, "{:<14}{:.2f} CPU seconds ({:.0f} % of a core), {}B resident, at most {}B\n",
+                 "server", r.server->cpu_seconds, 100 * r.server->cpu_seconds / r.seconds,
+                 shown_count(static_cast<double>(r.server->resident)),
+                 shown_count(static_cast<double>(r.server->resident_most)));
     if (open && r.achieved() < 0.99)
-        fmt::print(to,
-                   "warning: less than 99 % of the rate was achieved: these latencies are those "
-                   "of a growing backlog\n");
+        print_to(to,
+                 "warning: less than 99 % of the rate was achieved: these latencies are those "
+                 "of a growing backlog\n");
     if (r.cpu_share > 0.8)
-        fmt::print(to,
-                   "warning: the generator used more than 80 % of a core per thread: it may be "
-                   "what limits this result; try more threads (-t) or fewer connections\n");
-    if (r.interrupted) fmt::print(to, "interrupted: these are the results until then\n");
+        print_to(to,
+                 "warning: the generator used more than 80 % of a core per thread: it may be "
+                 "what limits this result; try more threads (-t) or fewer connections\n");
+    if (r.interrupted) print_to(to, "interrupted: these are the results until then\n");
 }
 
 condition::condition(std::string_view text) : text_(text) {

@@ -1,10 +1,13 @@
 // report: the outcome of one run, and the forms in which it is written.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "options.hpp"
@@ -12,6 +15,14 @@
 #include "tally.hpp"
 
 namespace ice::bench {
+
+// As fmt::print, but an error is no exception: on stderr it has no effect, and on stdout
+// flush_stdout() tells of it.
+template <class... T>
+void print_to(std::FILE* to, fmt::format_string<T...> format, T&&... values) {
+    const std::string text = fmt::format(format, std::forward<T>(values)...);
+    std::fwrite(text.data(), 1, text.size(), to);
+}
 
 // One second of a run.
 struct sample {

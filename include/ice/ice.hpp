@@ -34,6 +34,7 @@
 #include <ice/server.hpp>
 #include <ice/session.hpp>
 #include <ice/session_base.hpp>
+#include <ice/standard_streams.hpp>
 #include <ice/task.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>

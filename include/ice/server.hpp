@@ -27,7 +27,7 @@ concept is_io_context = requires(Context& c) {
 
 class ICE_API server {
 public:
-    // With an asio::io_context of its own, which run() runs.
+    // With an asio::io_context of its own, which run() runs. Calls open_standard_streams().
     server();
     // On the asio::io_context of the user, who runs it: no run(), no signal handlers. It must
     // outlive the server. `server srv{io};`

@@ -6,6 +6,7 @@
 #include <asio/signal_set.hpp>
 #include <csignal>
 #include <ice/server.hpp>
+#include <ice/standard_streams.hpp>
 #include <new>
 #include <optional>
 #include <stdexcept>
@@ -61,6 +62,9 @@ private:
 
 // A loop of the server's own. UNSAFE_IO: one thread, so sockets need no locks.
 struct server::loop {
+    struct streams {
+        streams() { open_standard_streams(); }
+    } before_anything_is_opened;
     own_context io{ASIO_CONCURRENCY_HINT_UNSAFE_IO};
     asio::signal_set signals{io};
     std::optional<harmless_sigpipe> sigpipe;

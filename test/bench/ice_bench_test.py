@@ -379,6 +379,44 @@ def test_a_full_disk_is_an_error(raw_line):
     assert done.stderr == "cannot write /dev/full: No space left on device\n"
 
 
+def redirected(redirections, *arguments):
+    """ice-bench as a shell starts it with those redirections."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirections}', str(GENERATOR), *map(str, arguments)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+def test_a_table_that_cannot_be_written_is_an_error(raw_line, tmp_path):
+    # Danger: a script takes an empty file for a run that went well.
+    for arguments in (["line", at(raw_line), "-n", 10], ["--help"], ["--version"],
+                      ["line", at(raw_line), "-n", 10, "-q", "--json", "-"]):
+        done = redirected(">/dev/full", *arguments)
+        assert done.returncode == 1 and done.stderr.startswith("cannot write to stdout")
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        assert redirected("", "line", at(raw_line), "-n", 10, "--json", file).returncode == 0
+    assert redirected(">/dev/full", "compare", *files).returncode == 1
+
+
+@pytest.mark.parametrize("redirections", ["2>&-", "2>/dev/full"])
+def test_exit_codes_are_the_same_where_nothing_can_be_printed(raw_line, redirections):
+    # Danger: an exception of printing ends it by abort, with 134.
+    line = ["line", at(raw_line), "-n", 10]
+    assert redirected(redirections, "line", "127.0.0.1:1").returncode == 3
+    assert redirected(redirections, "line").returncode == 2
+    assert redirected(redirections, *line, "--fail-if", "rate>0").returncode == 99
+    assert redirected(redirections, *line, "--progress").returncode == 0
+    done = redirected(redirections, *line, "--json", "-")  # its table would go to stderr
+    assert done.returncode == 0 and json.loads(done.stdout)
+
+
+def test_what_it_prints_goes_into_no_connection(raw_line):
+    # Danger: with 0 to 2 closed a connection is one of them, and gets the progress as a request.
+    done = redirected("<&- >&- 2>&-", "line", at(raw_line), "-c", 4, "-d", "1.5s", "-w", 0,
+                      "--progress")
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize("bound", [["-n", "2k"], ["-n", "0.002m", "-d", "1m"], ["-d", "500ms"],
                                    ["-d", "0.5"], ["-n", "40", "-R", "80"]])
 def test_numbers_and_times_have_units(raw_line, bound):

@@ -1,0 +1,37 @@
+// The three descriptors that a program has from its start.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <ice/standard_streams.hpp>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace ice {
+
+void open_standard_streams() noexcept {
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+        // The lowest number that is free (open(2)): it is this one, as those below are open.
+        const int opened = ::open("/dev/null", O_RDWR);
+        if (opened > STDERR_FILENO) ::close(opened);
+    }
+}
+
+void print_error(std::string_view text) noexcept {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    std::fputc('\n', stderr);
+}
+
+void flush_stdout() {
+    const bool failed_before = std::ferror(stdout) != 0;
+    errno = 0;
+    if (std::fflush(stdout) == 0 && !failed_before) return;
+    std::string what = "cannot write to stdout";
+    if (errno != 0) what += ": " + std::generic_category().message(errno);
+    throw std::runtime_error(what);  // what failed before has left no errno
+}
+
+}  // namespace ice
