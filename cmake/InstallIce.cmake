@@ -1,5 +1,5 @@
-# Install rules: headers, library, the CMake package `ice` and the pkg-config module `ice-cpp`
-# (`ice.pc` belongs to X11's Inter-Client Exchange library).
+# Install rules: headers, libraries, the CMake package `ice`, the pkg-config modules `ice-cpp` and
+# `ice-cpp-testing` (`ice.pc` belongs to X11's Inter-Client Exchange library).
 include(CMakePackageConfigHelpers)
 
 set(ICE_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/ice)
@@ -28,8 +28,11 @@ install(FILES
 set(ICE_PC_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH ICE_PC_TO_PREFIX /${ICE_PC_DIR} /)
 string(REGEX REPLACE "/$" "" ICE_PC_TO_PREFIX "${ICE_PC_TO_PREFIX}")
-configure_file(cmake/ice-cpp.pc.in ${PROJECT_BINARY_DIR}/ice-cpp.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/ice-cpp.pc DESTINATION ${ICE_PC_DIR} COMPONENT Development)
+foreach(module IN ITEMS ice-cpp ice-cpp-testing)
+    configure_file(cmake/${module}.pc.in ${PROJECT_BINARY_DIR}/${module}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${module}.pc
+        DESTINATION ${ICE_PC_DIR} COMPONENT Development)
+endforeach()
 
 if(NOT ICE_DEBIAN)  # it has a place of its own for it
     install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT Development)

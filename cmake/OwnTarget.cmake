@@ -22,7 +22,8 @@ if(ICE_HARDEN)
     foreach(flag
             -fstack-protector-strong
             -fstack-clash-protection
-            -fcf-protection=full
+            -fcf-protection=full              # x86
+            -mbranch-protection=standard      # arm64
             -ftrivial-auto-var-init=zero)
         string(MAKE_C_IDENTIFIER "ICE_HAS${flag}" has)
         check_cxx_compiler_flag(${flag} ${has})
@@ -38,12 +39,24 @@ if(ICE_HARDEN)
     list(APPEND ICE_HARDEN_LINK LINKER:-z,relro LINKER:-z,now LINKER:-z,noexecstack)
 endif()
 
+# Nobody replaces one function of a libice by his own, so its calls of itself need not expect that:
+# position-independent code then costs next to nothing. It is what Clang does by itself.
+check_cxx_compiler_flag(-fno-semantic-interposition ICE_HAS_fno_semantic_interposition)
+
 function(ice_own_target target)
     target_compile_options(${target} PRIVATE
         ${ICE_WARNINGS} $<$<BOOL:${ICE_WERROR}>:-Werror> ${ICE_HARDEN_COMPILE})
     # Asio's old names go away in its newer versions: ice must not lean on them.
     target_compile_definitions(${target} PRIVATE ASIO_NO_DEPRECATED)
     get_target_property(type ${target} TYPE)
+    if(type MATCHES "^(STATIC|SHARED)_LIBRARY$")
+        target_compile_options(${target} PRIVATE
+            $<$<BOOL:${ICE_HAS_fno_semantic_interposition}>:-fno-semantic-interposition>)
+        if(NOT DEFINED CMAKE_POSITION_INDEPENDENT_CODE)
+            # A static library may become part of its user's shared object.
+            set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+        endif()
+    endif()
     if(NOT type STREQUAL STATIC_LIBRARY)
         target_link_options(${target} PRIVATE ${ICE_HARDEN_LINK})
     endif()

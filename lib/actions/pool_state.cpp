@@ -51,8 +51,10 @@ pool_state pool_base::state() const {
 
 std::string to_string(const pool_state& s) {
     std::string upstreams;
-    for (const upstream_state& u : s.upstreams)
-        upstreams += (upstreams.empty() ? "" : ", ") + text(u, s.upstreams.size() == 1);
+    for (const upstream_state& u : s.upstreams) {
+        if (!upstreams.empty()) upstreams += ", ";  // GCC 12 warns falsely of `", " + text` in LTO
+        upstreams += text(u, s.upstreams.size() == 1);
+    }
     const pool_counters& c = s.counters;
     const auto mean = [](duration all, std::uint64_t n) {
         return std::chrono::duration<double, std::milli>(all).count() /

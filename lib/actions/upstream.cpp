@@ -65,7 +65,10 @@ error_code upstreams::why() const noexcept {
 
 std::string upstreams::text() const {
     std::string all;
-    for (const upstream& u : all_) all += (all.empty() ? "" : ", ") + u.where.text();
+    for (const upstream& u : all_) {
+        if (!all.empty()) all += ", ";  // GCC 12 warns falsely of `", " + text` in LTO
+        all += u.where.text();
+    }
     return all;
 }
 

@@ -7,6 +7,7 @@
   subdirectory  add_subdirectory: nothing of ice is installed
   fetchcontent  the same by FetchContent, from an archive of the sources
   pkgconfig     no CMake on the user's side: the compiler and `pkg-config ice-cpp`
+  flags         what the library is compiled with if nothing is asked for; its protections on arm64
   symbols       a shared library shows what its headers mark with ICE_API, and no more
   refusals      versions of Asio and of ice that will not do, and the reason that is told
 
@@ -20,6 +21,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -126,6 +128,61 @@ def pkgconfig(options, folder):
     run(options.compiler, "-std=c++20", *clang, CONSUMER / "main.cpp", "-o", program, *flags,
         f"-Wl,-rpath,{libraries}")
     serves(program)
+    simulated = shlex.split(
+        run("pkg-config", "--cflags", "--libs", "ice-cpp-testing", env=environment))
+    run(options.compiler, "-std=c++20", *clang, CONSUMER / "simulated.cpp", "-o", program,
+        *simulated, f"-Wl,-rpath,{libraries}")
+    run(program)
+
+
+def configured(options, build, *more):
+    """What CMake says, the command of each source, and whether it goes through ccache."""
+    said = run("cmake", "-S", ROOT, "-B", build, "-G", "Ninja", COMMANDS, *LIBRARY, *more,
+               env=options.environment)
+    listed = json.loads((build / "compile_commands.json").read_text("utf-8"))
+    rules = (build / "CMakeFiles/rules.ninja", build / "build.ninja")
+    cached = any("/ccache" in path.read_text("utf-8") for path in rules)
+    ours = [one["command"] for one in listed if one["file"].startswith(f"{ROOT}/lib/")]
+    return said, ours, cached
+
+
+def flags(options, folder):
+    """A release that can be linked into a shared object, and no ccache that nobody asked for."""
+    ccache = folder / "bin" / "ccache"
+    ccache.parent.mkdir()
+    ccache.write_text("#!/bin/sh\nexec \"$@\"\n", "utf-8")
+    ccache.chmod(0o755)
+    options.environment = {**os.environ, "PATH": f"{ccache.parent}:{os.environ['PATH']}"}
+    options.environment.pop("CMAKE_CXX_COMPILER_LAUNCHER", None)
+    options.environment.pop("CMAKE_BUILD_TYPE", None)
+    compiler = f"-DCMAKE_CXX_COMPILER={options.compiler}"
+
+    said, commands, cached = configured(options, folder / "plain", compiler)
+    if "CMAKE_BUILD_TYPE is not set: Release" not in said:
+        sys.exit(f"CMake does not say which build type it takes:\n{said}")
+    if cached:
+        sys.exit("ccache is used, and nobody asked for it")
+    for command in commands:
+        if "-DNDEBUG" not in command or "-fPIC" not in command:
+            sys.exit(f"not a release, or not position-independent:\n{command}")
+    _, commands, cached = configured(
+        options, folder / "asked", compiler, "-DICE_CCACHE=ON", "-DCMAKE_BUILD_TYPE=Debug",
+        "-DCMAKE_POSITION_INDEPENDENT_CODE=OFF")
+    for command in commands:
+        if "-DNDEBUG" in command or "-fPIC" in command or not cached:
+            sys.exit(f"what was asked for is not done:\n{command}")
+
+    cross = "aarch64-linux-gnu-g++"
+    if not shutil.which(cross):
+        print(f"no {cross}: protections on arm64 are not tried")
+        return
+    # This machine's fmt will do, as nothing is linked.
+    fmt = re.search(r"^fmt_DIR:PATH=(.*)", (folder / "plain/CMakeCache.txt").read_text(), re.M)[1]
+    _, commands, _ = configured(options, folder / "arm64", f"-DCMAKE_CXX_COMPILER={cross}",
+                             "-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+                             "-DICE_HARDEN=ON", f"-Dfmt_DIR={fmt}")
+    if not all("-mbranch-protection=standard" in command for command in commands):
+        sys.exit("arm64 has no branch protection")
 
 
 def defined(library, *options):
@@ -183,7 +240,7 @@ def refusals(options, folder):
 
 
 WAYS = {way.__name__: way for way in (shared_build, find_package, generator, subdirectory,
-                                      fetchcontent, pkgconfig, symbols, refusals)}
+                                      fetchcontent, pkgconfig, flags, symbols, refusals)}
 
 
 def main():
