@@ -58,6 +58,7 @@ struct fmt::formatter<ice::address> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }
     template <class Context>
     auto format(const ice::address& a, Context& context) const {
-        return fmt::format_to(context.out(), "{}", a.text());
+        const std::string text = a.text();  // std::string itself is formatted by fmt/format.h alone
+        return fmt::format_to(context.out(), "{}", fmt::string_view(text.data(), text.size()));
     }
 };

@@ -88,6 +88,7 @@ struct fmt::formatter<ice::failure> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }
     template <class Context>
     auto format(const ice::failure& f, Context& context) const {
-        return fmt::format_to(context.out(), "{}", f.text());
+        const std::string text = f.text();  // std::string itself is formatted by fmt/format.h alone
+        return fmt::format_to(context.out(), "{}", fmt::string_view(text.data(), text.size()));
     }
 };

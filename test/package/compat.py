@@ -19,6 +19,10 @@ PACKAGES = ("g++ cmake ninja-build libasio-dev libfmt-dev libcli11-dev nlohmann-
             "redis-tools").split()
 
 
+# What unstable had when this was written: a mirror with less is out of date.
+FLOORS = {"libasio-dev": "1:1.36", "libfmt-dev": "11.1"}
+
+
 def main():
     if os.geteuid() != 0:
         sys.exit("another Debian can only be made by root")
@@ -26,6 +30,10 @@ def main():
     debian.install(*PACKAGES)
     run("git", "clone", "--no-hardlinks", ROOT, debian.root / "ice")
     print(debian("g++ --version | head -1; dpkg-query -W libasio-dev libfmt-dev"), end="")
+    for package, floor in FLOORS.items():
+        debian(f"v=$(dpkg-query -W -f='${{Version}}' {package}); "
+               f"dpkg --compare-versions \"$v\" ge {floor} || "
+               f"{{ echo \"compat: {package} $v, at least {floor}: an old mirror?\"; exit 1; }}")
     debian("cd /ice && cmake -G Ninja -B build -DCMAKE_BUILD_TYPE=Debug "
            f"-DCMAKE_CXX_FLAGS_DEBUG=-g1 -DICE_WERROR=ON && cmake --build build --parallel {JOBS}")
     said = debian(f"ctest --test-dir /ice/build --parallel {JOBS} {shlex.join(sys.argv[1:])}")
