@@ -1,28 +1,25 @@
-"""The Conan recipe of ice, for the checkout it lies in. `./run package` tries it."""
+"""The Conan recipe of ice for the checkout it lies in: the index's recipe, with these sources and
+ranges of versions. `./run package conan` tries both."""
 
+import importlib.util
 import os
 import re
 
-from conan import ConanFile
-from conan.errors import ConanInvalidConfiguration
-from conan.tools.build import check_min_cppstd
-from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
-from conan.tools.files import copy, load, rmdir
-from conan.tools.scm import Version
+from conan.tools.cmake import cmake_layout
+from conan.tools.files import copy, load
 
-required_conan_version = ">=2.1"
+INDEX = "recipes/ice/all/conanfile.py"
+spec = importlib.util.spec_from_file_location(
+    "ice_of_an_index", os.path.join(os.path.dirname(__file__), INDEX))
+index = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(index)
+
+required_conan_version = index.required_conan_version
 
 
-class IceConan(ConanFile):
-    name = "ice"
-    description = "A C++20 toolkit for network servers"
-    license = "BSL-1.0"
-    topics = ("networking", "asio", "coroutines", "tcp", "server")
-    package_type = "library"
-    settings = "os", "arch", "compiler", "build_type"
-    options = {"shared": [True, False], "fPIC": [True, False]}
-    default_options = {"shared": False, "fPIC": True}
-    implements = ["auto_shared_fpic"]
+class IceOfThisCheckout(index.IceConan):
+    exports = INDEX
+    test_package_folder = "recipes/ice/all/test_package"
 
     def set_version(self):
         header = load(self, os.path.join(self.recipe_folder, "..", "include", "ice", "version.hpp"))
@@ -44,43 +41,8 @@ class IceConan(ConanFile):
         self.requires("asio/[>=1.28.2 <2]", transitive_headers=True)
         self.requires("fmt/[>=9.1.0 <13]", transitive_headers=True, transitive_libs=True)
 
-    def validate(self):
-        check_min_cppstd(self, 20)
-        if self.settings.os != "Linux":
-            raise ConanInvalidConfiguration(f"{self.ref} is for Linux")
-        asio = self.dependencies["asio"].ref.version  # the same as in FindAsio.cmake
-        if asio != "system" and Version("1.22.1") < asio < Version("1.28.2"):
-            raise ConanInvalidConfiguration(
-                f"Asio {asio} frees memory that a cancelled co_spawn still uses "
-                "(chriskohlhoff/asio#1332, versions 1.22.2 to 1.28.1). "
-                "Use Asio 1.22.1, or 1.28.2 and newer.")
+    def build_requirements(self):
+        pass  # the CMake that is here
 
-    def generate(self):
-        toolchain = CMakeToolchain(self)
-        toolchain.user_presets_path = False  # writes nothing into the source tree
-        for part in ("TESTS", "APPS", "BENCH"):
-            toolchain.cache_variables[f"ICE_BUILD_{part}"] = False
-        toolchain.cache_variables["ICE_INSTALL"] = True
-        toolchain.generate()
-        CMakeDeps(self).generate()
-
-    def build(self):
-        cmake = CMake(self)
-        cmake.configure()
-        cmake.build()
-
-    def package(self):
-        copy(self, "LICENSE", src=self.source_folder,
-             dst=os.path.join(self.package_folder, "licenses"))
-        CMake(self).install()
-        for folder in ("lib/cmake", "lib/pkgconfig", "share"):  # Conan makes its own
-            rmdir(self, os.path.join(self.package_folder, folder))
-
-    def package_info(self):
-        self.cpp_info.set_property("cmake_file_name", "ice")
-        self.cpp_info.set_property("cmake_target_name", "ice::ice")
-        self.cpp_info.set_property("pkg_config_name", "ice-cpp")
-        self.cpp_info.libs = ["ice"]
-        self.cpp_info.defines = ["ASIO_HAS_STD_ALIGNED_ALLOC=1"]  # as in CMakeLists.txt
-        self.cpp_info.system_libs = ["pthread"]
-        self.cpp_info.requires = ["asio::asio", "fmt::fmt"]
+    def source(self):
+        pass  # they were exported

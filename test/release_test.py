@@ -24,8 +24,12 @@ def git(root, *words):
 def tree(tmp_path):
     (tmp_path / "include/ice").mkdir(parents=True)
     (tmp_path / "include/ice/version.hpp").write_text(HEADER)
-    (tmp_path / "vcpkg/ports/ice").mkdir(parents=True)
-    (tmp_path / "vcpkg/ports/ice/vcpkg.json").write_text('{"version": "1.2.3"}')
+    (tmp_path / "vcpkg/ports/ice-cpp-ice").mkdir(parents=True)
+    (tmp_path / "vcpkg/ports/ice-cpp-ice/vcpkg.json").write_text('{"version": "1.2.3"}')
+    for name in ("config.yml", "all/conandata.yml"):
+        recipe = tmp_path / "conan/recipes/ice" / name
+        recipe.parent.mkdir(parents=True, exist_ok=True)
+        recipe.write_text('versions:\n  "1.2.3":\n')
     (tmp_path / "CHANGELOG.md").write_text(CHANGES)
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "-A")
@@ -49,8 +53,10 @@ def test_what_is_not_committed_is_a_fault(tree):
 
 def test_another_version_is_a_fault_wherever_it_stands(tree):
     found = list(release.faults(tree, "1.2.4"))
-    assert found[:2] == ["version.hpp says 1.2.3", "vcpkg/ports/ice/vcpkg.json says 1.2.3"]
-    assert len(found) == 3 and "1.2.4" in found[2]
+    assert found[:2] == ["version.hpp says 1.2.3", "vcpkg/ports/ice-cpp-ice/vcpkg.json says 1.2.3"]
+    assert found[2:4] == ["conan/recipes/ice/config.yml has no 1.2.4",
+                          "conan/recipes/ice/all/conandata.yml has no 1.2.4"]
+    assert len(found) == 5 and "1.2.4" in found[4]
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3-rc1"])

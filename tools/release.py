@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes a release: `./run release X.Y.Z` checks, tests, tags, and builds what is handed out.
 
-  checks     nothing uncommitted; version.hpp and the vcpkg port say X.Y.Z; CHANGELOG.md has a
-             section of that version with a date; the tag is free
+  checks     nothing uncommitted; version.hpp, the vcpkg port and the Conan recipe say X.Y.Z;
+             CHANGELOG.md has a section of that version with a date; the tag is free
   tests      ./run ci
   artefacts  build/release-X.Y.Z/: the sources, which must build without a network; the Debian
              packages; an SBOM (SPDX 2.3); SHA256SUMS
@@ -49,9 +49,13 @@ def faults(root, version):
     said = ".".join(re.findall(r"#define ICE_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header))
     if said != version:
         yield f"version.hpp says {said}"
-    port = json.loads((root / "vcpkg" / "ports" / "ice" / "vcpkg.json").read_text("utf-8"))
+    port = json.loads((root / "vcpkg" / "ports" / "ice-cpp-ice" / "vcpkg.json").read_text("utf-8"))
     if port["version"] != version:
-        yield f"vcpkg/ports/ice/vcpkg.json says {port['version']}"
+        yield f"vcpkg/ports/ice-cpp-ice/vcpkg.json says {port['version']}"
+    for name in ("config.yml", "all/conandata.yml"):
+        recipe = root / "conan" / "recipes" / "ice" / name
+        if f'"{version}":' not in recipe.read_text("utf-8"):
+            yield f"conan/recipes/ice/{name} has no {version}"
     if section((root / "CHANGELOG.md").read_text("utf-8"), version) is None:
         yield f"CHANGELOG.md tells nothing below `## [{version}] - YYYY-MM-DD`"
     if run("git", "tag", "--list", f"v{version}", cwd=root):

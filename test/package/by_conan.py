@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
-"""Uses ice as a stranger does who has Conan 2: static and shared, without Conan Center.
+"""Uses ice as a stranger does who has Conan 2, without Conan Center: static by the recipe of the
+checkout, shared by the recipe for an index.
 
 Debian's Asio and fmt stand in for Conan Center's (conan/system); everything else is the real thing.
-The README's own lines are run: static with the profile that Conan detects, shared with ours.
-  1. `conan create`: the package is built, and conan/test_package serves a request with it.
+The README's own lines are run with the profile that Conan detects; the index's recipe with ours,
+and with an archive of these sources for that of the release.
+  1. `conan create`: the package is built, and its test_package runs.
   2. `conan install --requires=ice/VERSION`: the project in consumer/ is built with the package
-     from Conan's cache, and serves.
-  3. An Asio that frees what a cancelled co_spawn still uses is refused, and the reason is said.
+     from Conan's cache, and serves; its test in virtual time links ice::testing.
+  3. What ice does not work with is refused, and the reason is said: an Asio that frees what a
+     cancelled co_spawn still uses, g++ 11, fmt without its library.
 """
 
 import argparse
+import hashlib
 import os
 import pathlib
 import re
 import shlex
 import shutil
 import sys
+import tarfile
 
 from user import CONSUMER, ROOT, VERSION, build_all, cmake, no_flags_leak, run, serves
 
@@ -48,13 +53,42 @@ def words(verb):
     return shlex.split(re.search(rf"^conan {verb} (.*)", README, re.M)[1])
 
 
+def index(folder):
+    """The folder conan/recipes/ice/all as an index has it, for an archive of these sources."""
+    archive = folder / "ice.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("CMakeLists.txt", "LICENSE", "cmake", "include", "lib"):
+            tar.add(ROOT / name, f"ice-{VERSION}/{name}")
+    place = folder / "all"
+    shutil.copytree(ROOT / "conan" / "recipes" / "ice" / "all", place)
+    data = place / "conandata.yml"
+    text = data.read_text("utf-8")
+    if f'"{VERSION}":' not in text:
+        sys.exit(f"conandata.yml has no {VERSION}")
+    text = re.sub(r"(?<=url: ).*", f'"{archive.as_uri()}"', text)
+    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+    data.write_text(re.sub(r"(?<=sha256: ).*", f'"{checksum}"', text), "utf-8")
+    return place
+
+
+def own_profile(folder):
+    """Ours, and the CMake of this machine for that of the index."""
+    number = re.search(r"[\d.]+", run("cmake", "--version"))[0]
+    text = (PROFILE / "system").read_text("utf-8")
+    text = text.replace("include(base)", f"include({PROFILE / 'base'})")
+    profile = folder / "profile"
+    profile.write_text(f"{text}\n[platform_tool_requires]\ncmake/{number}\n", "utf-8")
+    return f"-pr:a={profile}"
+
+
 def create_and_use(conan, kind, folder):
-    more = ["-o=ice/*:shared=False"]
+    recipe, more = words("create"), ["-o=ice/*:shared=False"]
     if kind == "shared":
-        more = ["-o=ice/*:shared=True", f"-pr:a={PROFILE / 'system'}"]
-    said = conan("create", *words("create"), *more, cwd=ROOT)
-    if f"ice {VERSION} echoed: hello" not in said:
-        sys.exit(f"the test package did not serve its request:\n{said}")
+        recipe = [index(folder), f"--version={VERSION}", "--build=missing"]
+        more = ["-o=ice/*:shared=True", own_profile(folder)]
+    said = conan("create", *recipe, *more, cwd=ROOT)
+    if f"ice {VERSION}: hello to [::1]:9999" not in said:
+        sys.exit(f"the test package did not run:\n{said}")
 
     place = folder / kind  # there Conan writes its CMakeUserPresets.json, which would spoil ours
     place.mkdir()
@@ -68,7 +102,9 @@ def create_and_use(conan, kind, folder):
     if ("libice.so" in needed) != (kind == "shared"):
         sys.exit(f"the consumer of the {kind} package needs\n{needed}")
     environment = build / "conanrun.sh"  # tells the loader where shared libraries are
-    serves("sh", "-c", f'. "{environment}" && exec "$@"', "sh", build / "consumer")
+    loading = ("sh", "-c", f'. "{environment}" && exec "$@"', "sh")
+    serves(*loading, build / "consumer")
+    run(*loading, build / "simulated")
     print(f"{kind}: created, installed, used")
 
 
@@ -81,6 +117,17 @@ def refuses_bad_asio(conan, folder):
     if f"Asio {REFUSED} frees memory" not in said:
         sys.exit(f"Asio {REFUSED} was refused for another reason:\n{said}")
     print(f"Asio {REFUSED}: refused")
+
+
+def refuses_others(conan):
+    """The recipe of the index says it of both, as that of the checkout is derived from it."""
+    for options, reason in ((["-s=compiler.version=11"], "needs gcc 12 or newer"),
+                            (["-o=fmt/*:header_only=True"], "fmt/*:header_only=False")):
+        said = conan("create", ROOT / "conan", f"-pr:a={PROFILE / 'system'}", *options,
+                     "--build=missing", fails=True)
+        if reason not in said:
+            sys.exit(f"{options} was refused for another reason:\n{said}")
+        print(f"{options[0]}: refused")
 
 
 def main():
@@ -97,6 +144,7 @@ def main():
     for kind in ("static", "shared"):
         create_and_use(conan, kind, folder)
     refuses_bad_asio(conan, folder)
+    refuses_others(conan)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # NOT vcpkg, but a stand-in for it: the functions of vcpkg that the port of ice calls, as far as its
 # documentation tells what they do, so that the port can be run where vcpkg cannot be fetched.
-#   cmake -DFOLDER=where -DPORT_FOLDER=vcpkg/ports/ice -P vcpkg_stand_in.cmake
+#   cmake -DFOLDER=where -DPORT_FOLDER=an/overlay/ice-cpp-ice -P vcpkg_stand_in.cmake
 # makes FOLDER/installed, with a Debug and a Release build, as `vcpkg install` would.
 cmake_minimum_required(VERSION 3.23)
 
@@ -10,6 +10,13 @@ set(BUILDS Release "${CURRENT_PACKAGES_DIR}" Debug "${CURRENT_PACKAGES_DIR}/debu
 
 function(call)
     execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY OUTPUT_QUIET)
+endfunction()
+
+function(vcpkg_extract_source_archive out)
+    cmake_parse_arguments(PARSE_ARGV 1 given "" ARCHIVE "")
+    file(ARCHIVE_EXTRACT INPUT "${given_ARCHIVE}" DESTINATION "${FOLDER}/sources")
+    file(GLOB top "${FOLDER}/sources/*")  # the one folder in it
+    set(${out} "${top}" PARENT_SCOPE)
 endfunction()
 
 function(vcpkg_cmake_configure)
@@ -29,10 +36,10 @@ function(vcpkg_cmake_install)
     endforeach()
 endfunction()
 
-# One package in share/PORT, which knows both builds.
+# One package in share/PACKAGE_NAME, which knows both builds.
 function(vcpkg_cmake_config_fixup)
-    cmake_parse_arguments(PARSE_ARGV 0 given "" CONFIG_PATH "")
-    set(share "${CURRENT_PACKAGES_DIR}/share/${PORT}")
+    cmake_parse_arguments(PARSE_ARGV 0 given "" "PACKAGE_NAME;CONFIG_PATH" "")
+    set(share "${CURRENT_PACKAGES_DIR}/share/${given_PACKAGE_NAME}")
     file(COPY "${CURRENT_PACKAGES_DIR}/${given_CONFIG_PATH}/" DESTINATION "${share}")
     file(GLOB debug_files "${CURRENT_PACKAGES_DIR}/debug/${given_CONFIG_PATH}/*-debug.cmake")
     foreach(file IN LISTS debug_files)
@@ -77,12 +84,12 @@ endfunction()
 include("${PORT_FOLDER}/portfile.cmake")
 
 # What vcpkg itself looks for after a build, and refuses.
-foreach(path share/${PORT}/copyright share/${PORT}/usage share/${PORT}/${PORT}-config.cmake include)
+foreach(path share/${PORT}/copyright share/${PORT}/usage share/ice/ice-config.cmake include)
     if(NOT EXISTS "${CURRENT_PACKAGES_DIR}/${path}")
         message(FATAL_ERROR "the port made no ${path}")
     endif()
 endforeach()
-foreach(path debug/include debug/share lib/cmake debug/lib/cmake)
+foreach(path debug/include debug/share lib/cmake debug/lib/cmake share/doc)
     if(EXISTS "${CURRENT_PACKAGES_DIR}/${path}")
         message(FATAL_ERROR "the port leaves ${path} behind")
     endif()

@@ -8,6 +8,8 @@ class SystemFmt(ConanFile):
     name = "fmt"  # config.yml has the version
     package_type = "shared-library"
     settings = "os", "arch", "compiler", "build_type"
+    options = {"header_only": [True, False]}  # as the real one; ice refuses True
+    default_options = {"header_only": False}
 
     def package_id(self):
         self.info.clear()
