@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
+#include <csignal>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -299,6 +301,47 @@ BOOST_AUTO_TEST_CASE(who_throws_is_told_again) {
     l.settle();
     BOOST_TEST(c.told.size() == 2u);
 }
+
+#ifndef NDEBUG
+// It compiles, and loses answers now and then: a debug build says so at once.
+BOOST_AUTO_TEST_CASE(two_threads_that_run_one_loop_are_told_so) {
+    int output[2];
+    BOOST_TEST_REQUIRE(::pipe(output) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::dup2(output[1], STDERR_FILENO);
+        looped l;
+        watched c(l.p);
+        c.watch(EPOLLIN);
+        l.p.add_waiter(c);
+        c.peer_writes();  // and nobody reads it: the loop has work without end
+        std::thread other([&] { l.io.run(); });
+        l.io.run();
+        ::_exit(0);
+    }
+    ::close(output[1]);
+    std::string said(200, ' ');
+    const auto n = ::read(output[0], said.data(), said.size());
+    ::close(output[0]);
+    int status = 0;
+    BOOST_TEST(::waitpid(child, &status, 0) == child);
+    BOOST_TEST(WIFSIGNALED(status));
+    BOOST_TEST(WTERMSIG(status) == SIGABRT);
+    BOOST_TEST(n > 0);
+    BOOST_TEST(said.find("two threads run the io_context") != said.npos);
+}
+
+// Set-up in one thread, and the loop in another: each thread that has ended hands it on.
+BOOST_AUTO_TEST_CASE(a_thread_may_hand_the_loop_on) {
+    looped l;
+    watched c(l.p);
+    c.watch(EPOLLIN);
+    l.p.add_waiter(c);
+    c.peer_writes();
+    for (int i = 0; i < 2; ++i) std::thread([&] { l.settle(); }).join();
+    BOOST_TEST(c.told.size() >= 2u);
+}
+#endif
 
 // Who waits when the io_context is destroyed is destroyed with it; the others end elsewhere.
 BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {

@@ -33,6 +33,7 @@ public:
     // outlive the server. `server srv{io};`
     // Requires: one thread runs the io_context, and calls the server while it runs. Nothing in ice
     // is locked: of two threads, each loses answers of the other. For more cores run more servers.
+    // A library that is built without NDEBUG ends the program when it sees a second thread.
     template <class Context>
         requires(!std::convertible_to<Context&, std::shared_ptr<transport>> &&
                  !std::derived_from<std::remove_const_t<Context>, server>)

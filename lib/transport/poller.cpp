@@ -7,6 +7,8 @@
 #include <asio/error.hpp>
 #include <cassert>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -154,7 +156,22 @@ bool poller::read_speculatively() {
     return only_->ready(EPOLLIN);
 }
 
+// Two threads that run one io_context lose answers and corrupt memory, now and then. A thread that
+// has ended may have handed the loop on.
+void poller::check_thread() {
+#ifndef NDEBUG
+    thread_local const std::shared_ptr<void> mine = std::make_shared<int>();
+    const auto before = thread_.lock();
+    if (before && before != mine) {
+        std::fputs("ice: two threads run the io_context of one server; one must\n", stderr);
+        std::abort();
+    }
+    thread_ = mine;
+#endif
+}
+
 void poller::round() {
+    check_thread();
     // Should a handler of a user throw, the clients that are left are told in the next round.
     struct in_round {
         explicit in_round(poller& p) : p_(p) { p_.in_round_ = true; }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <ice/buffer.hpp>
 #include <ice/error.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -93,6 +94,7 @@ private:
     void wait();
     void round();
     bool read_speculatively();
+    void check_thread();
 
     link clients_;             // the ring of all clients
     std::size_t waiters_ = 0;  // clients with a waiter
@@ -109,6 +111,7 @@ private:
     bool only_again_ = false;                      // and of the one before
     std::chrono::steady_clock::time_point asked_;  // when the kernel was asked, if only_again_
 
+    std::weak_ptr<void> thread_;  // that ran the last round; in debug builds only
     buffer spare_in_;
     std::string spare_out_;
 };
