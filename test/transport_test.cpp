@@ -151,6 +151,29 @@ BOOST_AUTO_TEST_CASE(a_name_that_does_not_exist_is_an_error_with_a_text) {
     BOOST_TEST(connect_error(ice::address{"no.such.invalid", 1}) == ice::errc::host_not_found);
 }
 
+BOOST_AUTO_TEST_CASE(a_zone_that_is_no_interface_is_an_error) {
+    // It was taken for none: a connection could go out by another interface.
+    for (const char* host : {"::1%nosuch", "fe80::1%4typo", "fe80::1%4000000"}) {
+        const ice::address where(host, 9);
+        BOOST_TEST((connect_error(where) == std::errc::no_such_device), host);
+        BOOST_CHECK_EXCEPTION(
+            net->listen(where), std::runtime_error, [&](const std::runtime_error& e) {
+                return e.what() == fmt::format("cannot listen on {}: No such device", where);
+            });
+    }
+    BOOST_TEST((connect_error(ice::address("::1%lo", 9)) == std::errc::connection_refused));
+}
+
+BOOST_AUTO_TEST_CASE(every_ipv6_address_takes_ipv4_too_and_every_ipv4_address_no_ipv6) {
+    const auto any = net->listen(ice::address("::", 0));
+    BOOST_TEST(!connect_error(ice::address("127.0.0.1", any->local().port())));
+    BOOST_TEST(!connect_error(ice::address("::1", any->local().port())));
+    const auto only_v4 = net->listen(ice::address("0.0.0.0", 0));
+    BOOST_TEST(!connect_error(ice::address("127.0.0.1", only_v4->local().port())));
+    BOOST_TEST((connect_error(ice::address("::1", only_v4->local().port())) ==
+                std::errc::connection_refused));
+}
+
 BOOST_AUTO_TEST_CASE(a_refused_connection_says_so_and_is_not_executed) {
     const auto ec = connect_error(ice::address{"127.0.0.1", 1});
     BOOST_TEST((ec == std::errc::connection_refused));

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <asio/error.hpp>
-#include <asio/ip/tcp.hpp>
 #include <csignal>
 #include <cstring>
 #include <deque>
@@ -60,7 +59,9 @@ namespace {
 using detail::bell;
 using detail::lookup;
 
-address with_port(const address& a, std::uint16_t port) { return {a.host(), port}; }
+address with_port(const address& a, std::uint16_t port) {
+    return {a.host(), port};  // as it was made by address::of(), it is not refused
+}
 
 error_code meaning(int eai, int error) noexcept {
     switch (eai) {
@@ -82,13 +83,9 @@ error_code look_up(const std::string& host, addresses& found) noexcept {
     try {
         for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
             if (a->ai_family != AF_INET && a->ai_family != AF_INET6) continue;
-            asio::ip::tcp::endpoint e;
-            std::memcpy(e.data(), a->ai_addr, a->ai_addrlen);
-            found.emplace_back(e.address().to_string(), std::uint16_t{0});
+            found.push_back(address::of(*a->ai_addr));
         }
-    } catch (const std::exception&) {  // memory
-        return meaning(EAI_MEMORY, 0);
-    }
+    } catch (const std::bad_alloc&) { return meaning(EAI_MEMORY, 0); }
     if (found.empty()) return errc::host_not_found;
     return {};
 }
@@ -215,15 +212,18 @@ bool is_localhost(std::string_view host) {
            (tail.size() == host.size() || host[host.size() - local.size() - 1] == '.');
 }
 
+bool is_unspecified(const std::string& host) {
+    in6_addr v6{};
+    return ::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &v6) == 1;
+}
+
 }  // namespace
 
 std::optional<addresses> resolve_locally(const address& a) {
     if (a.is_unix()) return addresses{a};
     if (is_localhost(a.host()))
         return addresses{address("127.0.0.1", a.port()), address("::1", a.port())};
-    error_code ec;
-    asio::ip::make_address(a.host(), ec);
-    if (ec) return std::nullopt;
+    if (a.ip() == ip_bytes{} && !is_unspecified(a.host())) return std::nullopt;
     return addresses{a};
 }
 

@@ -237,7 +237,7 @@ task<> socket_channel::linger(duration patience) {
 
 address socket_channel::peer() const {
     if (peer_.port() == 0) return address("unix:(peer)");
-    return address(peer_.address().to_string(), peer_.port());
+    return address::of(*peer_.data());
 }
 
 ip_bytes socket_channel::peer_ip() const {

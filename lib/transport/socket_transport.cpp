@@ -1,6 +1,7 @@
 // The transport of real sockets: the one place that opens them, and the one that reads the clock.
 // accept4 and socket set close-on-exec and non-blocking in the same call, which Asio's own do not.
 #include <fmt/format.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
+#include <charconv>
 #include <cstring>
 #include <ice/environment.hpp>
 #include <ice/event.hpp>
@@ -85,7 +87,26 @@ tcp::endpoint to_tcp(const sockaddr_storage& from, socklen_t size) {
     return to;
 }
 
-address to_address(const tcp::endpoint& e) { return {e.address().to_string(), e.port()}; }
+// Of an address in digits. An error if its zone is no interface of this host.
+result<any_endpoint> to_endpoint(const address& a) {
+    const std::size_t percent = a.host().find('%');
+    error_code ec;
+    auto ip = asio::ip::make_address(a.host().substr(0, percent), ec);
+    if (ec) return ec;
+    if (percent == std::string::npos) return any_endpoint(tcp::endpoint(ip, a.port()));
+    const std::string zone = a.host().substr(percent + 1);
+    unsigned index = ::if_nametoindex(zone.c_str());
+    if (index == 0) {  // a number
+        const char* const end = zone.data() + zone.size();
+        char name[IF_NAMESIZE];
+        if (std::from_chars(zone.data(), end, index).ptr != end || !::if_indextoname(index, name))
+            index = 0;
+    }
+    if (index == 0) return error_code(ENODEV, asio::error::get_system_category());
+    auto v6 = ip.to_v6();
+    v6.scope_id(index);
+    return any_endpoint(tcp::endpoint(v6, a.port()));
+}
 
 class socket_acceptor final : public acceptor {
 public:
@@ -225,13 +246,20 @@ public:
             if (!found) fail(found.error().message());
             const auto v4 = std::ranges::find_if(
                 *found, [](const address& a) { return a.host().find(':') == std::string::npos; });
-            at = digits(v4 != found->end() ? *v4 : found->front()).front();
+            const auto first = to_endpoint(v4 != found->end() ? *v4 : found->front());
+            if (!first) fail(first.error().message());
+            at = *first;
         }
         unique_fd fd = open_socket(at.data()->sa_family);
         if (fd.get() < 0) fail(last_error().message());
         if (!where.is_unix()) {
             switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
             prepare_tcp(fd.get());
+            // Whatever net.ipv6.bindv6only says: "[::]" takes IPv4 too.
+            if (at.data()->sa_family == AF_INET6) {
+                const int off = 0;
+                ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+            }
         } else if (is_left_behind(where.path(), at)) {
             ::unlink(where.path().c_str());  // left behind by a server that was killed
         }
@@ -299,15 +327,7 @@ private:
         sockaddr_storage at{};
         socklen_t size = sizeof at;
         ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
-        return to_address(to_tcp(at, size));
-    }
-
-    // An address in digits needs no resolver, hence none of its threads.
-    static std::vector<any_endpoint> digits(const address& a) {
-        error_code ec;
-        const auto ip = asio::ip::make_address(a.host(), ec);
-        if (ec) return {};
-        return {any_endpoint(tcp::endpoint(ip, a.port()))};
+        return address::of(reinterpret_cast<const sockaddr&>(at));
     }
 
     // At the deadline the answer is waited for no more; the lookup may go on.
@@ -324,7 +344,10 @@ private:
 
     result<std::unique_ptr<connect_attempt>> begin_connect(
         const address& to, connect_attempt::callback done) override {
-        const any_endpoint at = to.is_unix() ? unix_endpoint(to.path()) : digits(to).front();
+        const result<any_endpoint> found =
+            to.is_unix() ? result(unix_endpoint(to.path())) : to_endpoint(to);
+        if (!found) return connect_error(found.error());
+        const any_endpoint& at = *found;
         unique_fd fd = open_socket(at.data()->sa_family);
         if (fd.get() < 0) return connect_error(last_error());
         if (!to.is_unix()) prepare_tcp(fd.get());

@@ -1,6 +1,8 @@
 // The three forms of an address, and what can be wrong with each.
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -24,6 +26,8 @@ enum class fault {
     no_path,
     bad_path,
     path_too_long,
+    bad_v6,
+    bad_zone,
 };
 
 class fault_category final : public std::error_category {
@@ -42,6 +46,8 @@ public:
             case fault::no_path: return "it has no path; write unix:/path";
             case fault::bad_path: return "its path has a NUL in it";
             case fault::path_too_long: return "its path has more than 107 bytes";
+            case fault::bad_v6: return "its host has a colon and is no IPv6 address";
+            case fault::bad_zone: return "its zone is no name or number of a network interface";
         }
         return "unknown fault";
     }
@@ -50,16 +56,36 @@ const fault_category faults;
 
 error_code make(fault f) { return {static_cast<int>(f), faults}; }
 
+// As the kernel takes the name of an interface, but printable; digits alone are a number.
+bool is_zone(std::string_view zone) {
+    if (zone.empty() || zone.size() >= IFNAMSIZ || zone == "." || zone == "..") return false;
+    const auto allowed = [](char c) {
+        return c > ' ' && c <= '~' && std::string_view("/:%[]").find(c) == std::string_view::npos;
+    };
+    if (!std::all_of(zone.begin(), zone.end(), allowed)) return false;
+    std::uint32_t number = 0;
+    const auto read = std::from_chars(zone.data(), zone.data() + zone.size(), number);
+    return read.ptr != zone.data() + zone.size() || read.ec == std::errc();
+}
+
 // Names (RFC 1123, and the underscore that is met in practice), IPv4, IPv6 with a zone.
 error_code check_host(std::string_view host) {
     if (host.empty()) return make(fault::no_host);
-    if (host.size() > 253) return make(fault::host_too_long);  // RFC 1035 2.3.4; never cut short
+    const std::size_t percent = host.find('%');
+    const std::string ip(host.substr(0, percent));
+    if (ip.ends_with('.') ? ip.size() > 254 : ip.size() > 253)  // RFC 1035 2.3.4; never cut short
+        return make(fault::host_too_long);
     const auto allowed = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               std::string_view(".-_:%").find(c) != std::string_view::npos;
+               std::string_view(".-_:").find(c) != std::string_view::npos;
     };
-    if (!std::all_of(host.begin(), host.end(), allowed)) return make(fault::bad_host);
-    return {};
+    if (!std::all_of(ip.begin(), ip.end(), allowed)) return make(fault::bad_host);
+    in6_addr v6{};
+    const bool is_v6 = ::inet_pton(AF_INET6, ip.c_str(), &v6) == 1;
+    if (!is_v6 && ip.find(':') != ip.npos) return make(fault::bad_v6);
+    if (percent == host.npos) return {};
+    if (!is_v6) return make(fault::bad_host);
+    return is_zone(host.substr(percent + 1)) ? error_code() : make(fault::bad_zone);
 }
 
 error_code check_path(std::string_view path) {
@@ -115,6 +141,28 @@ result<address> address::parse(std::string_view text) {
     if (read.ec != std::errc() || read.ptr != port.data() + port.size())
         return make(fault::bad_port);
     a.host_ = host;
+    return a;
+}
+
+address address::of(const sockaddr& from) {
+    address a;
+    char text[INET6_ADDRSTRLEN] = "";
+    if (from.sa_family == AF_INET) {
+        sockaddr_in v4{};
+        std::memcpy(&v4, &from, sizeof v4);
+        a.host_ = ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+        a.port_ = ntohs(v4.sin_port);
+    } else if (from.sa_family == AF_INET6) {
+        sockaddr_in6 v6{};
+        std::memcpy(&v6, &from, sizeof v6);
+        a.host_ = ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+        a.port_ = ntohs(v6.sin6_port);
+        char name[IFNAMSIZ] = "";
+        if (v6.sin6_scope_id == 0) return a;
+        const bool named = ::if_indextoname(v6.sin6_scope_id, name) != nullptr && is_zone(name);
+        a.host_ += '%';
+        a.host_ += named ? std::string(name) : std::to_string(v6.sin6_scope_id);
+    }
     return a;
 }
 
