@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 #include <asio/local/stream_protocol.hpp>
+#include <atomic>
+#include <barrier>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <ice/asio.hpp>
 #include <ice/transport.hpp>
+#include <thread>
 
 #include "upstream.hpp"
 
@@ -252,6 +255,46 @@ BOOST_AUTO_TEST_CASE(a_unix_socket_left_by_a_killed_server_is_replaced_and_a_liv
             return e.what() == fmt::format("cannot listen on {}: Address already in use", where);
         });
     BOOST_TEST(!connect_error(where));
+}
+
+BOOST_AUTO_TEST_CASE(the_file_of_a_successor_is_not_removed) {
+    // The old server took the new one's path with it when it ended.
+    const temporary_path at;
+    const ice::address where("unix:" + at.path), beside("unix:" + at.path + ".new");
+    auto old = net->listen(where);
+    const auto successor = net->listen(beside);
+    std::filesystem::rename(beside.path(), at.path);
+    old.reset();
+    BOOST_TEST(std::filesystem::exists(at.path));
+    BOOST_TEST(!connect_error(where));
+}
+
+BOOST_AUTO_TEST_CASE(of_starts_at_the_same_moment_one_wins) {
+    // Each took the other's file, bound and not listening yet, for one that was left behind.
+    const temporary_path at;
+    const ice::address where("unix:" + at.path);
+    for (int round = 0; round < 100; ++round) {
+        std::atomic<int> won = 0;
+        std::barrier together(4);
+        {
+            std::vector<std::unique_ptr<ice::acceptor>> all(4);
+            std::vector<std::thread> starts;
+            for (auto& mine : all)
+                starts.emplace_back([&] {
+                    asio::io_context own;
+                    const auto alone = ice::make_socket_transport(own.get_executor());
+                    together.arrive_and_wait();
+                    try {
+                        mine = alone->listen(where);
+                        ++won;
+                    } catch (const std::runtime_error&) {}
+                    together.arrive_and_wait();
+                    mine.reset();
+                });
+            for (auto& s : starts) s.join();
+        }
+        BOOST_TEST_REQUIRE(won == 1);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_large_answer_to_a_slow_reader_arrives_whole) {

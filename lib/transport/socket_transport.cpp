@@ -27,6 +27,7 @@
 #include "../asio_bridge.hpp"
 #include "resolver.hpp"
 #include "socket_channel.hpp"
+#include "unix_file.hpp"
 
 namespace ice {
 namespace {
@@ -38,22 +39,6 @@ constexpr auto coarseness =
     std::chrono::milliseconds(1);  // two deadlines nearer than this ring together
 
 error_code last_error() noexcept { return {errno, asio::error::get_system_category()}; }
-
-// A descriptor that is closed unless it is released.
-class unique_fd {
-public:
-    explicit unique_fd(int fd) noexcept : fd_(fd) {}
-    unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}
-    unique_fd& operator=(unique_fd&&) = delete;
-    ~unique_fd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int get() const noexcept { return fd_; }
-    int release() noexcept { return std::exchange(fd_, -1); }
-
-private:
-    int fd_;
-};
 
 unique_fd open_socket(int family) noexcept {
     return unique_fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -139,7 +124,9 @@ public:
 private:
     void close() {
         if (!listening_.is_open()) return;
-        if (local_.is_unix()) ::unlink(local_.path().c_str());
+        // Another server may have taken the path, by rename(2): its file stays.
+        const file_id now = local_.is_unix() ? id_of(local_.path()) : file_id();
+        if (now.inode != 0 && now == file_) ::unlink(local_.path().c_str());
         error_code ignored;
         listening_.close(ignored);
     }
@@ -148,6 +135,7 @@ private:
     poller& poller_;
     asio::posix::stream_descriptor listening_;
     address local_;
+    file_id file_ = local_.is_unix() ? id_of(local_.path()) : file_id();
 };
 
 // A free port of the ephemeral range can be given to the very socket that connects to it, which
@@ -250,6 +238,7 @@ public:
             if (!first) fail(first.error().message());
             at = *first;
         }
+        const unique_fd alone = where.is_unix() ? locked_directory(where.path()) : unique_fd(-1);
         unique_fd fd = open_socket(at.data()->sa_family);
         if (fd.get() < 0) fail(last_error().message());
         if (!where.is_unix()) {
