@@ -1,5 +1,6 @@
-// The system clock of the swarm jumps, by decades: nothing may depend on it. This one is asked by
-// the whole program, libraries included, as it comes before the C library's.
+// The clocks of the swarm. The system clock jumps, by decades: nothing may depend on it. This one
+// is asked by the whole program, libraries included, as it comes before the C library's. The
+// virtual clock moves within handlers, and the loop is late.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,10 +29,14 @@ ice::task<> jumps(world& w, dice when, std::uint64_t times) {
 
 }  // namespace
 
-void draw_clock_jumps(world& w, std::uint64_t seed) {
-    dice when(seed ^ 0x636c6f636b);
-    const std::uint64_t times = when.below(3);
-    if (times != 0) w.sim.spawn(jumps(w, when, times));
+// Drawn apart from all else: a seed has the same world with these and without.
+void draw_clocks(world& w, std::uint64_t seed) {
+    dice drawn(seed ^ 0x636c6f636b);
+    const std::uint64_t times = drawn.below(3);
+    auto& f = w.sim.faults();
+    if (drawn.hit(0.5)) f[fault::clock_moves] = 1;
+    if (drawn.hit(0.3)) f[fault::late_loop] = static_cast<double>(drawn.between(1, 50)) / 10'000;
+    if (times != 0) w.sim.spawn(jumps(w, drawn, times));
 }
 
 }  // namespace swarm

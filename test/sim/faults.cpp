@@ -15,7 +15,7 @@ void draw_faults(world& w) {
         {fault::lost_tail, 1000},    {fault::end, 20},           {fault::refused, 300},
         {fault::blackhole, 100},     {fault::slow_connect, 100}, {fault::no_descriptors, 200},
         {fault::aborted, 200},       {fault::slow_name, 100},    {fault::name_fails, 200}};
-    static_assert(std::size(ranges) + 2 == static_cast<std::size_t>(fault::count));  // of the clock
+    static_assert(std::size(ranges) + of_clocks.size() == static_cast<std::size_t>(fault::count));
     auto& f = w.sim.faults();
     const auto kind = w.chance.below(10);
     const auto only = w.chance.below(std::size(ranges));

@@ -20,6 +20,8 @@ LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
 SHARING, CONNECTING = "lib/actions/pipeline.cpp", "lib/actions/connecting.cpp"
 BREAKER, CHOOSING = "include/ice/breaker.hpp", "lib/actions/upstream.cpp"
 TURNS, ENDING = "lib/conversation/session.cpp", "lib/server/server.cpp"
+DEADLINE, CONNECT = "lib/words/deadline.cpp", "lib/transport/connect.cpp"
+EYEBALLS = "lib/transport/happy_eyeballs.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
 # Who else holds the code of a header: what is compiled beside the .cpp files that are changed.
@@ -93,6 +95,23 @@ MUTANTS = [
     ("retried_when_sent",
      "a request whose sending has failed is sent again, though some bytes of it are gone",
      (POOL, "mine.sent = peer.bytes().sent() != before;", "")),
+    ("looks_twice_at_the_clock",
+     "who takes a place on a shared connection looks for it twice: between the two readings of the "
+     "clock it may come of age, and then there is none",
+     (POOL, "*taken->shared", "*shared_line()"),
+     (BASE, "    pipeline* shared_line() const noexcept;\n",
+      "protected:\n    pipeline* shared_line() const noexcept;\n\nprivate:\n")),
+    ("rings_early",
+     "with a deadline ring those that are due within the next millisecond",
+     (DEADLINE, "heap_.front()->filed_ <= now",
+      "heap_.front()->filed_ <= now + std::chrono::milliseconds(1)")),
+    ("lookup_failure_is_no_error",
+     "a name that could not be looked up is taken for one without addresses",
+     (CONNECT, "if (!found) co_return found.error();",
+      "if (!found) found = std::vector<address>();")),
+    ("waits_for_the_silent",
+     "an address that answers no SYN keeps the others of its name from being tried",
+     (EYEBALLS, "due_ = after(now, attempt_delay);", "due_ = never;")),
     ("two_probes",
      "an upstream that is half open gets a second probe while the first is under way",
      (BREAKER, "return state_ == states::half_open ? given_up_ : due_;", "return due_;")),

@@ -72,7 +72,7 @@ private:
         const bool late = pool_.state().is_draining;
         const auto begin = w_.sim.now();
         const auto reply = co_await pool_.request(text_of('q', id), 5s);
-        w_.check(w_.sim.now() - begin <= 5s + 1ms, "a request ended late");
+        w_.check_ended_by(begin + 5s);
         const ice::error_code ec = reply.error();
         const bool refused = ec == ice::errc::draining || ec == ice::errc::stopped;
         if (late) w_.check(refused, "a pool that drains has taken a request");
@@ -191,7 +191,7 @@ public:
     // All that is left ends, and then polite visitors are served as on the first day.
     void recover() {
         w_.sim.note("calm");
-        w_.sim.faults().chance = {};
+        calm(w_);
         passes([] { return false; }, 3min);
         w_.check(listener_->size() == 0, "a connection without a peer is held for minutes");
         them_.strict = limits_.connections_per_peer == ice::unlimited;
@@ -224,9 +224,10 @@ void server(world& w) {
     draw_faults(w);
     scenario s(w);
     s.draw_limits();
-    const auto& chances = w.sim.faults().chance;
+    auto harmful = w.sim.faults();
+    for (const fault f : of_clocks) harmful[f] = 0;
     const auto is_never = [](double p) { return p == 0; };
-    s.them_.strict = std::all_of(chances.begin(), chances.end(), is_never) &&
+    s.them_.strict = std::ranges::all_of(harmful.chance, is_never) &&
                      s.limits_.connections_per_peer == ice::unlimited;
     s.serve();
     s.visit(w.chance.below(5));
@@ -299,7 +300,8 @@ void drain(world& w) {
     ++w.seen["drain"];
     s.srv_->drain();
     if (beside) beside->drained();
-    s.them_.due_before = w.sim.now() - 5ms;  // what is under way is sent later
+    // What is under way is sent later; and where handlers take time, so is what has come meanwhile.
+    s.them_.due_before = w.sim.last_idle() - 5ms;
     s.all_leave();
     const auto is_over = [&] {
         return s.listener_->size() == 0 && (!beside || beside->all_gone());

@@ -47,7 +47,7 @@ struct run {
 run one(std::uint64_t seed, const profile& p, totals& all) {
     running = seed;
     swarm::world w(seed, all.seen);
-    swarm::draw_clock_jumps(w, seed);
+    swarm::draw_clocks(w, seed);
     const auto begin = w.sim.now();
     try {
         p.run(w);

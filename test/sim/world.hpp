@@ -30,6 +30,12 @@ struct world {
     void check(bool holds, const char* what) {
         if (!holds) fail(what);
     }
+    // A request ends in the instant of its deadline, or as soon after it as a late loop comes to
+    // it: the loop has not waited since. A millisecond, as handlers may take time between the
+    // readings of the clock from which a deadline is made.
+    void check_ended_by(ice::time_point deadline) {
+        check(sim.last_idle() <= deadline + 1ms, "a request ended late");
+    }
     // True with probability `p`; counted under that name.
     bool does(const char* what, double p) {
         if (!chance.hit(p)) return false;
@@ -56,8 +62,19 @@ struct quiet_server : ice::server {
 // Draws what goes wrong in this seed: in some nothing, in some one thing alone, else about half.
 void draw_faults(world&);
 
-// The system clock jumps by decades, up to twice.
-void draw_clock_jumps(world&, std::uint64_t seed);
+// Faults of time, which harm no connection: draw_clocks() draws them for each profile.
+inline constexpr std::array of_clocks{fault::clock_moves, fault::late_loop};
+
+// The system clock jumps by decades, up to twice; time passes in handlers, and the loop is late.
+void draw_clocks(world&, std::uint64_t seed);
+
+// Nothing goes wrong any more. Handlers take their time as before: that is no fault of anyone.
+inline void calm(world& w) {
+    auto& f = w.sim.faults();
+    const double moves = f[fault::clock_moves];
+    f.chance = {};
+    f[fault::clock_moves] = moves;
+}
 
 // The scenarios, by profile.
 void pool(world&);
