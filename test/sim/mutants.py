@@ -20,7 +20,7 @@ LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
 SHARING, CONNECTING = "lib/actions/pipeline.cpp", "lib/actions/connecting.cpp"
 BREAKER, CHOOSING = "include/ice/breaker.hpp", "lib/actions/upstream.cpp"
 TURNS, ENDING = "lib/conversation/session.cpp", "lib/server/server.cpp"
-DEADLINE, CONNECT = "lib/words/deadline.cpp", "lib/transport/connect.cpp"
+CONNECT = "lib/transport/connect.cpp"
 EYEBALLS = "lib/transport/happy_eyeballs.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
@@ -101,10 +101,6 @@ MUTANTS = [
      (POOL, "*taken->shared", "*shared_line()"),
      (BASE, "    pipeline* shared_line() const noexcept;\n",
       "protected:\n    pipeline* shared_line() const noexcept;\n\nprivate:\n")),
-    ("rings_early",
-     "with a deadline ring those that are due within the next millisecond",
-     (DEADLINE, "heap_.front()->filed_ <= now",
-      "heap_.front()->filed_ <= now + std::chrono::milliseconds(1)")),
     ("lookup_failure_is_no_error",
      "a name that could not be looked up is taken for one without addresses",
      (CONNECT, "if (!found) co_return found.error();",
