@@ -35,9 +35,41 @@ BOOST_AUTO_TEST_CASE(a_peer_is_a_host_and_not_its_address_of_the_moment) {
     const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
     BOOST_TEST(of("192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("192.0.2.1") != of("192.0.2.2"));
-    BOOST_TEST(of("2001:db8::1") == "2001:db8::/64");
-    BOOST_TEST(of("2001:db8::ffff:1:2:3") == "2001:db8::/64");
-    BOOST_TEST(of("2001:db8:0:1::1") == "2001:db8:0:1::/64");
+    BOOST_TEST(of("2001:db8::1") == "2001:db8::/56");
+    BOOST_TEST(of("2001:db8::ffff:1:2:3") == "2001:db8::/56");
+    BOOST_TEST(of("2001:db8:0:ff::1") == "2001:db8::/56");
+    BOOST_TEST(of("2001:db8:0:100::1") == "2001:db8:0:100::/56");
+}
+
+BOOST_AUTO_TEST_CASE(the_prefix_of_an_ipv6_peer_can_be_set) {
+    const auto of = [](std::size_t bits) {
+        return ice::one_peer(ice::address("2001:db8:1:2ff:3:4:5:6", 1), bits);
+    };
+    BOOST_TEST(of(0) == "::/0");
+    BOOST_TEST(of(1) == "::/1");
+    BOOST_TEST(of(3) == "2000::/3");
+    BOOST_TEST(of(48) == "2001:db8:1::/48");
+    BOOST_TEST(of(57) == "2001:db8:1:280::/57");
+    BOOST_TEST(of(64) == "2001:db8:1:2ff::/64");
+    BOOST_TEST(of(120) == "2001:db8:1:2ff:3:4:5:0/120");
+    BOOST_TEST(of(127) == "2001:db8:1:2ff:3:4:5:6/127");
+    BOOST_TEST(of(128) == "2001:db8:1:2ff:3:4:5:6");
+    BOOST_TEST(of(129) == of(128));
+    // Whatever it is, it is counted: all zeros would be this host.
+    for (std::size_t bits = 0; bits <= 130; ++bits) {
+        const auto one = ice::one_peer(ice::address("::7", 1).ip(), bits);
+        BOOST_TEST((one != ice::ip_bytes{}), bits);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_peer_behind_nat64_is_its_ipv4_address) {
+    // A network without IPv4 reaches us so: all its hosts would be one peer.
+    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
+    BOOST_TEST(of("64:ff9b::192.0.2.1") == "192.0.2.1");
+    BOOST_TEST(of("64:ff9b::192.0.2.1") == of("192.0.2.1"));
+    BOOST_TEST(of("64:ff9b::192.0.2.2") != of("64:ff9b::192.0.2.1"));
+    BOOST_TEST(of("64:ff9b:1::192.0.2.1") != of("64:ff9b:1::192.0.2.2"));
+    BOOST_TEST(of("64:ff9b:2::1") == "64:ff9b:2::/56");
 }
 
 BOOST_AUTO_TEST_CASE(an_ipv4_peer_of_an_ipv6_socket_is_still_itself) {
@@ -52,8 +84,8 @@ BOOST_AUTO_TEST_CASE(an_ipv6_network_of_zeros_is_counted_too) {
     const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1).ip()); };
     BOOST_TEST(of("::7") == of("::8:9"));
     BOOST_TEST(of("::7") != ice::ip_bytes{});
-    BOOST_TEST(of("::7") != of("::ffff:0.0.0.64"));
-    BOOST_TEST(ice::one_peer(ice::address("::7", 1)) == "::/64");
+    BOOST_TEST(of("::7") != of("::ffff:0.0.0.56"));
+    BOOST_TEST(ice::one_peer(ice::address("::7", 1)) == "::/56");
     BOOST_TEST(ice::one_peer(ice::address("0.0.0.64", 1)) == "0.0.0.64");
 }
 

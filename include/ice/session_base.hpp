@@ -91,7 +91,7 @@ protected:
     bool turn_is_over() const noexcept { return turn_ == 0 || failed_ || channel_->cancelled(); }
     // After an answer: so many bytes are gathered that they go out before the next message.
     void end_long_turn() noexcept {
-        if (channel_->unsent() >= settings_.limits.turn_bytes) turn_ = 0;
+        if (channel_->out().size() >= settings_.limits.turn_bytes) turn_ = 0;
     }
     void fail(error_code why) noexcept { failed_ = why; }
     // An answer cannot be packed, nor what was to go in its place.

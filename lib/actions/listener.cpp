@@ -1,5 +1,6 @@
 // Accepting, and how conversations end.
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <asio/co_spawn.hpp>
@@ -44,6 +45,21 @@ std::string what_of(std::exception_ptr thrown) {
     }
 }
 
+constexpr ip_bytes nobody{};
+constexpr ip_bytes loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+constexpr ip_bytes v4_mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+constexpr ip_bytes nat64{0, 0x64, 0xff, 0x9b};              // RFC 6052
+constexpr ip_bytes local_nat64{0, 0x64, 0xff, 0x9b, 0, 1};  // RFC 8215
+
+bool begins_as(const ip_bytes& ip, const ip_bytes& prefix, std::ptrdiff_t bytes) noexcept {
+    return std::equal(ip.begin(), ip.begin() + bytes, prefix.begin());
+}
+
+// How many leading bits of an IPv6 address tell its peer from others.
+std::size_t bits_of_peer(const ip_bytes& ip, std::size_t ipv6_prefix) noexcept {
+    return begins_as(ip, local_nat64, 6) ? 128 : std::min<std::size_t>(ipv6_prefix, 128);
+}
+
 }  // namespace
 
 accept_verdict judge_accept(error_code ec) noexcept {
@@ -61,25 +77,24 @@ accept_verdict judge_accept(error_code ec) noexcept {
     }
 }
 
-ip_bytes one_peer(ip_bytes ip) noexcept {
-    constexpr ip_bytes v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    constexpr ip_bytes loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-    constexpr ip_bytes nobody{};
-    if (std::equal(ip.begin(), ip.begin() + 12, v4.begin())) return ip[12] == 127 ? nobody : ip;
+ip_bytes one_peer(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
+    if (begins_as(ip, nat64, 12)) std::copy_n(v4_mapped.begin(), 12, ip.begin());
+    if (begins_as(ip, v4_mapped, 12)) return ip[12] == 127 ? nobody : ip;
     if (ip == loopback || ip == nobody) return nobody;
-    std::fill(ip.begin() + 8, ip.end(), std::uint8_t{0});
-    ip.back() = 64;  // the network ::/64 is not nobody
-    return ip;
+    const std::size_t bits = bits_of_peer(ip, ipv6_prefix);
+    if (bits == 128) return ip;
+    ip[bits / 8] &= static_cast<std::uint8_t>(0xff00U >> (bits % 8));
+    std::fill(ip.begin() + static_cast<std::ptrdiff_t>(bits / 8) + 1, ip.end(), std::uint8_t{0});
+    return ip == nobody ? loopback : ip;  // which is never counted as itself
 }
 
-std::string one_peer(const address& peer) {
-    ip_bytes one = one_peer(peer.ip());
-    if (one == ip_bytes{}) return {};
-    if (one[10] == 0xff)
-        return asio::ip::make_address_v4(asio::ip::v4_mapped, asio::ip::address_v6(one))
-            .to_string();
-    one.back() = 0;
-    return asio::ip::address_v6(one).to_string() + "/64";
+std::string one_peer(const address& peer, std::size_t ipv6_prefix) {
+    ip_bytes one = one_peer(peer.ip(), ipv6_prefix);
+    if (one == nobody) return {};
+    const asio::ip::address_v6 ip(one == loopback ? nobody : one);
+    if (ip.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, ip).to_string();
+    const std::size_t bits = bits_of_peer(one, ipv6_prefix);
+    return bits == 128 ? ip.to_string() : fmt::format("{}/{}", ip.to_string(), bits);
 }
 
 listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
@@ -182,7 +197,7 @@ void listener_base::begin(std::unique_ptr<channel> bytes) {
 bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
     const std::size_t limit = settings_.limits.connections_per_peer;
     if (limit == unlimited) return true;
-    const ip_bytes from = one_peer(bytes.peer_ip());
+    const ip_bytes from = one_peer(bytes.peer_ip(), settings_.limits.ipv6_prefix);
     if (from == ip_bytes{}) return true;
     peer_count& of = *open_from_.try_emplace(from).first;
     if (of.second < limit) {
@@ -191,9 +206,10 @@ bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
         return true;
     }
     ++counters_.refused;
-    env_->write(log_level::warning, "refused",
-                fmt::format("listener {}: {} connections of {} are open, one more is refused",
-                            endpoint_, of.second, one_peer(bytes.peer())));
+    env_->write(
+        log_level::warning, "refused",
+        fmt::format("listener {}: {} connections of {} are open, one more is refused", endpoint_,
+                    of.second, one_peer(bytes.peer(), settings_.limits.ipv6_prefix)));
     if (of.second == 0) open_from_.erase(from);
     return false;
 }
@@ -348,8 +364,11 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
 void listener_base::drain() {
     if (ending_) return;
     ending_ = true;
-    // Who is connected already may have asked.
-    for (std::uint64_t before = ~counters_.accepted; before != counters_.accepted;) {
+    // Peers that are connected already may have asked. Not more than a backlog of them: who goes on
+    // connecting must not keep the drain, and with it the loop, from beginning.
+    std::uint64_t before = ~counters_.accepted;
+    for (const std::uint64_t most = counters_.accepted + SOMAXCONN;
+         before != counters_.accepted && counters_.accepted < most;) {
         before = counters_.accepted;
         accept_some();
     }

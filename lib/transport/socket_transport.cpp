@@ -40,6 +40,13 @@ constexpr auto coarseness =
 
 error_code last_error() noexcept { return {errno, asio::error::get_system_category()}; }
 
+// The errors of name resolution are made for connecting.
+std::string without_prefix(std::string text) {
+    constexpr std::string_view prefix = "cannot connect: ";
+    if (text.starts_with(prefix)) text.erase(0, prefix.size());
+    return text;
+}
+
 unique_fd open_socket(int family) noexcept {
     return unique_fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
@@ -231,11 +238,11 @@ public:
             at = unix_endpoint(where.path());
         } else {
             auto found = resolve_blocking(where);
-            if (!found) fail(found.error().message());
+            if (!found) fail(without_prefix(found.error().message()));
             const auto v4 = std::ranges::find_if(
                 *found, [](const address& a) { return a.host().find(':') == std::string::npos; });
             const auto first = to_endpoint(v4 != found->end() ? *v4 : found->front());
-            if (!first) fail(first.error().message());
+            if (!first) fail(without_prefix(first.error().message()));
             at = *first;
         }
         const unique_fd alone = where.is_unix() ? locked_directory(where.path()) : unique_fd(-1);
