@@ -20,7 +20,6 @@ LENDING, ACCEPTING = "lib/actions/pool.cpp", "lib/actions/listener.cpp"
 SHARING, CONNECTING = "lib/actions/pipeline.cpp", "lib/actions/connecting.cpp"
 BREAKER, CHOOSING = "include/ice/breaker.hpp", "lib/actions/upstream.cpp"
 TURNS, ENDING = "lib/conversation/session.cpp", "lib/server/server.cpp"
-CONNECT = "lib/transport/connect.cpp"
 EYEBALLS = "lib/transport/happy_eyeballs.cpp"
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
 
@@ -101,10 +100,6 @@ MUTANTS = [
      (POOL, "*taken->shared", "*shared_line()"),
      (BASE, "    pipeline* shared_line() const noexcept;\n",
       "protected:\n    pipeline* shared_line() const noexcept;\n\nprivate:\n")),
-    ("lookup_failure_is_no_error",
-     "a name that could not be looked up is taken for one without addresses",
-     (CONNECT, "if (!found) co_return found.error();",
-      "if (!found) found = std::vector<address>();")),
     ("waits_for_the_silent",
      "an address that answers no SYN keeps the others of its name from being tried",
      (EYEBALLS, "due_ = after(now, attempt_delay);", "due_ = never;")),
