@@ -127,6 +127,22 @@ BOOST_AUTO_TEST_CASE(who_was_under_way_before_has_no_say_but_by_a_reply) {
     BOOST_TEST(!b.failed(late(), p, at(1s), 0), "then the probe is one of many");
 }
 
+BOOST_AUTO_TEST_CASE(a_probe_of_an_earlier_pause_is_none_when_the_breaker_opens_again) {
+    // Its connection would stay idle, and be lent, though nobody may ask that address.
+    ice::breaker b = opened(at(0s), 100ms);
+    const auto p = b.begin_probe(at(1s));
+    BOOST_TEST(b.is_current(p));
+    BOOST_TEST(b.succeeded(), "another request was answered meanwhile");
+    BOOST_TEST(!b.is_current(p));
+    for (int i = 0; i < 3; ++i) b.failed(late(), 0, at(2s), 0);
+    BOOST_TEST((b.state() == states::open));
+    BOOST_TEST(!b.is_current(p));
+    const auto q = b.begin_probe(at(3s));
+    BOOST_TEST(!b.is_current(p));
+    BOOST_TEST(b.is_current(q));
+    BOOST_TEST(!b.is_current(0));
+}
+
 BOOST_AUTO_TEST_CASE(a_probe_that_left_makes_room_for_the_next) {
     // The danger: its caller is cancelled, and the upstream is never asked again.
     auto b = opened(at(1s), 80ms);

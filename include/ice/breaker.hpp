@@ -72,11 +72,13 @@ public:
         if (is_current(p)) state_ = states::open;
     }
 
-private:
+    // Whether that probe still decides: not after a newer one, nor after a reply to any request,
+    // even if the breaker has opened again since.
     bool is_current(probe p) const noexcept {
         return state_ == states::half_open && p != 0 && p == last_;
     }
 
+private:
     breaker_limits limits_;
     std::size_t failures_ = 0;
     time_point since_{};     // when it was closed last

@@ -96,7 +96,8 @@ void pool_base::opened(pool_connection c) {
         env_->write(log_level::info, "upstream is back",
                     fmt::format("pool '{}': {} is back", name_, u.where));
     const time_point at = now();
-    const bool wanted = u.gate.is_closed() || c.probe != 0;  // or its breaker has opened meanwhile
+    // Else its breaker has opened meanwhile, perhaps for the second time since this was its probe.
+    const bool wanted = u.gate.is_closed() || u.gate.is_current(c.probe);
     if (!wanted || (idle_.size() + busy_.size() >= size_ && !make_room())) {
         c = {};
         if (!u.gate.is_closed()) u.retry.set(after(at, timeouts_.probe));

@@ -237,7 +237,7 @@ void pool_base::returned(pool_connection c) {
     c.since = now();
     if (!std::exchange(c.is_checked, false)) c.used = c.since;
     if (c.at->gate.is_closed()) c.probe = 0;
-    else if (c.probe == 0) return;  // nobody asks that address now
+    else if (!c.at->gate.is_current(c.probe)) return;  // nobody asks that address now
     const time_point at = c.since;
     const bool aged = c.retires <= at;
     struct upstream* const probed = starved(c, at);
