@@ -1,0 +1,55 @@
+// calls: what ice and Asio ask the kernel passes through here, by the linker's --wrap. Between two
+// calls peers act, as if they were on another processor; a call may do less than it could, as the
+// kernel may; and it is noticed if a descriptor is closed twice or the loop turns for nothing.
+#pragma once
+
+#include "world.hpp"
+
+namespace torture {
+
+// Who is on the other side of the kernel. Their own calls are not meddled with. Must not throw.
+class outsiders {
+public:
+    virtual ~outsiders() = default;
+    // Each whose time has come; false if none has done anything.
+    virtual bool all_act() noexcept = 0;
+    virtual void one_acts() noexcept = 0;
+    virtual void leave_to_parent() noexcept = 0;  // this is a forked child
+};
+
+// Probabilities of one world, and sizes in bytes.
+struct meddling {
+    double acts = 0;            // before a call, an outsider acts
+    double stalls = 0;          // send() takes nothing, and at once there is room again
+    double short_send = 0;      // a part
+    double short_recv = 0;      // a part of what has arrived
+    double aborts = 0;          // accept4() fails with ECONNABORTED
+    double no_descriptors = 0;  // or with EMFILE
+    double stranger = 0;        // or the peer seems to be of another host, of a few
+    int send_buffer = 0;        // of sockets of ice; 0: as the system has it
+    int receive_buffer = 0;
+};
+
+// While it lives, calls are meddled with.
+class meddler {
+public:
+    meddler(world&, const meddling&, outsiders&);
+    ~meddler();
+    meddler(const meddler&) = delete;
+    meddler& operator=(const meddler&) = delete;
+
+    // Makes a child that has all descriptors that ice has at this moment, and no others. It waits
+    // until the world ends; or if it `goes_on` this returns there, too, with true. Then it ends by
+    // _exit(2).
+    bool fork(bool goes_on);
+
+    struct state;
+
+private:
+    void end_children();
+};
+
+// The real clock, of which world.cpp knows nothing.
+std::chrono::steady_clock::time_point now() noexcept;
+
+}  // namespace torture

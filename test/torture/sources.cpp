@@ -1,0 +1,168 @@
+// Pools and what is asked of them; each reply must be the one to its request.
+#include "stage.hpp"
+
+namespace torture {
+namespace {
+
+template <class P>
+struct requests {
+    static std::string of(const question& q) { return to_text(q); }
+    static std::string text(std::string_view reply) { return std::string(reply); }
+};
+template <>
+struct requests<ice::resp> {
+    static ice::resp_value of(const question& q) { return ice::resp_command(to_text(q)); }
+    static std::string text(ice::resp_view reply) { return std::string(reply.text()); }
+};
+
+template <class P>
+class typed_source final : public source {
+public:
+    typed_source(stage& s, upstream& u, const std::string& name, std::size_t size, P p)
+        : stage_(s), w_(s.w) {
+        up = &u;
+        auto& c = w_.chance;
+        auto action = ice::tcp_client_action<P>{ice::address(u.where()), name, size, std::move(p)};
+        ice::pool_limits l;
+        l.waiters = c.hit(0.3) && !w_.is_calm ? c.below(4) : 1024;
+        l.message = c.hit(0.3) && !w_.is_calm ? c.between(50, 1000) : 1024 * 1024;
+        l.keep = c.below(size + 1);
+        l.preconnect = c.hit(0.5) ? c.below(size + 1) : ice::unlimited;
+        if (c.hit(0.3)) l.pipeline = c.between(2, 8);
+        ice::pool_timeouts t;
+        if (!w_.is_calm) {
+            for (auto* const one : {&t.connect, &t.handshake, &t.wait, &t.request, &t.idle,
+                                    &t.probe, &t.check, &t.age}) {
+                if (c.hit(0.5)) *one = std::chrono::milliseconds(c.between(1, c.hit(0.5) ? 5 : 50));
+            }
+        }
+        ice::backoff_limits b;
+        b.first = b.cap = std::chrono::milliseconds(c.below(10));
+        ice::breaker_limits gate;
+        gate.failures = c.hit(0.5) ? c.between(1, 5) : ice::unlimited;
+        gate.first = std::chrono::milliseconds(c.below(10));
+        auto ready = std::move(action).limits(l).timeouts(t).backoff(b).breaker(gate);
+        if (!w_.is_calm && c.hit(0.5)) {
+            const auto every = std::chrono::milliseconds(c.between(1, 10));
+            std::move(ready).health_check(requests<P>::of({0, 1}), every);
+        }
+        pool_ = &stage_.srv->add(std::move(ready));
+        if (l.pipeline > 1) up->never_replies_twice();
+    }
+
+    ice::pool_base& base() override { return *pool_; }
+
+    ice::task<bool> ask() override {
+        const counted here(under_way);
+        const question q = next();
+        ++asked;
+        const bool is_short = !w_.is_calm && w_.inside.hit(0.3);
+        const ice::duration timeout = is_short ? w_.inside.below(ice::duration(20ms)) : 5s;
+        auto message = requests<P>::of(q);
+        const auto reply = co_await pool_->request(std::move(message), timeout);
+        if (reply) {
+            ++replies;
+            judge(q, requests<P>::text(*reply));
+            co_return true;
+        }
+        judge(q, reply.error(), reply.failure().may_have_been_executed());
+        co_return false;
+    }
+
+    ice::task<bool> talk() override {
+        const counted here(under_way);
+        const ice::duration patience = w_.is_calm ? 5s : 30ms;
+        auto lent = co_await pool_->acquire(patience);
+        if (!lent) {
+            w_.saw("lease: none");
+            co_return false;
+        }
+        auto& peer = **lent;
+        // A second reply to the first request would be taken for the reply to the second.
+        for (auto n = w_.inside.between(0, up->may_reply_twice() ? 1 : 3); n != 0; --n) {
+            const question q = next();
+            auto message = requests<P>::of(q);
+            const ice::error_code unsent = co_await peer.send(std::move(message));
+            if (unsent) co_return false;
+            if (w_.does(w_.inside, "lease: leaves without the reply", w_.is_calm ? 0 : 0.1))
+                co_return false;
+            if (w_.does(w_.inside, "lease: throws", w_.is_calm ? 0 : 0.05)) throw thrown();
+            const auto reply = co_await peer.receive();
+            if (!reply) co_return false;
+            judge(q, requests<P>::text(*reply));
+            w_.saw("lease: replies");
+            if (w_.does(w_.inside, "lease: waits", 0.1))
+                co_await peer.sleep(w_.inside.below(ice::duration(5ms)));
+        }
+        co_return true;
+    }
+
+private:
+    question next() {
+        const auto kind = w_.inside.below(10);
+        note("request", static_cast<long>(stage_.last_request + 1));
+        return {++stage_.last_request, w_.inside.below(kind < 6 ? 40 : kind < 9 ? 2000 : 20'000)};
+    }
+
+    void judge(const question& q, const std::string& text) {
+        w_.saw("replies");
+        const auto a = to_answer(text);
+        if (!a) {
+            if (up->is_garbling()) return;
+            fail(fmt::format("a reply that is none: {}", ice::escaped(text, 60)));
+        }
+        if (a->kind != 'a' || a->id != q.id || a->size != q.size)
+            fail(fmt::format("the reply to {} came to the caller of {}", a->id, q.id));
+        check(up->executed(q.id) == 1, "a reply to what was not executed");
+    }
+    void judge(const question& q, ice::error_code why, bool perhaps) {
+        w_.saw(fmt::format("request: {}", why.message()));
+        if (w_.is_calm && !w_.has_begun_to_end)
+            fail(fmt::format("a request failed in a calm world: {}", why.message()));
+        check(perhaps || up->executed(q.id) == 0, "a request was executed that says it was not");
+    }
+
+    stage& stage_;
+    world& w_;
+    ice::pool<P>* pool_;
+};
+
+}  // namespace
+
+void source::check_end() {
+    auto& p = base();
+    const auto& c = p.counters();
+    check(under_way == 0, "a caller waits for ever");
+    if (p.busy() != 0 || p.waiting() != 0 || p.state().open() != 0 || c.replies != replies)
+        fail(p.report());
+}
+
+void source::count(world& w) {
+    const auto& c = base().counters();
+    for (const auto& [what, times] :
+         {std::pair("timeouts", c.timeouts), std::pair("closed", c.closed),
+          std::pair("cut_short", c.cut_short), std::pair("bad_replies", c.bad_replies),
+          std::pair("waited", c.waited), std::pair("refused", c.refused),
+          std::pair("retries", c.retries), std::pair("breaker_open", c.breaker_open),
+          std::pair("connect_failures", c.connect_failures), std::pair("returned", c.returned),
+          std::pair("discarded", c.discarded), std::pair("found_dead", c.found_dead),
+          std::pair("expired", c.expired), std::pair("aged", c.aged), std::pair("checks", c.checks),
+          std::pair("checks_failed", c.checks_failed)}) {
+        if (times != 0) w.saw(fmt::format("pool: {}", what), times);
+    }
+}
+
+std::unique_ptr<source> make_source(stage& s, speech how, upstream& up, const std::string& name) {
+    const std::size_t size = s.w.chance.between(1, 4);
+    switch (how) {
+        case speech::resp:
+            return std::make_unique<typed_source<ice::resp>>(s, up, name, size, ice::resp{});
+        case speech::greeting:
+            return std::make_unique<typed_source<greeting>>(s, up, name, size, greeting{true});
+        default:
+            return std::make_unique<typed_source<ice::line>>(s, up, name, size,
+                                                             ice::line{"\r\n", 100'000});
+    }
+}
+
+}  // namespace torture

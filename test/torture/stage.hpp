@@ -1,0 +1,97 @@
+// stage: what ice runs in one world of the torture test: a server with listeners and pools, their
+// logics and callers; and what must be true of them when they have ended.
+#pragma once
+
+#include <ice/ice.hpp>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "upstream.hpp"
+
+namespace torture {
+
+struct stage;
+
+// A line protocol that begins with "hello" and "welcome".
+struct greeting : ice::line {
+    explicit greeting(bool calls_ = false) : ice::line("\r\n", 100'000), calls(calls_) {}
+    bool calls;
+    ice::task<ice::error_code> handshake(ice::session<greeting>&);
+};
+
+// How likely it is that a logic or a caller does something else than it is asked.
+struct habits {
+    double waits = 0, waits_long = 0, asks_back = 0, sends = 0, yields = 0;
+    double pushes = 0, broadcasts = 0, pushes_to_another = 0, closes = 0, closes_another = 0;
+    double throws = 0, unpackable = 0, silent = 0, looks = 0, acts = 0;
+    double asks_a_pool = 0, leases = 0;
+};
+
+// A listener, whatever it speaks.
+class place {
+public:
+    virtual ~place() = default;
+    virtual const ice::listener_base& base() const = 0;
+    virtual void check_end() const;
+    void count(world&) const;  // what its limits have done
+
+    std::uint64_t heard = 0;  // messages, by logics and handshakes
+    habits ways;
+    std::vector<ice::uid> uids;  // of all who ever spoke
+};
+
+// A pool, whatever it speaks, with what it is connected to.
+class source {
+public:
+    virtual ~source() = default;
+    virtual ice::pool_base& base() = 0;
+    // One request, or a few in a lease; checks what comes of them.
+    virtual ice::task<bool> ask() = 0;
+    virtual ice::task<bool> talk() = 0;
+    void check_end();
+    void count(world&);
+
+    upstream* up = nullptr;
+    std::uint64_t asked = 0, replies = 0;
+    std::size_t under_way = 0;  // coroutines in ask() or talk()
+};
+
+std::unique_ptr<place> make_place(stage&, speech, const ice::address&, bool waits,
+                                  const ice::limits&, const ice::timeouts&);
+std::unique_ptr<source> make_source(stage&, speech, upstream&, const std::string& name);
+
+struct stage {
+    explicit stage(world& of) : w(of) {}
+
+    world& w;
+    ice::server* srv = nullptr;
+    std::function<void()> end;   // the server, in the way of this world
+    bool ends_in_logic = false;  // the next logic does it
+    std::vector<std::unique_ptr<place>> places;
+    std::vector<std::unique_ptr<source>> sources;
+    std::uint64_t last_push = 0, last_request = 0;
+    std::size_t callers = 0;  // that are not in a logic
+
+    // A logic has been called.
+    void in_logic();
+};
+
+// Counts itself, also when a coroutine is destroyed.
+struct counted {
+    explicit counted(std::size_t& n) : there(n) { ++there; }
+    ~counted() { --there; }
+    counted(const counted&) = delete;
+    counted& operator=(const counted&) = delete;
+    std::size_t& there;
+};
+
+// What a logic or a caller throws.
+struct thrown : std::runtime_error {
+    thrown() : std::runtime_error("on purpose") {}
+};
+
+// One world from its beginning to its end.
+void run_world(std::uint64_t seed, tally&);
+
+}  // namespace torture

@@ -1,0 +1,110 @@
+// Making and checking texts, on the side that is not ice: nothing here uses its protocols.
+#include "words.hpp"
+
+#include <charconv>
+
+#include "world.hpp"
+
+namespace torture {
+namespace {
+
+constexpr std::size_t longest = 10'000'000;
+
+// The number behind `text`'s first character, and what follows it and a blank.
+std::optional<std::uint64_t> take_number(std::string_view& text, char kind) {
+    if (text.empty() || text.front() != kind) return std::nullopt;
+    std::uint64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [behind, ec] = std::from_chars(text.data() + 1, end, number);
+    if (ec != std::errc() || behind == end || *behind != ' ') return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(behind - text.data()) + 1);
+    return number;
+}
+
+char body_byte(std::uint64_t id, std::size_t place) noexcept {
+    return static_cast<char>('A' + (id * 7 + place + place / 26) % 26);
+}
+
+}  // namespace
+
+std::string_view name(speech s) noexcept {
+    switch (s) {
+        case speech::raw: return "raw";
+        case speech::line: return "line";
+        case speech::telnet: return "telnet";
+        case speech::resp: return "resp";
+        case speech::greeting: return "greeting";
+    }
+    return "?";
+}
+
+std::string to_text(const question& q) { return fmt::format("q{} {} ", q.id, q.size); }
+
+std::optional<question> to_question(std::string_view text) {
+    const auto id = take_number(text, 'q');
+    if (!id) return std::nullopt;
+    std::size_t size = 0;
+    std::from_chars(text.data(), text.data() + text.size(), size);
+    return question{*id, size};
+}
+
+std::string to_text(const answer& a) {
+    std::string text = fmt::format("{}{} u{} ", a.kind, a.id, a.session);
+    for (std::size_t i = 0; i < a.size; ++i) text += body_byte(a.id, i);
+    return text;
+}
+
+std::optional<answer> to_answer(std::string_view text) {
+    if (text.empty()) return std::nullopt;
+    answer a{.kind = text.front()};
+    const auto id = take_number(text, a.kind);
+    if (!id) return std::nullopt;
+    const auto session = take_number(text, 'u');
+    if (!session) return std::nullopt;
+    a.id = *id;
+    a.session = *session;
+    a.size = text.size();
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != body_byte(a.id, i)) return std::nullopt;
+    }
+    return a;
+}
+
+char raw_byte(std::uint64_t conversation, std::uint64_t place) noexcept {
+    return body_byte(conversation, place);
+}
+
+void pack_text(speech s, std::string_view text, std::string& out) {
+    if (s == speech::resp) out += fmt::format("${}\r\n", text.size());
+    out += text;
+    out += "\r\n";
+}
+
+void pack_question(speech s, const question& q, std::string& out) {
+    if (s == speech::resp) out += "*1\r\n";
+    pack_text(s, to_text(q), out);
+}
+
+std::optional<std::string> take_text(speech s, std::string& input) {
+    std::size_t begin = 0;
+    std::size_t end = input.find("\r\n");
+    if (end == input.npos) {
+        check(input.size() < longest, "an answer without an end");
+        return std::nullopt;
+    }
+    if (s == speech::resp) {
+        check(input.front() == '$', "an answer that is no bulk string");
+        std::size_t size = longest;
+        std::from_chars(input.data() + 1, input.data() + end, size);
+        check(size < longest, "an answer of no length");
+        begin = end + 2;
+        end = begin + size;
+        if (input.size() < end + 2) return std::nullopt;
+        check(input.compare(end, 2, "\r\n") == 0, "an answer that does not end where it should");
+    }
+    std::string text = input.substr(begin, end - begin);
+    input.erase(0, end + 2);
+    return text;
+}
+
+}  // namespace torture
