@@ -49,6 +49,70 @@ BOOST_AUTO_TEST_CASE(a_borrower_that_throws_does_not_return_it) {
     BOOST_TEST(pool.counters().discarded == 1U);
 }
 
+// A subscriber: what it waits for may never come, and each drain took all of its time.
+BOOST_AUTO_TEST_CASE(a_lease_that_only_waits_for_messages_does_not_hold_a_drain) {
+    std::optional<ice::error_code> why;
+    ice::time_point ended;
+    const auto subscribe = [&]() -> ice::task<> {
+        auto lease = co_await pool.acquire(1h);
+        co_await (*lease)->send(std::string("hello"));
+        for (;;) {
+            const auto got = co_await (*lease)->receive();
+            if (!got) {
+                why = got.error();
+                ended = sim.now();
+                co_return;
+            }
+        }
+    };
+    sim.spawn(subscribe());
+    sim.run_for(1s);
+    BOOST_TEST(!why.has_value());
+    const auto begin = sim.now();
+    pool.drain_idle_leases();
+    sim.run_for(1s);
+    BOOST_TEST_REQUIRE(why.has_value());
+    BOOST_TEST(*why == ice::errc::draining);
+    BOOST_TEST((ended == begin));
+    // Its connection was told that it ends: nobody else gets it.
+    BOOST_TEST(pool.counters().discarded == 1U);
+    BOOST_TEST(sim.run(talk(1, 1)));
+}
+
+// Nor does one that computes meanwhile, and asks for the next message later.
+BOOST_AUTO_TEST_CASE(a_lease_that_waits_later_ends_then) {
+    std::optional<ice::error_code> why;
+    const auto later = [&]() -> ice::task<> {
+        auto lease = co_await pool.acquire(1h);
+        co_await sim.net()->sleep(2s);
+        const auto got = co_await (*lease)->receive();
+        why = got.error();
+    };
+    sim.spawn(later());
+    sim.run_for(1s);
+    pool.drain();
+    sim.run_for(2s);
+    BOOST_TEST_REQUIRE(why.has_value());
+    BOOST_TEST(*why == ice::errc::draining);
+}
+
+// A reply that is still to come is waited for.
+BOOST_AUTO_TEST_CASE(a_lease_that_waits_for_a_reply_has_it_in_a_drain) {
+    bool replied = false;
+    const auto asks = [&]() -> ice::task<> {
+        auto lease = co_await pool.acquire(1h);
+        co_await sim.net()->sleep(1s);
+        co_await (*lease)->send(std::string("hello"));
+        const auto got = co_await (*lease)->receive();
+        replied = got && *got == "hello";
+    };
+    sim.spawn(asks());
+    sim.run_for(500ms);
+    pool.drain();
+    sim.run_for(2s);
+    BOOST_TEST(replied);
+}
+
 BOOST_AUTO_TEST_CASE(who_has_none_in_time_is_told_why) {
     const auto waits = [this]() -> ice::task<ice::error_code> {
         const auto mine = co_await pool.acquire(1s);

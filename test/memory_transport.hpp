@@ -92,7 +92,7 @@ public:
 
     ice::task<ice::outcome> fill() override {
         ++fills;
-        while (arrived_.empty() && !ended_ && !draining_ && !cancelled_) {
+        while (arrived_.empty() && !ended_ && (!draining_ || in_message_) && !cancelled_) {
             more_.clear();
             co_await more_.wait();
         }

@@ -46,6 +46,11 @@ public:
     // One read brings at most `n` bytes: so many can be received and not yet looked at.
     void read_at_most(std::size_t n) noexcept;
 
+    // Whether the next fill() waits for the rest of a message: then it goes on in a drain.
+    void expect_rest(bool has_begun) noexcept { in_message_ = has_begun; }
+    // A fill() in a drain has read all that had arrived, and then waited for the rest of a message.
+    bool has_waited_in_drain() const noexcept { return waited_in_drain_; }
+
     // Waits until more bytes have come. errc::closed at the end between messages, errc::cut_short
     // with bytes left in data(); else what drain(), cancel() or the socket says. One at a time.
     virtual task<outcome> fill() = 0;
@@ -94,8 +99,9 @@ public:
     // Nothing is going on and nothing is waited for, for a while: what was allocated is given back.
     virtual void rest() {}
 
-    // What is received already, here or in the kernel, can still be read; then fill() says `why`.
-    // Sending goes on. The first why counts.
+    // What is received already, here or in the kernel, can still be read, and the rest of a message
+    // that has begun to arrive by then (expect_rest()); then fill() says `why`. Sending goes on.
+    // The first why counts.
     virtual void drain(error_code why) = 0;
 
     // Everything that waits on this channel, now or later, ends with `why`; the first why counts.
@@ -131,6 +137,8 @@ protected:
     std::string out_;
     std::uint64_t sent_ = 0;
     error_code cancelled_;
+    bool in_message_ = false;
+    bool waited_in_drain_ = false;
 
 private:
     friend class transport;

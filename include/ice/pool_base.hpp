@@ -48,6 +48,13 @@ public:
     // its pools when its listeners have no more connections.
     void drain();
 
+    // A lease that only waits for messages (each that was sent on it has had its reply) would hold
+    // a drain for ever: its receive() gives errc::draining. drain() does this, and a server's
+    // drain() when half of its grace period is over.
+    void drain_idle_leases() {
+        for (session_base* s : busy_) s->drain_when_idle();
+    }
+
     // Ends everything: callers get errc::stopped.
     void stop();
 

@@ -104,9 +104,10 @@ public:
     // which ends the server; but not std::bad_alloc: one event is lost with it, the server goes on.
     void run();
 
-    // Accepts no more, answers what has arrived, closes each connection as it falls silent; then
-    // the pools take no more requests (errc::draining) and end those that they have; then run()
-    // returns. What still runs after `patience` is stopped.
+    // Accepts no more, answers what has arrived or begun to arrive (timeouts::message), and closes
+    // each connection as it falls silent; then the pools take no more requests (errc::draining) and
+    // end those that they have; then run() returns. Leases that only wait for messages get
+    // errc::draining after half of `patience`. What still runs after it is stopped.
     void drain(duration patience);
     void drain() { drain(drain_timeout); }
 
@@ -148,7 +149,7 @@ private:
     std::shared_ptr<environment> env_;
     std::vector<std::shared_ptr<listener_base>> listeners_;
     std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
-    deadline patience_, emptied_;
+    deadline patience_, half_patience_, emptied_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;
 };
 

@@ -75,7 +75,11 @@ public:
             else m = next();
             if (m && waited) answering_again();
             if (m) co_return *std::move(m);
-            if (const error_code ec = co_await fill()) co_return ec;
+            if (ends_idle()) co_return make_error_code(errc::draining);
+            receiving(true);
+            const error_code ec = co_await fill();
+            receiving(false);
+            if (ec) co_return ec;
         }
     }
 

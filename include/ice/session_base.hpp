@@ -105,6 +105,9 @@ protected:
     void answering_again() {
         if (answering_ && until_ == never) answering();
     }
+    // Of a lease that its pool's drain has reached: it has nothing to wait for.
+    bool ends_idle() const noexcept { return ends_idle_ && is_idle(); }
+    void receiving(bool does) noexcept { receiving_ = does; }
     listener_base& owner() const;
 
     session_settings& settings_;
@@ -115,6 +118,10 @@ private:
     friend class pool_base;
     friend class listener_base;
 
+    // Each message sent has had its reply: further ones come unasked.
+    bool is_idle() const noexcept { return asked_ <= received_; }
+    // Of a lease: receive() gives errc::draining, now or later, when it is idle.
+    void drain_when_idle();
     bool is_midway() const noexcept { return midway_ || begun_ != never; }
     task<outcome> fill_flushed();
     task<outcome> flush_and_fill();
@@ -122,12 +129,15 @@ private:
     std::unique_ptr<channel> channel_;
     listener_base* owner_;
     ice::uid uid_;
-    std::uint32_t turn_;        // messages left in it
-    std::uint32_t opened_ = 0;  // of a listener: at which second of the clock
-    time_point begun_ = never;  // when an unfinished message was first seen
+    std::uint32_t turn_;           // messages left in it
+    std::uint32_t opened_ = 0;     // of a listener: at which second of the clock
+    std::uint32_t filled_at_ = 0;  // received_ at the last fill
+    time_point begun_ = never;     // when an unfinished message was first seen
     time_point until_ = never;
     errc until_why_{};
-    bool midway_ = false;      // an unfinished message has been consumed in part
+    bool midway_ = false;  // an unfinished message has been consumed in part
+    bool ends_idle_ = false;
+    bool receiving_ = false;   // receive() waits
     bool answering_ = false;   // a logic that may wait has a message
     bool unpackable_ = false;  // failed_ is of an answer
     bool talking_ = false;     // of a listener: between its handshake and its end

@@ -250,6 +250,7 @@ void pool_base::returned(pool_connection c) {
     }
     c.at->gate.give_up(c.probe, never);
     c.session->asked_ = c.session->received_ = 0;
+    c.session->ends_idle_ = false;
     c.session->within(never, errc{});
     c.session->bytes().deadline(never, errc{});
     hand_out(std::move(c));
@@ -276,10 +277,8 @@ time_point pool_base::end_of(const pool_connection& i) const noexcept {
 
 void pool_base::expire_idle() {
     const time_point at = now();
-    counters_.aged +=
-        std::erase_if(idle_, [at](const pool_connection& i) { return i.retires <= at; });
-    counters_.expired +=
-        std::erase_if(idle_, [&](const pool_connection& i) { return end_of(i) <= at; });
+    counters_.aged += std::erase_if(idle_, [at](const auto& i) { return i.retires <= at; });
+    counters_.expired += std::erase_if(idle_, [&](const auto& i) { return end_of(i) <= at; });
     check_one_idle(at);
     time_point next = never;
     for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
@@ -381,6 +380,7 @@ void pool_base::count(const failure& f, duration took) noexcept {
 
 void pool_base::drain() {
     draining_ = true;
+    drain_idle_leases();
     expiry_.clear();
     idle_.clear();
     if (!waiters_.empty()) return;

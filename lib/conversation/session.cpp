@@ -35,6 +35,7 @@ void session_base::close() {
     if (!failed_) failed_ = errc::stopped;
     talking_ = false;
     channel_->try_flush();
+    channel_->expect_rest(false);
     channel_->drain(errc::stopped);
 }
 
@@ -72,7 +73,19 @@ task<outcome> session_base::fill_flushed() {
         if (begun_ == never) begun_ = now;
         channel_->deadline(after(begun_, settings_.timeouts.message), errc::message_timeout);
     }
+    // In a drain one that began after all before it had been answered is not waited for: a peer
+    // that goes on sending would hold it.
+    const bool is_answered = received_ != filled_at_ && channel_->has_waited_in_drain();
+    filled_at_ = received_;
+    channel_->expect_rest((unfinished != 0 || midway_) && !is_answered);
     return channel_->fill();
+}
+
+void session_base::drain_when_idle() {
+    ends_idle_ = true;
+    if (!receiving_ || !is_idle()) return;
+    failed_ = errc::draining;  // it is lent to nobody else
+    channel_->drain(errc::draining);
 }
 
 void session_base::within(time_point until, errc why) noexcept {

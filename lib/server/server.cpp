@@ -80,6 +80,13 @@ server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
       env_(std::make_shared<environment>(net ? std::move(net)
                                              : make_socket_transport(loop_->io.get_executor()))),
       patience_(env_->net->deadlines(), patience_ended, this),
+      half_patience_(
+          env_->net->deadlines(),
+          [](void* self) {
+              for (const auto& [name, p] : static_cast<server*>(self)->pools_)
+                  p->drain_idle_leases();
+          },
+          this),
       emptied_(
           env_->net->deadlines(), [](void* self) { static_cast<server*>(self)->end_if_empty(); },
           this) {}
@@ -209,7 +216,9 @@ void server::drain(duration patience) {
         l->drain();
     }
     state_ = state::draining;  // not before all of them drain: the first may be empty at once
-    patience_.set(after(env_->net->now(), patience));
+    const time_point now = env_->net->now();
+    patience_.set(after(now, patience));
+    half_patience_.set(after(now, patience / 2));
     env_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
     end_if_empty();
 }
@@ -273,6 +282,7 @@ void server::patience_ended(void* self) {
 void server::finish() {
     if (std::exchange(state_, state::finished) == state::finished) return;
     patience_.clear();
+    half_patience_.clear();
     emptied_.clear();
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();

@@ -25,12 +25,19 @@ public:
 
     task<outcome> fill() override {
         if (cancelled_) co_return outcome(cancelled_);
-        outcome woken;
-        if (draining_ || wire_->readable(end_)) co_await net_.yield();
-        else woken = co_await reading_.wait();
-        if (cancelled_) co_return outcome(cancelled_);
-        if (woken) co_return woken;
-        co_return read_now();
+        for (;;) {
+            outcome woken;
+            const bool ends = draining_ && !in_message_;
+            if (ends || wire_->readable(end_)) co_await net_.yield();
+            else woken = co_await reading_.wait();
+            if (cancelled_) co_return outcome(cancelled_);
+            if (woken) co_return woken;
+            const std::size_t before = in_.size();
+            const outcome read = read_now();
+            const bool goes_on = draining_ && in_message_ && read == draining_;
+            if (!goes_on || in_.size() != before) co_return read;
+            waited_in_drain_ = true;
+        }
     }
 
     bool quiet() noexcept override { return !cancelled_ && in_.size() == 0 && wire_->quiet(end_); }

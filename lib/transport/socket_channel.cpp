@@ -53,7 +53,10 @@ socket_channel::~socket_channel() {
 
 task<outcome> socket_channel::fill() {
     if (cancelled_) return ice::ready(cancelled_);
-    if (draining_) return fill_draining();
+    return draining_ ? fill_draining() : wait_to_read();
+}
+
+task<outcome> socket_channel::wait_to_read() {
     asio::use_awaitable_t<> token;
     return asio::async_initiate<asio::use_awaitable_t<>, void(outcome)>(start_fill{this}, token);
 }
@@ -109,7 +112,10 @@ task<outcome> socket_channel::fill_draining() {
     co_await net_.yield();
     if (cancelled_) co_return cancelled_;
     const std::optional<outcome> read = read_some();
-    co_return read.value_or(outcome(draining_));
+    if (read || !in_message_) co_return read.value_or(outcome(draining_));
+    waited_in_drain_ = true;
+    const outcome rest = co_await wait_to_read();
+    co_return rest;
 }
 
 outcome socket_channel::ended() noexcept {
@@ -208,7 +214,11 @@ void socket_channel::abandon() noexcept {
 void socket_channel::drain(error_code why) {
     if (draining_) return;
     draining_ = why;
-    if (reader_ && !cancelled_) tell_reader_later(read_some().value_or(outcome(draining_)));
+    if (!reader_ || cancelled_) return;
+    if (const std::optional<outcome> read = read_some()) return tell_reader_later(*read);
+    if (!in_message_) return tell_reader_later(draining_);
+    waited_in_drain_ = true;
+    rest();
 }
 
 void socket_channel::cancel(error_code why) {

@@ -45,6 +45,7 @@ private:
     reader take_reader() noexcept;
     void tell_reader_later(outcome);
     std::optional<outcome> read_some();
+    task<outcome> wait_to_read();
     task<outcome> fill_draining();
     outcome ended() noexcept;
     void stall();
