@@ -26,7 +26,7 @@ public:
         ice::event over(executor());
         ice::deadline alarm(
             deadlines(), [](void* e) { static_cast<ice::event*>(e)->set(); }, &over);
-        alarm.set(now_ + span);
+        alarm.set(ice::after(now_, span));
         co_await over.wait();
     }
     std::uint64_t random() override { return chance; }

@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(a_task_is_an_awaitable_of_asio) {
 
 BOOST_AUTO_TEST_CASE(the_clock_is_steady) {
     // With the system's clock, setting the date would fire every timeout at once, or never.
-    static_assert(std::same_as<ice::duration, std::chrono::steady_clock::duration>);
+    static_assert(std::derived_from<ice::duration, std::chrono::steady_clock::duration>);
     static_assert(std::same_as<ice::time_point, std::chrono::steady_clock::time_point>);
     static_assert(ice::never == std::chrono::steady_clock::time_point::max());
     static_assert(ice::time_point{} < ice::never);

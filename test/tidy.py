@@ -14,14 +14,13 @@ UNTESTED = "*/ice.hpp */version.hpp */export.hpp */asio.hpp"
 
 SIZES = [  # which files, most lines, comment lines excused?, why
     ("*.hpp", 300, False, "a header is one noun"),
-    ("lib/*.cpp", 400, False, "an implementation is read in one sitting"),
+    ("lib/*.cpp", 420, False, "an implementation is read in one sitting"),
     ("apps/*.cpp", 60, True, "an app is seen at a glance"),
     ("apps/tutorial/1_*.cpp", 10, True, "the first server is ten lines")]
 
 ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
-    ("values", "version export error result limits", "", ""),  # the words without Asio
-    ("words", "task address uid buffer deadline event log standard_streams", "",
-     "asio/awaitable.hpp asio/any_*"),
+    ("values", "version export error result duration limits", "", ""),  # the words without Asio
+    ("words", "task address uid buffer deadline event log standard_*", "", "asio/a[wn]*"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "words", ""),
     ("transport", "channel transport environment", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),
@@ -42,8 +41,7 @@ BANNED_TEXT = [  # words, where, except in, why
 
 BANNED = [  # the same, with comments and strings left out
     (r"\b(steady|high_resolution)_clock::now\b", "include/* lib/* apps/* test/*",
-     f"{CLOCK} lib/transport/poller.cpp test/world.hpp test/torture/calls.cpp",
-     "a test can own the transport's time"),
+     f"{CLOCK} */poller.cpp test/world.hpp */calls.cpp", "a test can own the transport's time"),
     (r"\bsystem_clock::now\b", CORE, "*/log.hpp */log.cpp", "only the log tells the time of day"),
     (r"\bassert\s*\([^;]*\bnow\s*\(\s*\)", CORE, "", "release builds do not read the clock there"),
     (r"\bstd::s?rand\b|\bs?rand\s*\(", CPP, "", "chance comes from the transport, with a seed"),

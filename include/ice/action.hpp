@@ -87,7 +87,7 @@ struct pool_options {
     pool_timeouts timeouts{};
     backoff_limits backoff{};
     breaker_limits breaker{};
-    std::chrono::milliseconds check_every = std::chrono::milliseconds::max();
+    duration check_every = no_timeout;
 };
 
 // Keeps `size` connections to `where`, under a name by which logics find them: srv.get(name).
@@ -163,10 +163,10 @@ public:
         return std::move(*this);
     }
     // A connection that nobody has used for `interval` is asked `message`; without a `good` reply
-    // within pool_timeouts::check it is closed. See make_health_check() and docs/design.md.
+    // within pool_timeouts::check it is closed. An interval below 1 ms is 1 ms. See
+    // make_health_check() and docs/design.md.
     template <class M, class Good = any_reply>
-    tcp_client_action&& health_check(M message, std::chrono::milliseconds interval,
-                                     Good good = {}) && {
+    tcp_client_action&& health_check(M message, duration interval, Good good = {}) && {
         options_.check_every = interval;
         check_ = make_health_check<P>(std::move(message), std::move(good));
         return std::move(*this);

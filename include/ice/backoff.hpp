@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <ice/duration.hpp>
 #include <ice/limits.hpp>
-#include <ice/task.hpp>
 
 namespace ice {
 
@@ -16,24 +16,23 @@ public:
 
     // The wait before the next attempt, with `random` from all of 64 bits; the bound then grows.
     duration next(std::uint64_t random) noexcept {
-        const auto most = static_cast<std::uint64_t>(duration(bound_).count());
-        const bool at_cap = bound_ > limits_.cap / 4;
-        bound_ = at_cap ? limits_.cap : std::min(std::max(bound_ * 4, least), limits_.cap);
-        return duration(static_cast<duration::rep>(random % (most + 1)));
+        const duration wait = any_up_to(bound_, random);
+        bound_ = std::min(std::max(mul_sat(bound_, 4), least), limits_.cap);
+        return wait;
     }
 
     // An attempt has succeeded.
-    void reset() noexcept { bound_ = limits_.first < limits_.cap ? limits_.first : limits_.cap; }
+    void reset() noexcept { bound_ = std::min(limits_.first, limits_.cap); }
 
     // The longest that next() would wait.
     duration bound() const noexcept { return bound_; }
 
 private:
     // What a bound of zero grows to: else an upstream that is down would be tried without a pause.
-    static constexpr std::chrono::milliseconds least{1};
+    static constexpr duration least = std::chrono::milliseconds(1);
 
     backoff_limits limits_;
-    std::chrono::milliseconds bound_{};
+    duration bound_{};
 };
 
 }  // namespace ice

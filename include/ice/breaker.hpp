@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <ice/duration.hpp>
 #include <ice/error.hpp>
 #include <ice/limits.hpp>
-#include <ice/task.hpp>
 #include <utility>
 
 namespace ice {
@@ -46,10 +46,9 @@ public:
         if (is_closed()) since_ = now;
         why_ = why;
         state_ = states::open;
-        const duration most =
-            std::min<duration>(std::max<duration>(now - since_, limits_.first), limits_.cap);
-        const auto all = static_cast<std::uint64_t>(most.count());
-        due_ = after(now, duration(static_cast<duration::rep>(random % (all + 1))));
+        const duration outage = now - since_;
+        const duration most = std::min(std::max(outage, limits_.first), limits_.cap);
+        due_ = after(now, any_up_to(most, random));
         return true;
     }
 

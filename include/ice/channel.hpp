@@ -73,7 +73,8 @@ public:
     // A channel whose peer takes no byte for so long while some wait to be sent is cancelled with
     // errc::write_timeout, whoever waits for it, and also if nobody does. A byte counts as taken
     // when the peer's system has acknowledged it (Linux: SIOCOUTQ), so a peer that reads slowly
-    // but steadily is not closed. None by default; in whole milliseconds, at most 49 days.
+    // but steadily is not closed. None by default, and for no_timeout; in whole milliseconds, at
+    // most 49 days.
     void write_timeout(duration) noexcept;
 
     // Flushes as soon as the running handler gives way: however often it is called meanwhile.

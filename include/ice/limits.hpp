@@ -1,9 +1,10 @@
-// The one table of bounds: how much, and how long. Sizes are bytes, times are std::chrono.
-// Each is enforced, counted where it bites, and can be set; `unlimited` says so in words.
+// The one table of bounds: how much, and how long. Sizes are bytes; times are of any unit of
+// std::chrono, and over at once if they are 0 or less. Each is enforced, counted where it bites,
+// and can be set; `unlimited` and `no_timeout` (see duration.hpp) say in words that there is none.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
+#include <ice/duration.hpp>
 #include <limits>
 
 namespace ice {
@@ -52,25 +53,25 @@ struct limits {
 
 // Of one listener.
 struct timeouts {
-    std::chrono::milliseconds handshake = std::chrono::seconds(10);
+    duration handshake = std::chrono::seconds(10);
 
     // From the first byte of a message to its last. Not from the last byte received: a peer that
     // sends a byte now and then (slowloris) gains nothing.
-    std::chrono::milliseconds message = std::chrono::seconds(30);
+    duration message = std::chrono::seconds(30);
 
     // Without any byte, between two messages.
-    std::chrono::milliseconds idle = std::chrono::seconds(75);
+    duration idle = std::chrono::seconds(75);
 
     // Without any progress in sending.
-    std::chrono::milliseconds write = std::chrono::seconds(30);
+    duration write = std::chrono::seconds(30);
 
     // For one answer of a logic that waits, or twice that when it is not the first of a burst; then
     // its connection is closed.
-    std::chrono::milliseconds logic = std::chrono::seconds(30);
+    duration logic = std::chrono::seconds(30);
 
     // After we have said goodbye, for the peer to have read it and to close: closing at once
     // with bytes unread would make the kernel send a reset, which can destroy the last answer.
-    std::chrono::milliseconds linger = std::chrono::seconds(1);
+    duration linger = std::chrono::seconds(1);
 };
 
 // Of one pool. What each has done stands in pool_counters, whose name is given.
@@ -109,39 +110,40 @@ struct pool_limits {
 struct pool_timeouts {
     // Name resolution and connecting, over all addresses of the name (connect_failures). A first
     // SYN that is lost is sent again after one second: that must be in time.
-    std::chrono::milliseconds connect = std::chrono::seconds(3);
+    duration connect = std::chrono::seconds(3);
 
     // The protocol's handshake after it (connect_failures). As timeouts::handshake of the server.
-    std::chrono::milliseconds handshake = std::chrono::seconds(10);
+    duration handshake = std::chrono::seconds(10);
 
     // For a free connection (refused); the request's own time ends this wait too. As long as that:
     // who wants to know earlier that a pool is too small sets it.
-    std::chrono::milliseconds wait = std::chrono::seconds(5);
+    duration wait = std::chrono::seconds(5);
 
     // For the whole request, waiting included; request(m, timeout) sets another (timeouts). Longer
     // than connecting: a caller sees one attempt through, and one who waits at a screen is there.
-    std::chrono::milliseconds request = std::chrono::seconds(5);
+    // An upstream that takes no byte of it for 30 s (timeouts::write) ends it before.
+    duration request = std::chrono::seconds(5);
 
     // Unused for so long, a connection is closed (expired): shorter than servers' own (ice's is
     // 75 s), so that a request seldom meets a connection which the other side is just closing.
-    std::chrono::milliseconds idle = std::chrono::seconds(30);
+    duration idle = std::chrono::seconds(30);
 
     // Between two attempts that callers cause while the upstream cannot be reached; others fail
     // at once meanwhile. So it bounds how soon an upstream is used again that was away for a
     // moment: for three such times. Later it is 4 to 14 of them, by chance: a thousand pools that
-    // ask twice a second would trample whoever comes back.
-    std::chrono::milliseconds probe = std::chrono::milliseconds(500);
+    // ask twice a second would trample whoever comes back. Less than 1 ms is 1 ms.
+    duration probe = std::chrono::milliseconds(500);
 
     // The reply to a health check: an idle connection whose upstream takes longer for the least of
     // all requests is not worth a real one. There is none by default: which message asks for
     // health only the protocol's user knows, and a dead idle connection is noticed by itself when
     // its other end has closed it (checks_failed).
-    std::chrono::milliseconds check = std::chrono::seconds(1);
+    duration check = std::chrono::seconds(1);
 
     // No connection is lent after it, so that the load moves with the name of the upstream, or
     // behind its balancer (aged): within half an hour, for next to no connecting. Each ends up to a
     // quarter earlier, by chance: never all at once.
-    std::chrono::milliseconds age = std::chrono::minutes(30);
+    duration age = std::chrono::minutes(30);
 };
 
 // How long to wait before the next attempt to connect: see backoff.hpp.
@@ -150,8 +152,8 @@ struct pool_timeouts {
 // 50 ms: a restart is over soon, and one connect in that time is no load. 30 s: nobody who has
 // repaired an upstream waits longer until it is used.
 struct backoff_limits {
-    std::chrono::milliseconds first = std::chrono::milliseconds(50);
-    std::chrono::milliseconds cap = std::chrono::seconds(30);
+    duration first = std::chrono::milliseconds(50);
+    duration cap = std::chrono::seconds(30);
 };
 
 // When an upstream that takes connections is not asked for a while: see breaker.hpp. Of each
@@ -168,8 +170,8 @@ struct breaker_limits {
     // The pause after it: any time from zero to this, and once it has lasted longer, to what it has
     // lasted; at most the cap, which is that of the back-off. As long as pool_timeouts::probe: a
     // restart takes about that.
-    std::chrono::milliseconds first = std::chrono::milliseconds(500);
-    std::chrono::milliseconds cap = std::chrono::seconds(30);
+    duration first = std::chrono::milliseconds(500);
+    duration cap = std::chrono::seconds(30);
 };
 
 // `wanted`, or what a limit of `descriptors` (RLIMIT_NOFILE) leaves when 64 of them, or a quarter

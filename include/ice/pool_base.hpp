@@ -157,6 +157,7 @@ private:
     static task<> open_one(std::pair<std::shared_ptr<pool_base>, pool_connection>);
     task<error_code> connect_and_shake_hands(pool_connection&);
     void opened(pool_connection);
+    duration age_of_one();
     bool make_room();
     void open_failed(struct upstream&, error_code);
     bool succeeded(struct upstream&);
@@ -195,7 +196,7 @@ private:
     std::size_t size_;
     pool_limits limits_;
     pool_timeouts timeouts_;
-    std::chrono::milliseconds check_every_;
+    duration check_every_;
     upstreams upstreams_;
 
     std::vector<pool_connection> idle_;  // the last returned is lent first
@@ -209,6 +210,7 @@ private:
 
     bool draining_ = false, stopped_ = false, checking_ = false;
     std::function<void()> when_empty_;  // of a drain; the server's
+    time_point keep_again_{};           // when those that have expired may be replaced
     deadline expiry_;  // of the idle connection that ends, or is asked for its health, first
 };
 

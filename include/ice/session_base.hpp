@@ -60,7 +60,8 @@ public:
     // first byte of an unfinished message; or within().
     task<outcome> fill() { return try_flush() ? fill_flushed() : flush_and_fill(); }
 
-    // From here on every wait of this session ends at `until` with `why`; `never` ends that, and
+    // From here on every wait of this session ends at `until` with `why`, in place of its timeouts;
+    // with `never` and a `why` it has no deadline. `never` without a `why`, errc{}, ends that, and
     // no deadline is left.
     void within(time_point until, errc why) noexcept;
 
@@ -103,7 +104,7 @@ protected:
     task<error_code> sent();
     // The peer was waited for, which had a deadline of its own: the logic has its time again.
     void answering_again() {
-        if (answering_ && until_ == never) answering();
+        if (answering_ && !has_own_deadline()) answering();
     }
     // Of a lease that its pool's drain has reached: it has nothing to wait for.
     bool ends_idle() const noexcept { return ends_idle_ && is_idle(); }
@@ -122,6 +123,7 @@ private:
     bool is_idle() const noexcept { return asked_ <= received_; }
     // Of a lease: receive() gives errc::draining, now or later, when it is idle.
     void drain_when_idle();
+    bool has_own_deadline() const noexcept { return until_why_ != errc{}; }
     bool is_midway() const noexcept { return midway_ || begun_ != never; }
     task<outcome> fill_flushed();
     task<outcome> flush_and_fill();

@@ -4,9 +4,9 @@
 #include <bit>
 #include <cstdint>
 #include <ice/backoff.hpp>
+#include <ice/duration.hpp>
 #include <ice/error.hpp>
 #include <ice/limits.hpp>
-#include <ice/task.hpp>
 #include <utility>
 
 namespace ice {
@@ -26,7 +26,7 @@ public:
         if (!std::exchange(failing_, true)) lost_ = now;
         why_ = why;
         const time_point soon = after(now, probe_);
-        probe_at_ = soon < after(lost_, 3 * probe_) ? soon : after(now, pause(random));
+        probe_at_ = soon < after(lost_, mul_sat(probe_, 3)) ? soon : after(now, pause(random));
         return after(now, backoff_.next(random));
     }
 
@@ -49,7 +49,7 @@ private:
     // thousand pools with callers one in twenty at most tries in any 100 ms.
     duration pause(std::uint64_t random) const noexcept {
         const auto tenth = static_cast<duration::rep>(std::rotl(random, 32) % 101);
-        return 4 * probe_ + probe_ / 10 * tenth;
+        return add_sat(mul_sat(probe_, 4), mul_sat(probe_ / 10, tenth));
     }
 
     backoff backoff_;

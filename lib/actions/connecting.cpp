@@ -105,13 +105,16 @@ void pool_base::opened(pool_connection c) {
         return;
     }
     c.session->bytes().deadline(never, errc{});
-    const duration age = timeouts_.age;
-    const auto quarter = static_cast<std::uint64_t>(age.count()) / 4;
-    const duration earlier(static_cast<duration::rep>(env_->net->random() % (quarter + 1)));
     c.since = c.used = at;
-    c.retires = after(at, age - earlier);
+    c.retires = after(at, age_of_one());
     hand_out(std::move(c));
     if (recovered) open_first();
+}
+
+duration pool_base::age_of_one() {
+    const std::uint64_t random = env_->net->random();
+    if (timeouts_.age == no_timeout) return no_timeout;
+    return timeouts_.age - any_up_to(timeouts_.age / 4, random);
 }
 
 // For the connection of an address that has none: one of that which has the most ends. If that was

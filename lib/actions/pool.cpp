@@ -8,6 +8,12 @@
 #include <stdexcept>
 
 namespace ice {
+namespace {
+
+// Of what is done again and again: with none an upstream would be tried or asked without a pause.
+constexpr duration least_interval = std::chrono::milliseconds(1);
+
+}  // namespace
 
 // A caller in the queue. It lives in the caller's coroutine, and leaves the queue with it.
 struct pool_base::waiter {
@@ -15,7 +21,8 @@ struct pool_base::waiter {
         : pool(p), shares(s), woken(p.env_->net->executor()),
           late(p.env_->net->deadlines(), too_late, this), since(p.now()) {}
     ~waiter() {
-        pool.counters_.wait_time += pool.now() - since;
+        duration& all = pool.counters_.wait_time;
+        all = add_sat(all, pool.now() - since);
         std::erase(pool.waiters_, this);
         pool.wake_sharer();
         pool.one_ended();
@@ -40,8 +47,9 @@ struct pool_base::waiter {
 
 pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
     : env_(std::move(env)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
-      timeouts_(o.timeouts), check_every_(o.check_every),
-      upstreams_(this, o.upstreams, o.backoff, o.timeouts.probe, o.breaker, env_->net->deadlines()),
+      timeouts_(o.timeouts), check_every_(std::max(o.check_every, least_interval)),
+      upstreams_(this, o.upstreams, o.backoff, std::max(o.timeouts.probe, least_interval),
+                 o.breaker, env_->net->deadlines()),
       expiry_(
           env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
           this) {
@@ -50,6 +58,7 @@ pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
         throw std::invalid_argument(fmt::format("pool '{}': no address", name_));
     idle_.reserve(size_);  // a connection comes back in destructors, where memory must not run out
     busy_.reserve(size_);
+    timeouts_.probe = std::max(timeouts_.probe, least_interval);
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
 }
@@ -282,8 +291,13 @@ void pool_base::expire_idle() {
     check_one_idle(at);
     time_point next = never;
     for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
-    expiry_.set(next);
+    // Should they live next to nothing, the upstream would be connected to without a pause.
+    const bool keeps = open() < limits_.keep;
+    const bool too_soon = keeps && at < keep_again_;
+    expiry_.set(too_soon ? std::min(next, keep_again_) : next);
     watch_gates();
+    if (!keeps || too_soon) return;
+    keep_again_ = after(at, timeouts_.probe);
     keep_open();
 }
 
@@ -344,7 +358,8 @@ pool_base::call::call(pool_base& p, duration timeout)
 
 void pool_base::call::succeeded() noexcept {
     ++pool->counters_.replies;
-    pool->counters_.request_time += pool->now() - begin;
+    duration& all = pool->counters_.request_time;
+    all = add_sat(all, pool->now() - begin);
 }
 
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec, loan& lent) {
@@ -365,7 +380,7 @@ std::shared_ptr<const failure> pool_base::call::failed(error_code ec) {
 
 void pool_base::count(const failure& f, duration took) noexcept {
     pool_counters& c = counters_;
-    c.request_time += took;
+    c.request_time = add_sat(c.request_time, took);
     if (f.code() == errc::request_timeout) ++c.timeouts;
     else if (!f.may_have_been_executed()) ++c.refused;
     else ++c.failures;

@@ -65,7 +65,7 @@ task<outcome> session_base::fill_flushed() {
     if (unfinished > settings_.limits.message) return ready(errc::message_too_large);
 
     const time_point now = this->now();
-    if (until_ != never) {
+    if (has_own_deadline()) {
         channel_->deadline(until_, until_why_);
     } else if (unfinished == 0 && !midway_) {
         channel_->deadline(after(now, settings_.timeouts.idle), errc::idle_timeout);

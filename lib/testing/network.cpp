@@ -243,7 +243,8 @@ result<std::unique_ptr<connect_attempt>> host::begin_connect(const address& to,
 
 void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
     duration way = net.latency();
-    if (net.strikes(fault::slow_connect)) way += net.fault_dice().below(net.faults.stall);
+    if (net.strikes(fault::slow_connect))
+        way = add_sat(way, net.fault_dice().below(net.faults.stall));
     net.after(way, [&net, who = std::move(who), again] {
         const auto a = who.lock();
         if (!a) return;
@@ -262,7 +263,7 @@ void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
         w->ends[0].where = a->from;
         w->ends[1].where = a->to;
         if (!found->second->take(w))
-            return net.after(again, [&net, who, again] { call(net, who, again * 2); });
+            return net.after(again, [&net, who, again] { call(net, who, mul_sat(again, 2)); });
         net.note("connect", w->id);
         net.after(net.latency(), [who, w] {
             const auto waiting = who.lock();

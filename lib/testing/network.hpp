@@ -30,7 +30,9 @@ public:
     // The last instant that the loop has waited for; until then it was not late.
     time_point last_idle() const noexcept { return last_idle_; }
     void at(time_point when, std::function<void()> what);
-    void after(duration span, std::function<void()> what) { at(now_ + span, std::move(what)); }
+    void after(duration span, std::function<void()> what) {
+        at(ice::after(now_, span), std::move(what));
+    }
     void run_ready();
     bool advance();  // one handler, or one step
     bool step(time_point end);
@@ -45,7 +47,9 @@ public:
     }
     // What the next operation fails with; 0 if it does not.
     int next_operation() noexcept { return operations++ == failing ? failing_with : 0; }
-    duration latency() { return faults.latency + dice_.below(faults.jitter + duration(1)); }
+    duration latency() {
+        return add_sat(faults.latency, dice_.below(add_sat(faults.jitter, duration(1))));
+    }
     dice& fault_dice() noexcept { return fault_dice_; }
 
     // -- what has happened

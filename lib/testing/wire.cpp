@@ -12,9 +12,9 @@ wire::wire(network& n, std::uint64_t number) : net(n), id(number), window(n.faul
 // No segment overtakes another of its direction.
 time_point wire::arrival(int from) {
     end& me = ends[from];
-    time_point when = net.now() + net.latency();
-    if (net.strikes(fault::delay)) when += net.fault_dice().below(net.faults.slow);
-    me.last = std::max(when, me.last + duration(1));
+    time_point when = after(net.now(), net.latency());
+    if (net.strikes(fault::delay)) when = after(when, net.fault_dice().below(net.faults.slow));
+    me.last = std::max(when, after(me.last, duration(1)));
     return me.last;
 }
 
@@ -53,7 +53,7 @@ std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
     const bool ends_here = net.strikes(fault::end);
     if (ends_here) n = net.fault_dice().below(n);
     if (net.strikes(fault::stall))
-        me.last = std::max(me.last, net.now()) + net.fault_dice().below(net.faults.stall);
+        me.last = after(std::max(me.last, net.now()), net.fault_dice().below(net.faults.stall));
     net.note("send", id * 2 + static_cast<std::uint64_t>(from), n);
     me.sent.append(bytes.substr(0, n));
     me.unread += n;
@@ -160,7 +160,7 @@ void wire::close(int at) {
 void wire::reset(int from) {
     ends[from].broken = true;
     const bool lossy = net.strikes(fault::lost_tail);
-    const time_point when = lossy ? net.now() + net.latency() : arrival(from);
+    const time_point when = lossy ? after(net.now(), net.latency()) : arrival(from);
     net.at(when, [w = shared_from_this(), from, lossy] { w->break_end(1 - from, lossy); });
 }
 

@@ -72,6 +72,7 @@ void channel::write_timeout(duration span) noexcept {
     constexpr auto most = milliseconds(std::numeric_limits<std::uint32_t>::max());
     const auto whole = std::chrono::duration_cast<milliseconds>(span);
     write_timeout_ = static_cast<std::uint32_t>(std::clamp(whole, milliseconds(1), most).count());
+    if (span == no_timeout) write_timeout_ = 0;
 }
 
 void channel::begin_stall() {
@@ -104,7 +105,7 @@ void channel::deadline(time_point at, errc why) {
 }
 
 void channel::deadline_between_messages(time_point now, duration span, errc why) {
-    deadline(now + span, why);
+    deadline(after(now, span), why);
     span_ = span;
     seen_ = consumed_;
 }
@@ -114,7 +115,7 @@ void channel::ring(void* self) {
     if (c.span_ == duration::zero() || c.seen_ == c.consumed_)
         return c.cancel(static_cast<errc>(c.why_));
     c.seen_ = c.consumed_;
-    c.alarm_.set(c.net_.now() + c.span_);
+    c.alarm_.set(after(c.net_.now(), c.span_));
 }
 
 }  // namespace ice

@@ -269,7 +269,7 @@ public:
     time_point now() const override { return std::chrono::steady_clock::now(); }
 
     task<> sleep(duration span) override {
-        asio::steady_timer timer(executor(), span);
+        asio::steady_timer timer(executor(), after(now(), span));
         co_await timer.async_wait(as_values);
     }
 

@@ -28,6 +28,7 @@ public:
         return least + below(most - least + 1);
     }
     duration below(duration most) noexcept {
+        if (most <= duration()) return duration();
         return duration(
             static_cast<duration::rep>(below(static_cast<std::uint64_t>(most.count()))));
     }

@@ -1,0 +1,458 @@
+// Every timeout, interval and cap at its edges: the longest that its type can say, zero, and less.
+// The longest overflowed on its way to nanoseconds: it ended at once, or an upstream was connected
+// to without end. In virtual time; under UBSan it must be silent.
+#include <boost/test/unit_test.hpp>
+#include <functional>
+#include <ice/server.hpp>
+#include <ice/testing/sim.hpp>
+
+#include "asking.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using ms = std::chrono::milliseconds;
+using lines = ice::session<ice::line>;
+
+const std::vector<ms> longest{ms::max(), ms::max() - 1ms};
+const std::vector<ms> none{0ms, -1ms, ms::min()};
+
+// -- listeners
+
+// A peer may have to say a line before it is heard.
+struct greeted : ice::line {
+    ice::task<ice::error_code> handshake(ice::session<greeted>& peer) {
+        const auto hello = co_await peer.receive();
+        co_return hello ? ice::error_code() : hello.error();
+    }
+};
+
+// A day after it has connected it says what it was told to say; then it waits for a line.
+struct slow_peer {
+    std::string first, later;
+    std::optional<ice::result<std::string>> heard;
+
+    static ice::task<> talk(ice::testing::simulation& sim, slow_peer& me) {
+        auto peer = co_await sim.open<ice::line>(asking::far);
+        if (!peer) throw std::runtime_error("no connection");
+        lines& s = **peer;
+        s.bytes().out() += me.first;
+        s.try_flush();
+        co_await s.sleep(24h);
+        s.bytes().out() += me.later;
+        s.try_flush();
+        auto reply = co_await s.receive();
+        if (reply) me.heard.emplace(std::string(*reply));
+        else me.heard.emplace(reply.error());
+    }
+};
+
+// What a peer hears that takes a day for `first`, then `later`.
+template <class P, class L>
+std::string heard(const ice::timeouts& t, std::string first, std::string later, L logic) {
+    ice::testing::simulation sim;
+    quiet_server srv{sim.host("10.0.0.1")};
+    srv.add(ice::tcp_server_action{asking::far}.protocol(P{}).logic(logic).timeouts(t));
+    slow_peer p{std::move(first), std::move(later), {}};
+    sim.spawn(slow_peer::talk(sim, p));
+    sim.run_until([&] { return p.heard.has_value(); }, 72h);
+    srv.stop();
+    sim.run_for(1h);
+    if (!p.heard) return "nothing";
+    return *p.heard ? **p.heard : p.heard->error().message();
+}
+
+std::string echoed(std::string_view line) { return std::string(line); }
+
+ice::task<std::string> after_a_day(std::string_view line, lines& peer) {
+    std::string kept(line);
+    co_await peer.sleep(24h);
+    co_return kept;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(timeouts)
+
+BOOST_AUTO_TEST_CASE(a_listener_waits_as_long_as_it_is_told) {
+    for (const ms t : longest) {
+        BOOST_TEST(heard<greeted>({.handshake = t}, "", "hi\r\nx\r\n", echoed) == "x");
+        BOOST_TEST(heard<ice::line>({.message = t}, "he", "llo\r\n", echoed) == "hello");
+        BOOST_TEST(heard<ice::line>({.idle = t}, "", "hello\r\n", echoed) == "hello");
+        BOOST_TEST(heard<ice::line>({.idle = t, .logic = t}, "hello\r\n", "", after_a_day) ==
+                   "hello");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_listener_does_not_wait_at_all_if_told_so) {
+    const std::string closed = make_error_code(ice::errc::closed).message();
+    for (const ms t : none) {
+        BOOST_TEST(heard<greeted>({.handshake = t}, "", "hi\r\nx\r\n", echoed) == closed);
+        BOOST_TEST(heard<ice::line>({.message = t}, "he", "llo\r\n", echoed) == closed);
+        BOOST_TEST(heard<ice::line>({.idle = t}, "", "hello\r\n", echoed) == closed);
+        BOOST_TEST(heard<ice::line>({.logic = t}, "hello\r\n", "", after_a_day) == closed);
+    }
+}
+
+namespace {
+
+// A peer that reads nothing for a day; how much of `size` bytes it has got in the end.
+ice::task<> read_late(ice::testing::simulation& sim, std::size_t& got) {
+    auto bytes = co_await sim.net()->connect(asking::far, ice::never);
+    ice::channel& c = **bytes;
+    c.out() = "more\r\n";
+    c.try_flush();
+    co_await sim.net()->sleep(24h);
+    for (;;) {
+        const ice::error_code ec = co_await c.fill();
+        if (ec) co_return;
+        got += c.data().size();
+        c.consume(c.data().size());
+    }
+}
+
+// A peer that closes a day after it was said goodbye to; the sessions that are left before it.
+ice::task<> close_late(ice::testing::simulation& sim) {
+    auto bytes = co_await sim.net()->connect(asking::far, ice::never);
+    ice::channel& c = **bytes;
+    c.out() = "bye\r\n";
+    c.try_flush();
+    co_await sim.net()->sleep(24h);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_listener_writes_as_long_as_it_is_told) {
+    constexpr std::size_t size = 1'000'000;  // more than the kernels between hold
+    const auto more = [](std::string_view) { return std::string(size, 'x'); };
+    const auto got = [&](ms t) {
+        ice::testing::simulation sim;
+        quiet_server srv{sim.host("10.0.0.1")};
+        srv.add(ice::tcp_server_action{asking::far}.logic(more).timeouts({.write = t}));
+        std::size_t n = 0;
+        sim.spawn(read_late(sim, n));
+        sim.run_for(48h);
+        return n;
+    };
+    for (const ms t : longest) BOOST_TEST(got(t) == size);
+    for (const ms t : none) BOOST_TEST(got(t) < size);
+}
+
+BOOST_AUTO_TEST_CASE(a_listener_lingers_as_long_as_it_is_told) {
+    const auto bye = [](std::string_view, lines& peer) { peer.close(); };
+    const auto left = [&](ms t) {
+        ice::testing::simulation sim;
+        quiet_server srv{sim.host("10.0.0.1")};
+        auto& l = srv.add(ice::tcp_server_action{asking::far}
+                              .protocol(ice::line{})
+                              .logic(bye)
+                              .timeouts({.linger = t}));
+        sim.spawn(close_late(sim));
+        sim.run_for(23h);
+        const std::size_t open = l.size();
+        sim.run_for(2h);
+        BOOST_TEST(l.size() == 0U);
+        return open;
+    };
+    for (const ms t : longest) BOOST_TEST(left(t) == 1U);
+    for (const ms t : none) BOOST_TEST(left(t) == 0U);
+}
+
+// -- pools
+
+namespace {
+
+// An upstream that takes a day for "day".
+ice::task<std::string> answer(std::string_view line, lines& peer) {
+    std::string kept(line);
+    if (kept == "day") co_await peer.sleep(24h);
+    co_return kept;
+}
+
+struct slow : asking {
+    slow() {
+        up.add(ice::tcp_server_action{far}
+                   .protocol(ice::line{})
+                   .logic(answer)
+                   .timeouts({.idle = 1000h, .logic = 1000h}));
+    }
+    ~slow() {
+        srv.stop();
+        up.stop();
+        sim.run_for(25h);
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_request_takes_as_long_as_it_is_told) {
+    for (const ms t : longest) {
+        slow a;
+        a.add(1, {.wait = t, .request = t});
+        auto& first = a.begin("day");
+        auto& second = a.begin("x");  // waits for the connection
+        BOOST_TEST(!a.sim.run_until([&] { return second.has_value(); }, 23h));
+        a.sim.run_for(2h);
+        BOOST_TEST_REQUIRE((first.has_value() && second.has_value()));
+        BOOST_TEST((**first == "day" && **second == "x"));
+    }
+    for (const ms t : none) {
+        slow a;
+        a.add(1, {.request = t});
+        BOOST_TEST((a.ask("x") == ice::errc::request_timeout));
+    }
+    for (const ms t : none) {
+        slow a;
+        a.add(1, {.wait = t});
+        a.begin("day");
+        BOOST_TEST((a.ask("x") == ice::errc::pool_wait_timeout));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_request_may_be_given_any_duration) {
+    const auto ask = [](auto span) {
+        slow a;
+        a.add(1);
+        auto& reply = a.begin("day", span);
+        a.sim.run_for(25h);
+        return reply ? reply->error() : make_error_code(ice::errc::idle_timeout);
+    };
+    BOOST_TEST(!ask(std::chrono::hours::max()));
+    BOOST_TEST(!ask(std::chrono::seconds::max()));
+    BOOST_TEST(!ask(ms::max() - 1ms));
+    BOOST_TEST(!ask(ice::duration::max()));
+    BOOST_TEST((ask(std::chrono::hours::min()) == ice::errc::request_timeout));
+    BOOST_TEST((ask(-1h) == ice::errc::request_timeout));
+}
+
+BOOST_AUTO_TEST_CASE(what_callers_have_waited_together_does_not_overflow) {
+    // 10,000 requests in flight add up to 292 years within 11 days.
+    static constexpr auto ages = std::chrono::years(200);
+    asking a;
+    a.up.add(ice::tcp_server_action{asking::far}
+                 .protocol(ice::line{})
+                 .logic([](std::string_view, lines& peer) -> ice::task<std::string> {
+                     co_await peer.sleep(ages);
+                     co_return "at last";
+                 })
+                 .timeouts({.idle = ice::no_timeout, .logic = ice::no_timeout}));
+    auto& p = a.add(2, {.request = ice::no_timeout, .age = ice::no_timeout});
+    auto &first = a.begin("x"), &second = a.begin("y");
+    a.sim.run_for(ages + 1h);
+    BOOST_TEST((first.has_value() && second.has_value()));
+    BOOST_TEST((p.counters().request_time == ice::no_timeout));
+    BOOST_TEST(p.report().find(" 2 replies") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_may_be_given_any_duration) {
+    const auto talk = [](ice::pool<ice::line>& p, auto span, std::string& said) -> ice::task<> {
+        auto lease = co_await p.acquire(span);
+        if (!lease) throw std::runtime_error("no connection");
+        const ice::error_code ec = co_await (*lease)->send(std::string("day"));
+        if (ec) co_return;
+        const auto reply = co_await (*lease)->receive();
+        said = reply ? std::string(*reply) : reply.error().message();
+    };
+    for (const bool all : {true, false}) {
+        slow a;
+        auto& p = a.add(1);
+        std::string said = "nothing";
+        a.sim.spawn(all ? talk(p, std::chrono::hours::max(), said) : talk(p, -1h, said));
+        a.sim.run_for(25h);
+        const std::string late = make_error_code(ice::errc::request_timeout).message();
+        BOOST_TEST(said == (all ? "day" : late));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_lives_as_long_as_it_is_told) {
+    // It was found too old at once, and another was made for each request.
+    for (const ms t : longest) {
+        slow a;
+        auto& p = a.add(2, {.idle = t, .age = t}, {.keep = 2});
+        a.sim.run_for(240h);
+        for (int i = 0; i < 20; ++i) BOOST_TEST(!a.ask("x"));
+        BOOST_TEST(p.counters().connects == 2U);
+        BOOST_TEST(p.idle() == 2U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_life_of_nothing_serves_callers_and_spins_not) {
+    // With connections to keep that end at once, it connected as fast as the network could.
+    for (const ms t : none) {
+        for (const auto& times : {ice::pool_timeouts{.idle = t}, ice::pool_timeouts{.age = t}}) {
+            slow a;
+            auto& p = a.add(2, times, {.keep = 2});
+            a.sim.run_for(10s);
+            BOOST_TEST(p.counters().connects <= 50U);  // two each pool_timeouts::probe
+            BOOST_TEST(!a.ask("x"));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(connecting_takes_as_long_as_it_is_told) {
+    const auto tried = [](ms t) {
+        asking a;
+        a.serve();
+        a.sim.faults()[ice::testing::fault::blackhole] = 1;
+        auto& p = a.add(1, {.connect = t});
+        a.sim.run_for(1h);
+        return p.counters().connect_failures;
+    };
+    for (const ms t : longest) BOOST_TEST(tried(t) == 0U);
+    for (const ms t : none) BOOST_TEST(tried(t) > 0U);
+}
+
+namespace {
+
+// What it connects to must say something first.
+struct patient : ice::line {
+    ice::task<ice::error_code> handshake(ice::session<patient>& peer) {
+        const ice::error_code unsent = co_await peer.send(std::string("day"));
+        if (unsent) co_return unsent;
+        const auto hello = co_await peer.receive();
+        co_return hello ? ice::error_code() : hello.error();
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_handshake_takes_as_long_as_it_is_told) {
+    constexpr ice::pool_name<patient> name{"patient"};
+    const auto idle = [&](ms t) {
+        slow a;
+        auto& p = a.srv.add(
+            ice::tcp_client_action{asking::far, name, 1}.timeouts({.handshake = t, .idle = 1h}));
+        a.sim.run_for(24h + 1min);
+        return p.idle();
+    };
+    for (const ms t : longest) BOOST_TEST(idle(t) == 1U);
+    for (const ms t : none) BOOST_TEST(idle(t) == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_health_check_takes_as_long_as_it_is_told) {
+    using counts = std::pair<std::uint64_t, std::uint64_t>;
+    const auto failed = [](ms reply, auto interval) {
+        slow a;
+        auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}
+                             .timeouts({.idle = 1000h, .check = reply, .age = 1000h})
+                             .health_check(std::string("day"), interval));
+        a.sim.run_for(30h);
+        return counts(p.counters().checks, p.counters().checks_failed);
+    };
+    for (const ms t : longest) BOOST_TEST((failed(t, 1h) == counts(2, 0)));
+    BOOST_TEST((failed(1s, ms::max()) == counts(0, 0)));
+    BOOST_TEST((failed(1s, ms::max() - 1ms) == counts(0, 0)));
+    for (const ms t : none) BOOST_TEST(failed(t, 1h).second > 0U);
+}
+
+BOOST_AUTO_TEST_CASE(an_interval_of_nothing_checks_often_and_spins_not) {
+    for (const ms t : none) {
+        asking a;
+        a.serve();
+        auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}.health_check(
+            std::string("ping"), t));
+        a.sim.run_for(1s);
+        BOOST_TEST(p.counters().checks > 100U);
+        BOOST_TEST(p.counters().checks <= 1000U);  // one each millisecond
+    }
+}
+
+// -- upstreams that are down
+
+BOOST_AUTO_TEST_CASE(callers_cause_attempts_as_seldom_as_it_is_told) {
+    // Each of fifty callers in 50 ms connected.
+    const auto connects = [](ms t) {
+        asking a;
+        auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}
+                             .timeouts({.probe = t})
+                             .backoff({.first = 1h, .cap = 1h}));
+        for (int i = 0; i < 50; ++i) {
+            a.ask();
+            a.sim.run_for(1ms);
+        }
+        return p.counters().connects;
+    };
+    for (const ms t : longest) BOOST_TEST(connects(t) <= 2U);
+    for (const ms t : none) BOOST_TEST((connects(t) > 2U && connects(t) <= 51U));
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_is_tried_as_seldom_as_it_is_told) {
+    const auto connects = [](ice::backoff_limits b) {
+        asking a;
+        auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}.backoff(b));
+        a.sim.run_for(1s);
+        return p.counters().connects;
+    };
+    for (const ms t : longest) {
+        BOOST_TEST(connects({.first = t, .cap = t}) == 1U);
+        BOOST_TEST(connects({.first = 50ms, .cap = t}) < 10U);
+        BOOST_TEST(connects({.first = t, .cap = 10ms}) > 50U);
+    }
+    for (const ms t : none) {
+        BOOST_TEST(connects({.first = t, .cap = 30s}) < 30U);
+        BOOST_TEST(connects({.first = 50ms, .cap = t}) > 1000U);  // never waits: as it is told
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_pause_of_the_breaker_is_no_longer_than_its_cause) {
+    // Whatever the cap: it was waited for centuries.
+    const auto pause = [](ice::breaker_limits b) {
+        slow a;
+        b.failures = 1;
+        auto& p = a.add(2, {.request = 100ms}, {}, b);
+        a.ask("day");
+        return p.addresses().begin()->gate.due() - a.sim.now();
+    };
+    for (const ms t : longest) {
+        BOOST_TEST((pause({.cap = t}) <= 500ms));
+        BOOST_TEST((pause({.first = t}) <= 30s));
+        BOOST_TEST((pause({.first = t, .cap = t}) > 24h));
+    }
+    for (const ms t : none) {
+        BOOST_TEST((pause({.cap = t}) <= 0ms));
+        BOOST_TEST((pause({.first = t}) <= 0ms));
+    }
+}
+
+// -- what else takes a duration
+
+BOOST_AUTO_TEST_CASE(a_sleep_and_a_drain_may_be_given_any_duration) {
+    const auto sleep = [](std::shared_ptr<ice::transport> net, auto span,
+                          bool& over) -> ice::task<> {
+        co_await net->sleep(span);
+        over = true;
+    };
+    ice::testing::simulation sim;
+    bool late = false, soon = false, past = false;
+    sim.spawn(sleep(sim.net(), std::chrono::hours::max(), late));
+    sim.spawn(sleep(sim.net(), ms::min(), soon));
+    sim.spawn(sleep(sim.net(), std::chrono::hours::min(), past));
+    sim.run_for(24h);
+    BOOST_TEST((soon && past && !late));
+
+    slow a;
+    a.add(1, {.request = ms::max()});
+    auto& reply = a.begin("day");
+    a.srv.drain(std::chrono::hours::max());
+    a.sim.run_for(25h);
+    BOOST_TEST_REQUIRE(reply.has_value());
+    BOOST_TEST(!reply->error());
+}
+
+BOOST_AUTO_TEST_CASE(a_simulation_may_be_given_any_duration) {
+    ice::testing::simulation sim;
+    quiet_server srv{sim.host("10.0.0.1")};
+    srv.add(ice::tcp_server_action{asking::far}.protocol(ice::line{}));
+    const auto ask = [&](auto span) { return sim.ask<ice::line>(asking::far, "x", span); };
+    BOOST_TEST(!sim.run(ask(std::chrono::hours::max()), std::chrono::hours::max()).error());
+    BOOST_TEST((sim.run(ask(-1h)).error() == ice::errc::connect_timeout));
+    BOOST_CHECK_THROW(sim.run(sim.net()->sleep(1h), ms::min()), std::runtime_error);
+    sim.faults().stall = std::chrono::hours::max();
+    sim.faults()[ice::testing::fault::slow_connect] = 1;
+    BOOST_TEST((sim.run(ask(1s)).error() == ice::errc::connect_timeout));
+    srv.stop();
+    sim.run_for(std::chrono::hours::max());  // until nothing happens any more
+    BOOST_TEST((sim.now() < ice::never));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
