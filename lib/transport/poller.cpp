@@ -19,9 +19,9 @@ namespace {
 constexpr std::size_t kept_size = 256 * 1024;  // larger ones are left to the allocator
 constexpr std::size_t moved_size = 4 * 1024;   // so much is copied to lend storage, or to free it
 
-// For so long the kernel is not asked for other sockets: some twenty ping-pongs of a lone peer, and
-// less than what anybody else would notice.
-constexpr auto speculative_for = std::chrono::milliseconds(1);
+// For so long the kernel is not asked for other sockets: some hundred ping-pongs of a lone peer,
+// and less than a person notices.
+constexpr auto speculative_for = std::chrono::milliseconds(4);
 
 int make_epoll() {
     const int fd = ::epoll_create1(EPOLL_CLOEXEC);

@@ -128,7 +128,7 @@ std::shared_ptr<lookup> lookups::join(const std::string& host, const std::shared
     const std::lock_guard lock(mutex);
     const auto known = open.find(host);
     const bool is_new = known == open.end();
-    const auto l = is_new ? std::make_shared<lookup>(host) : known->second;
+    auto l = is_new ? std::make_shared<lookup>(host) : known->second;
     if (std::ranges::find(l->bells, b) == l->bells.end()) l->bells.push_back(b);
     ++l->queries;
     if (!is_new) return l;
