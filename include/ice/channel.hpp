@@ -138,8 +138,6 @@ protected:
     std::string out_;
     std::uint64_t sent_ = 0;
     error_code cancelled_;
-    bool in_message_ = false;
-    bool waited_in_drain_ = false;
 
 private:
     friend class transport;
@@ -156,6 +154,12 @@ private:
     std::uint32_t chunk_most_;
     std::uint8_t why_{};  // an errc: one byte keeps idle connections small
     bool flushing_soon_ = false;
+
+protected:  // here, where there is room for them
+    bool in_message_ = false;
+    bool waited_in_drain_ = false;
+
+private:
     std::uint32_t write_timeout_ = 0;  // ms; 0: none
     std::unique_ptr<stall> stall_;     // since the first one
 };

@@ -123,7 +123,7 @@ private:
     bool is_idle() const noexcept { return asked_ <= received_; }
     // Of a lease: receive() gives errc::draining, now or later, when it is idle.
     void drain_when_idle();
-    bool has_own_deadline() const noexcept { return until_why_ != errc{}; }
+    bool has_own_deadline() const noexcept { return until_why_ != 0; }
     bool is_midway() const noexcept { return midway_ || begun_ != never; }
     task<outcome> fill_flushed();
     task<outcome> flush_and_fill();
@@ -131,20 +131,21 @@ private:
     std::unique_ptr<channel> channel_;
     listener_base* owner_;
     ice::uid uid_;
-    std::uint32_t turn_;           // messages left in it
-    std::uint32_t opened_ = 0;     // of a listener: at which second of the clock
-    std::uint32_t filled_at_ = 0;  // received_ at the last fill
-    time_point begun_ = never;     // when an unfinished message was first seen
+    std::uint32_t turn_;        // messages left in it
+    std::uint32_t opened_ = 0;  // of a listener: at which second of the clock
+    time_point begun_ = never;  // when an unfinished message was first seen
     time_point until_ = never;
-    errc until_why_{};
-    bool midway_ = false;  // an unfinished message has been consumed in part
-    bool ends_idle_ = false;
-    bool receiving_ = false;   // receive() waits
-    bool answering_ = false;   // a logic that may wait has a message
-    bool unpackable_ = false;  // failed_ is of an answer
-    bool talking_ = false;     // of a listener: between its handshake and its end
-    bool proven_ = false;      // of a pool: it has given a reply
-    error_code failed_;        // the protocol's, or of close(); ends the conversation
+    // What follows is small, as each idle connection has it.
+    std::uint8_t until_why_ = 0;   // an errc
+    std::uint8_t filled_at_ = 0;   // the last bits of received_ at the last fill
+    bool midway_ = false;          // an unfinished message has been consumed in part
+    bool talking_ = false;         // of a listener: between its handshake and its end
+    bool answering_ : 1 = false;   // a logic that may wait has a message
+    bool receiving_ : 1 = false;   // receive() waits
+    bool ends_idle_ : 1 = false;   // see drain_when_idle()
+    bool unpackable_ : 1 = false;  // failed_ is of an answer
+    bool proven_ : 1 = false;      // of a pool: it has given a reply
+    error_code failed_;            // the protocol's, or of close(); ends the conversation
 };
 
 }  // namespace ice

@@ -46,7 +46,7 @@ void session_base::fail_unpackable(error_code why) noexcept {
 }
 
 task<outcome> session_base::flush() {
-    return channel_->flush(settings_.timeouts.write, until_, until_why_);
+    return channel_->flush(settings_.timeouts.write, until_, static_cast<errc>(until_why_));
 }
 
 task<outcome> session_base::flush_and_fill() {
@@ -66,7 +66,7 @@ task<outcome> session_base::fill_flushed() {
 
     const time_point now = this->now();
     if (has_own_deadline()) {
-        channel_->deadline(until_, until_why_);
+        channel_->deadline(until_, static_cast<errc>(until_why_));
     } else if (unfinished == 0 && !midway_) {
         channel_->deadline(after(now, settings_.timeouts.idle), errc::idle_timeout);
     } else {
@@ -75,8 +75,9 @@ task<outcome> session_base::fill_flushed() {
     }
     // In a drain one that began after all before it had been answered is not waited for: a peer
     // that goes on sending would hold it.
-    const bool is_answered = received_ != filled_at_ && channel_->has_waited_in_drain();
-    filled_at_ = received_;
+    const auto received = static_cast<std::uint8_t>(received_);
+    const bool is_answered = received != filled_at_ && channel_->has_waited_in_drain();
+    filled_at_ = received;
     channel_->expect_rest((unfinished != 0 || midway_) && !is_answered);
     return channel_->fill();
 }
@@ -90,7 +91,7 @@ void session_base::drain_when_idle() {
 
 void session_base::within(time_point until, errc why) noexcept {
     until_ = until;
-    until_why_ = why;
+    until_why_ = static_cast<std::uint8_t>(why);
     if (until == never) channel_->deadline(never, errc{});
 }
 
