@@ -22,7 +22,7 @@ foreach(mutant IN LISTS mutants)
 
     add_executable(ice-mutant-${name} ${planted} $<TARGET_OBJECTS:ice-swarm-main>)
     target_include_directories(ice-mutant-${name} BEFORE PRIVATE ${tree}/include)
-    target_include_directories(ice-mutant-${name} PRIVATE sim)
+    target_include_directories(ice-mutant-${name} PRIVATE sim ${PROJECT_SOURCE_DIR}/lib/transport)
     target_link_libraries(ice-mutant-${name} PRIVATE ice-swarm-parts)
     target_compile_options(ice-mutant-${name} PRIVATE -O1 -g0)
     target_link_options(ice-mutant-${name} PRIVATE -s)
