@@ -175,7 +175,6 @@ constexpr std::string_view expected[] = {"calm worlds",
                                          "end: from inside a logic",
                                          "end: signal",
                                          "end: stop",
-                                         "fork: the child serves",
                                          "fork: the child waits"};
 
 void run(std::uint64_t seed, tally& seen) {
