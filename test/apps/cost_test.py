@@ -68,7 +68,7 @@ def test_a_ping_pong_of_32_bytes_costs_at_most_four_system_calls_or_three(start,
     with Counting(app, tmp_path) as cost:
         exchange(client, line, 1000)
     # Every 4 ms the kernel is asked for others; below strace few ping-pongs take as long.
-    assert sum(cost.calls.values()) <= ALONE * 1000 + 100, cost.calls
+    assert sum(cost.calls.values()) <= ALONE * 1000 + 400, cost.calls
     assert cost.successes(READS) >= 1000, "strace has seen nothing"
 
 
@@ -83,7 +83,7 @@ def test_a_burst_of_64_lines_costs_one_read_and_one_write(start, connect, tmp_pa
     # A few bursts may meet a connection that rests: its buffers begin small again.
     assert 500 <= cost.successes(READS) <= 500 + 10, cost.calls
     assert 500 <= cost.successes(WRITES) <= 500 + 10, cost.calls
-    assert sum(cost.calls.values()) <= ALONE * 500 + 100, cost.calls
+    assert sum(cost.calls.values()) <= ALONE * 500 + 200, cost.calls
 
 
 def test_who_is_ready_together_costs_a_read_and_a_write_each(start, connect, tmp_path):
