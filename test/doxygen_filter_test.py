@@ -53,3 +53,8 @@ def test_a_header_is_shown_with_all_that_it_says():
         "    int size = 1;  ///< how much,", "                   ///< in bytes",
         "    int other = 2;", "};",
         "enum class kind {", "    a,  ///< the first", "    b,", "};", "}  // namespace ice"]
+
+
+def test_marks_of_planted_bugs_are_not_shown():
+    header = ["// thing: it goes.", "class thing {", "    void go();  // mutant: go", "};"]
+    assert "    void go();" in filtered(header)

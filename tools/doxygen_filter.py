@@ -12,6 +12,7 @@ import sys
 COMMENT = re.compile(r"^(\s*)//(?: (.*))?$")
 STRINGS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])\'')
 TRAILING = re.compile(r"^(\s*[^\s/].*?)\s+// (.*)$")
+MUTANT = re.compile(r"\s*// mutant: \w+$")  # for test/planting.py
 SECTION = re.compile(r"-- ")  # `// -- receiving` is a heading of several declarations
 OPENS_SCOPE = re.compile(r"\b(?:namespace|class|struct|enum|union)\b[^;()]*$")
 
@@ -75,6 +76,7 @@ def filtered(lines):
     own = re.compile(rf"^(?:class|struct) (?:ICE_API |\[\[\w+\]\] )*{noun}\b[^;]*$")
     scopes, block, template, trailing = Scopes(), [], [], None
     for line in lines:
+        line = MUTANT.sub("", line)
         if line.startswith("}  // namespace ice"):  # what follows specialises others' templates
             yield line
             return

@@ -29,7 +29,9 @@ public:
     std::size_t failures() const noexcept { return failures_; }  // in a row, until now
     error_code why() const noexcept { return why_; }             // what has opened it
     // While it is not closed: when a probe may begin.
-    time_point due() const noexcept { return state_ == states::half_open ? given_up_ : due_; }
+    time_point due() const noexcept {
+        return state_ == states::half_open ? given_up_ : due_;  // mutant: one_probe
+    }
 
     // A request was answered. Whichever it was, and however long it was under way: the upstream
     // answers. True if that has closed it.

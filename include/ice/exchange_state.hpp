@@ -19,7 +19,10 @@ struct exchange_state {
 // The one decision that keeps replies with their requesters: only positive proof returns a
 // connection.
 constexpr bool may_return(const exchange_state& e) noexcept {
-    return e.settled && !e.failed && e.asked == e.replied && e.unsent == 0 && e.residual == 0;
+    return e.settled && !e.failed &&  // mutant: may_return
+           e.asked == e.replied &&    // mutant: all_replied
+           e.unsent == 0 &&           // mutant: all_sent
+           e.residual == 0;           // mutant: nothing_left
 }
 
 }  // namespace ice

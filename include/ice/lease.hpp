@@ -16,7 +16,7 @@ public:
     lease(lease&&) noexcept = default;
     lease& operator=(lease&&) = delete;
     ~lease() {
-        if (std::uncaught_exceptions() == exceptions_) loan_.settle();
+        if (std::uncaught_exceptions() == exceptions_) loan_.settle();  // mutant: lease_ends
     }
 
     session<P>* operator->() const noexcept { return static_cast<session<P>*>(&loan_.session()); }

@@ -80,7 +80,7 @@ private:
             const std::uint64_t before = peer.bytes().sent();
             const error_code unsent = co_await peer.send(message);
             if (unsent) {
-                mine.sent = peer.bytes().sent() != before;
+                mine.sent = peer.bytes().sent() != before;  // mutant: sent_before
                 if (peer.is_untouched()) {  // the message was refused, not the connection
                     lent.settle();
                     mine.at = &lent.upstream();
@@ -91,7 +91,7 @@ private:
                 co_return mine.failed(errc::not_sent, lent);
             }
             mine.sent = true;
-            auto reply = co_await peer.receive();
+            auto reply = co_await peer.receive();  // mutant: receive_reply
             if (!reply) co_return mine.failed(reply.error(), lent);
             auto made = made_at_once(*reply);
             if (!made) {
@@ -120,7 +120,7 @@ private:
             std::unique_ptr<pipeline> opened;
             if (taken->shared == nullptr)
                 opened = std::make_unique<pipeline>(std::move(taken->own));
-            pipeline& line = opened ? *opened : *taken->shared;
+            pipeline& line = opened ? *opened : *taken->shared;  // mutant: taken_once
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             shared_place place(*env()->net);

@@ -78,7 +78,7 @@ public:
         pool_base& pool() const noexcept { return *pool_; }
         struct upstream& upstream() const noexcept { return *connection_.at; }
         time_point retires() const noexcept { return connection_.retires; }
-        void settle() noexcept { settled_ = true; }
+        void settle() noexcept { settled_ = true; }  // mutant: settle
         // What has gone wrong, as far as that is the upstream's doing: it is held against it.
         void fail(error_code why) noexcept { why_ = why; }
         bool is_empty() const noexcept { return !connection_.session; }
@@ -184,7 +184,7 @@ private:
     pool_connection lend_idle();
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
     // The connection with room for one more request that has the fewest; null if there is none.
-    pipeline* shared_line() const noexcept;
+    pipeline* shared_line() const noexcept;  // mutant: shared_line
     void wake_sharer();
     void fail_waiters(error_code);
     void fail_if_down();

@@ -161,14 +161,14 @@ private:
     template <class A>
     task<error_code> send_own(A m) {
         if (const error_code ec = append(m)) co_return ec;
-        const error_code ec = co_await sent();
+        const error_code ec = co_await sent();  // mutant: asked_is_sent
         co_return ec;
     }
 
     template <class A>
     error_code append(const A& m) {
         const error_code ec = packet(protocol_, m, bytes().out());
-        if (!ec) ++asked_;
+        if (!ec) ++asked_;  // mutant: count_asked
         return ec;
     }
 

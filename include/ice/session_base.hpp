@@ -58,7 +58,9 @@ public:
     // Sends all answers, then waits until next() may have a message again: more bytes, or the next
     // turn. The deadline is timeouts::write, then timeouts::idle, or timeouts::message from the
     // first byte of an unfinished message; or within().
-    task<outcome> fill() { return try_flush() ? fill_flushed() : flush_and_fill(); }
+    task<outcome> fill() {
+        return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
+    }
 
     // From here on every wait of this session ends at `until` with `why`, in place of its timeouts;
     // with `never` and a `why` it has no deadline. `never` without a `why`, errc{}, ends that, and

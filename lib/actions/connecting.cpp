@@ -187,7 +187,8 @@ void pool_base::failed(pool_connection& c, error_code why) {
     env_->write(log_level::warning, "upstream does not answer",
                 fmt::format("pool '{}': {}: {} requests in a row have failed, the last: {}", name_,
                             u.where, u.gate.failures(), why.message()));
-    std::erase_if(idle_, [&](const pool_connection& i) { return i.at == &u; });
+    const auto is_of_u = [&](const pool_connection& i) { return i.at == &u; };
+    std::erase_if(idle_, is_of_u);  // mutant: ejected_idle
     u.retry.set(u.gate.due());
     if (is_down()) fail_waiters(upstreams_.why());
     else open_more(waiters_.size());

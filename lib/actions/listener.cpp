@@ -167,8 +167,9 @@ bool listener_base::accept_some() {
 }
 
 bool listener_base::accept_a_turn() {
-    for (std::size_t n = 0;
-         n < std::max<std::size_t>(settings_.limits.accepts, 1) && open_ < allowed_; ++n) {
+    const std::size_t most = std::max<std::size_t>(settings_.limits.accepts, 1);
+    for (std::size_t n = 0; n < most; ++n) {
+        if (open_ >= allowed_) break;  // mutant: connections_allowed
         auto accepted = acceptor_->accept();
         if (accepted) {
             begin(*std::move(accepted));
@@ -279,7 +280,7 @@ task<> listener_base::finish(session_base& peer, error_code why) {
     }
     if (gone || peer.bytes().cancelled()) co_return;
     const bool sent = peer.try_flush() || !co_await peer.flush();
-    if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);
+    if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);  // mutant: graceful_close
 }
 
 error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) {
@@ -366,7 +367,7 @@ void listener_base::drain() {
     ending_ = true;
     // Peers that are connected already may have asked. Not more than a backlog of them: who goes on
     // connecting must not keep the drain, and with it the loop, from beginning.
-    std::uint64_t before = ~counters_.accepted;
+    std::uint64_t before = ~counters_.accepted;  // mutant: backlog
     for (const std::uint64_t most = counters_.accepted + SOMAXCONN;
          before != counters_.accepted && counters_.accepted < most;) {
         before = counters_.accepted;

@@ -79,7 +79,7 @@ pool_base::loan pool_base::lend_at_once() {
 
 task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares) {
     if (stopped_) co_return errc::stopped;
-    if (draining_) co_return errc::draining;
+    if (draining_) co_return errc::draining;  // mutant: drain_refuses
     if (waiters_.empty()) {
         pool_connection free = lend_idle();
         if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
@@ -109,8 +109,8 @@ task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares)
         auto served = co_await wait_for_one(patience, first, shares);
         if (!served || served->shared != nullptr) co_return served;
         session_base& s = served->own.session();
-        if (s.bytes().quiet()) co_return served;
-        if (stopped_) co_return errc::stopped;  // while it was on its way to us
+        if (s.bytes().quiet()) co_return served;  // mutant: served_is_quiet
+        if (stopped_) co_return errc::stopped;    // while it was on its way to us
         ++counters_.found_dead;
         if (!s.proven_) {  // made for us, and dead before its first use
             open_failed(served->own.upstream(), errc::upstream_closes);
@@ -174,7 +174,7 @@ pool_connection pool_base::lend_idle() {
         }
         pool_connection c = std::move(*best);
         idle_.erase(best);
-        if (c.session->bytes().quiet()) return lend(std::move(c));
+        if (c.session->bytes().quiet()) return lend(std::move(c));  // mutant: idle_is_quiet
         ++counters_.found_dead;
         c = {};
         watch_gates();
@@ -202,7 +202,7 @@ void pool_base::hand_out(pool_connection c) {
     waiter& first = *waiters_.front();
     c = lend(std::move(c));
     waiters_.pop_front();
-    first.given.emplace(shared_from_this(), std::move(c));
+    first.given.emplace(shared_from_this(), std::move(c));  // mutant: give
     first.woken.set();
 }
 
@@ -260,8 +260,8 @@ void pool_base::returned(pool_connection c) {
     c.at->gate.give_up(c.probe, never);
     c.session->asked_ = c.session->received_ = 0;
     c.session->ends_idle_ = false;
-    c.session->within(never, errc{});
-    c.session->bytes().deadline(never, errc{});
+    c.session->within(never, errc{});            // mutant: request_time_ends
+    c.session->bytes().deadline(never, errc{});  // mutant: request_alarm_ends
     hand_out(std::move(c));
 }
 
@@ -398,7 +398,7 @@ void pool_base::drain() {
     drain_idle_leases();
     expiry_.clear();
     idle_.clear();
-    if (!waiters_.empty()) return;
+    if (!waiters_.empty()) return;  // mutant: drain_keeps_waiters
     for (struct upstream& u : upstreams_) u.retry.clear();
 }
 

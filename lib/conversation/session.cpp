@@ -70,7 +70,7 @@ task<outcome> session_base::fill_flushed() {
     } else if (unfinished == 0 && !midway_) {
         channel_->deadline(after(now, settings_.timeouts.idle), errc::idle_timeout);
     } else {
-        if (begun_ == never) begun_ = now;
+        if (begun_ == never) begun_ = now;  // mutant: first_byte
         channel_->deadline(after(begun_, settings_.timeouts.message), errc::message_timeout);
     }
     // In a drain one that began after all before it had been answered is not waited for: a peer

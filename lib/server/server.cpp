@@ -142,7 +142,7 @@ void server::keep(std::shared_ptr<pool_base> p) {
     if (!pools_.emplace(p->name(), p).second)
         throw std::invalid_argument(fmt::format("there is a pool '{}' already", p->name()));
     take_signals();
-    p->when_empty_ = [this] { one_emptied(); };
+    p->when_empty_ = [this] { one_emptied(); };  // mutant: pool_emptied
     p->start();
 }
 
@@ -213,7 +213,7 @@ void server::drain(duration patience) {
     std::size_t open = 0;
     for (const auto& l : listeners_) {
         open += l->size();
-        l->drain();
+        l->drain();  // mutant: listeners_drain
     }
     state_ = state::draining;  // not before all of them drain: the first may be empty at once
     const time_point now = env_->net->now();
