@@ -303,8 +303,8 @@ BOOST_AUTO_TEST_CASE(idle_connections_are_closed_before_the_other_side_does_it) 
 BOOST_AUTO_TEST_CASE(a_pool_keeps_some_connections_open_although_nobody_asks) {
     auto& p = add(3, {.idle = 30ms}, {.keep = 2});
     until([&] { return p.idle() == 3; });
-    until([&] { return p.counters().expired == 3 && p.idle() == 2; }, "two in their place");
-    BOOST_TEST(p.counters().connects == 5U);
+    until([&] { return p.counters().expired >= 3 && p.idle() == 2; }, "two in their place");
+    BOOST_TEST(p.counters().connects == p.counters().expired + 2);  // more on a slow machine
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_opens_more_only_while_callers_wait) {

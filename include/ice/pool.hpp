@@ -36,6 +36,8 @@ public:
     // handshake_timeout, upstream_closes, not_sent, unpackable, outbox_full. Perhaps executed:
     // request_timeout, upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped,
     // and what the socket says; failure() knows more. A view in `message` must live until the end.
+    // A request that is refused returns in a later turn of the loop, and everything else that is
+    // ready has run by then: a caller may try again at once, in a loop, and holds nobody.
     // A temporary aggregate is refused with g++ 12: docs/coroutine-traps.md.
     template <class M>
     task<pool_result<R>> request(M&& message, duration timeout) {
@@ -50,7 +52,8 @@ public:
     }
 
     // A connection for a longer talk, all of it within `timeout`. It goes back when the lease ends,
-    // if each message sent has had its reply and nothing is left over.
+    // if each message sent has had its reply and nothing is left over. A refusal returns in a later
+    // turn of the loop, as request() does.
     task<pool_result<lease<P>>> acquire(duration timeout) {
         call mine(*this, timeout);
         loan lent = lend_at_once();
@@ -84,11 +87,15 @@ private:
                 if (peer.is_untouched()) {  // the message was refused, not the connection
                     lent.settle();
                     mine.at = &lent.upstream();
+                    lent = {nullptr, {}};
+                    co_await let_others_run();
                     co_return mine.failed(unsent);
                 }
                 if (mine.sent) co_return mine.failed(unsent, lent);
-                if (may_retry(mine.until)) continue;  // it was just dying
-                co_return mine.failed(errc::not_sent, lent);
+                if (!may_retry(mine.until)) co_return mine.failed(errc::not_sent, lent);
+                lent = {nullptr, {}};  // it was just dying
+                co_await let_others_run();
+                continue;
             }
             mine.sent = true;
             auto reply = co_await peer.receive();  // mutant: receive_reply
@@ -133,8 +140,11 @@ private:
                 peer.bytes().cancel(errc::stopped);
                 throw;
             }
-            if (refused && !peer.bytes().cancelled()) co_return mine.failed(refused);
             if (refused) {
+                const bool is_lost = bool(peer.bytes().cancelled());
+                opened.reset();  // nobody receives on it
+                co_await let_others_run();
+                if (!is_lost) co_return mine.failed(refused);
                 if (may_retry(mine.until)) continue;
                 co_return mine.failed(errc::not_sent);
             }
@@ -148,8 +158,8 @@ private:
             if (place.reply) co_return mine.failed(place.reply->error());
             if (cancelled) co_return mine.failed(cancelled);
             mine.sent = place.failed != errc::not_sent;
-            if (!mine.sent && may_retry(mine.until)) continue;
-            co_return mine.failed(place.failed);
+            if (mine.sent || !may_retry(mine.until)) co_return mine.failed(place.failed);
+            co_await let_others_run();
         }
     }
 

@@ -131,6 +131,9 @@ protected:
     bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
     // Whether a request of which nothing was sent may be tried again: pool_limits::retries.
     bool may_retry(time_point until) noexcept;
+    // Before a request is tried again or refused: a caller that asks again at once must not hold
+    // the thread.
+    task<> let_others_run() { return env_->net->yield(); }
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
@@ -153,6 +156,7 @@ private:
     void keep_open();
     void open_more(std::size_t wanted);
     void try_again(struct upstream&);
+    bool connect_while_down();
     bool connect_to(struct upstream&, time_point now);
     static task<> open_one(std::pair<std::shared_ptr<pool_base>, pool_connection>);
     task<error_code> connect_and_shake_hands(pool_connection&);
@@ -182,6 +186,7 @@ private:
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     pool_connection lend(pool_connection);
     pool_connection lend_idle();
+    error_code why_refused();
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
     // The connection with room for one more request that has the fewest; null if there is none.
     pipeline* shared_line() const noexcept;  // mutant: shared_line

@@ -35,6 +35,22 @@ void pool_base::try_again(struct upstream& u) {
     }
 }
 
+// For a caller although all upstreams are down. False if none is being connected to for it.
+bool pool_base::connect_while_down() {
+    bool tries = false;  // all whose time has come: one of them may be back
+    while (connecting_ == 0 || tries) {
+        const time_point at = now();
+        struct upstream* const u = upstreams_.next(at);
+        if (u == nullptr || !connect_to(*u, at)) break;
+        tries = true;
+    }
+    // One may wait for the probe that connects already: it needs somebody who asks.
+    const auto is_probed = [](const struct upstream& u) {
+        return u.connecting != 0 && !u.health.is_failing();
+    };
+    return tries || (waiters_.empty() && std::ranges::any_of(upstreams_, is_probed));
+}
+
 bool pool_base::connect_to(struct upstream& u, time_point now) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
     const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now);

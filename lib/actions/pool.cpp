@@ -78,30 +78,16 @@ pool_base::loan pool_base::lend_at_once() {
 }
 
 task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares) {
-    if (stopped_) co_return errc::stopped;
-    if (draining_) co_return errc::draining;  // mutant: drain_refuses
-    if (waiters_.empty()) {
+    if (waiters_.empty() && !stopped_ && !draining_) {
         pool_connection free = lend_idle();
         if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
         pipeline* const line = shares ? shared_line() : nullptr;
         if (line != nullptr) co_return acquired(*line);
     }
-    if (is_down()) {
-        bool tries = false;  // all whose time has come: one of them may be back
-        while (connecting_ == 0 || tries) {
-            const time_point at = now();
-            struct upstream* const u = upstreams_.next(at);
-            if (u == nullptr || !connect_to(*u, at)) break;
-            tries = true;
-        }
-        // One may wait for the probe that connects already: it needs somebody who asks.
-        const auto is_probed = [](const struct upstream& u) {
-            return u.connecting != 0 && !u.health.is_failing();
-        };
-        const bool probes = waiters_.empty() && std::ranges::any_of(upstreams_, is_probed);
-        if (!tries && !probes) co_return upstreams_.why();
+    if (const error_code refused = why_refused()) {
+        co_await let_others_run();
+        co_return refused;
     }
-    if (waiters_.size() >= limits_.waiters) co_return errc::pool_full;
     ++counters_.waited;
     const time_point patience = std::min(until, after(now(), timeouts_.wait));
     bool first = false;  // in the queue: only who was served with a dead connection
@@ -120,6 +106,14 @@ task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares)
         pool_connection free = lend_idle();
         if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
     }
+}
+
+// Why a caller may not even wait for a connection.
+error_code pool_base::why_refused() {
+    if (stopped_) return errc::stopped;
+    if (draining_) return errc::draining;  // mutant: drain_refuses
+    if (is_down() && !connect_while_down()) return upstreams_.why();
+    return waiters_.size() >= limits_.waiters ? make_error_code(errc::pool_full) : error_code();
 }
 
 task<result<pool_base::acquired>> pool_base::wait_for_one(time_point until, bool first,

@@ -1,0 +1,200 @@
+// Callers that ask again at once when a pool refuses them: after each refusal everything else of
+// the loop has its turn. In virtual time, where turns are counted, and on a real loop with a timer.
+#include <asio/steady_timer.hpp>
+#include <ice/pool.hpp>
+
+#include "asking.hpp"
+#include "world.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+struct fixture : asking {
+    // An upstream that takes an hour.
+    void serve_slowly() {
+        serve([](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
+            co_await peer.sleep(1h);
+            co_return std::string(m);
+        });
+    }
+
+    static constexpr int refusals = 100;
+
+    // Asks again and again, whatever it gets, and says why it was refused.
+    ice::task<> insist(ice::pool<ice::line>& p, std::string what) {
+        while (refused < refusals) {
+            const auto got = co_await p.request(what);
+            BOOST_TEST_REQUIRE(!got.has_value());
+            why = got.error();
+            ++refused;
+        }
+    }
+    ice::task<> insist_on_a_lease(ice::pool<ice::line>& p) {
+        while (refused < refusals) {
+            const auto got = co_await p.acquire();
+            BOOST_TEST_REQUIRE(!got.has_value());
+            why = got.error();
+            ++refused;
+        }
+    }
+    ice::task<> take_turns() {
+        for (turns = 0; refused < refusals; ++turns) co_await sim.net()->yield();
+    }
+
+    // How many turns another coroutine has beside one that is refused a hundred times.
+    int turns_beside(ice::task<> caller) {
+        refused = 0;
+        sim.spawn(std::move(caller));
+        sim.spawn(take_turns());
+        sim.run_for(1us);
+        BOOST_TEST(refused == refusals);
+        return turns;
+    }
+
+    int refused = 0, turns = 0;
+    ice::error_code why;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(pool_refusals, fixture)
+
+BOOST_AUTO_TEST_CASE(a_stopped_pool_lets_others_run) {
+    serve();
+    auto& p = add(1);
+    srv.stop();
+    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
+    BOOST_TEST(why == ice::errc::stopped);
+    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+    BOOST_TEST(why == ice::errc::stopped);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_that_drains_lets_others_run) {
+    serve();
+    auto& p = add(1);
+    p.drain();
+    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
+    BOOST_TEST(why == ice::errc::draining);
+    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+    BOOST_TEST(why == ice::errc::draining);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_whose_upstream_is_down_lets_others_run) {
+    auto& p = add(1);  // nobody listens there
+    BOOST_TEST(ask() == ice::connect_error(asio::error::connection_refused));
+    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
+    BOOST_TEST(why == ice::connect_error(asio::error::connection_refused));
+    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_with_an_open_breaker_lets_others_run) {
+    serve_slowly();
+    auto& p = add(1, {.request = 1ms}, {}, {.failures = 1});
+    BOOST_TEST(ask() == ice::errc::request_timeout);
+    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
+    BOOST_TEST(why == ice::errc::breaker_open);
+}
+
+BOOST_AUTO_TEST_CASE(a_full_pool_lets_others_run) {
+    serve_slowly();
+    auto& p = add(1, {}, {.waiters = 1});
+    begin();  // has the connection
+    begin();  // waits for it
+    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
+    BOOST_TEST(why == ice::errc::pool_full);
+    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+}
+
+BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_lets_others_run) {
+    serve();
+    for (const std::size_t depth : {1U, 4U}) {
+        const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
+        auto& p = open(ice::tcp_client_action{far, own, 1}.limits({.pipeline = depth}));
+        BOOST_TEST(turns_beside(insist(p, "two\r\nlines")) >= refusals);
+        BOOST_TEST(why == ice::errc::unpackable);
+        BOOST_TEST(p.idle() == 1U);
+        BOOST_TEST(!end(begin(p, "one line")));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_full_outbox_lets_others_run) {
+    serve_slowly();
+    constexpr std::size_t longest = 8 * 1024 * 1024;  // of a line: above any outbox
+    auto& p = open(
+        ice::tcp_client_action{far, name, 1, ice::line("\r\n", longest)}.limits({.pipeline = 4}));
+    const std::string above(ice::limits{}.outbox + 1, 'x');
+    BOOST_TEST(turns_beside(insist(p, above)) >= refusals);
+    BOOST_TEST(why == ice::errc::outbox_full);
+    BOOST_TEST(p.idle() == 1U);  // a refusal takes no connection with it
+    begin();                     // others are on it
+    BOOST_TEST(turns_beside(insist(p, above)) >= refusals);
+    BOOST_TEST(why == ice::errc::outbox_full);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_sent_again_is_sent_after_the_others_had_their_turn) {
+    serve();
+    auto& p = add(2);
+    sim.run_for(1ms);
+    const std::uint64_t first = sim.operations();
+    sim.fail_operation(first, EPIPE);
+    std::uint64_t between = 0;
+    const auto looks = [&]() -> ice::task<> {
+        between = sim.operations();
+        co_return;
+    };
+    slot got;
+    const auto asks = [&]() -> ice::task<> {
+        auto made = co_await p.request(std::string("x"));
+        got.emplace(std::move(made));
+    };
+    sim.spawn(asks());
+    sim.spawn(looks());
+    BOOST_TEST(!end(got));
+    BOOST_TEST(p.counters().retries == 1U);
+    BOOST_TEST(between == first + 1);
+}
+
+BOOST_AUTO_TEST_CASE(who_asks_again_when_a_shared_connection_is_closed_lets_it_close) {
+    // The danger: at that instant the pool still lists the connection, which refuses each request,
+    // with no end if the caller tries again.
+    serve_slowly();
+    for (const unsigned retries : {0U, 10U}) {
+        const ice::pool_name<ice::line> own{retries == 0 ? "never" : "some"};
+        auto& p = open(ice::tcp_client_action{far, own, 2}
+                           .timeouts({.request = 1s})
+                           .limits({.preconnect = 1, .pipeline = 4, .retries = retries})
+                           .breaker({.failures = ice::unlimited}));
+        refused = 0;
+        sim.spawn(insist(p, "x"));
+        sim.run_for(10s);
+        BOOST_TEST(refused <= 20);  // ten timeouts
+        BOOST_TEST(p.counters().retries <= 10U);
+        refused = refusals;
+        sim.run_for(10s);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_timer_of_the_same_loop_fires_beside_a_caller_that_insists) {
+    test::world w;
+    test::tcp::acceptor nobody(w.io, {asio::ip::address_v4::loopback(), 0});
+    const ice::address there("127.0.0.1", nobody.local_endpoint().port());
+    nobody.close();
+    auto& p = w.srv.add(ice::tcp_client_action{there, name, 1});
+    bool fired = false;
+    int asked = 0;
+    const auto insists = [&]() -> ice::task<bool> {
+        while (!fired && ++asked < 100'000) {
+            const auto got = co_await p.request(std::string("x"));
+            BOOST_TEST_REQUIRE(!got.has_value());
+        }
+        co_return fired;
+    };
+    w.until([&] { return p.counters().connect_failures != 0; }, "a refused connection");
+    asio::steady_timer timer(w.io, 0ms);
+    timer.async_wait([&](std::error_code) { fired = true; });
+    BOOST_TEST(w.run(insists()));
+    BOOST_TEST(asked < 100);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
