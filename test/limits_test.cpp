@@ -45,12 +45,26 @@ BOOST_AUTO_TEST_CASE(unlimited_is_no_number_to_calculate_with) {
     BOOST_TEST(connections_allowed(ice::unlimited, ice::unlimited) == ice::unlimited - 64);
 }
 
+BOOST_AUTO_TEST_CASE(pools_have_what_they_may_open_up_to_half) {
+    // The edges where a pool's size becomes half of what is left.
+    BOOST_TEST(connections_allowed(10'000, 1024, 1) == 959U);
+    BOOST_TEST(connections_allowed(10'000, 1024, 479) == 481U);
+    BOOST_TEST(connections_allowed(10'000, 1024, 480) == 480U);
+    BOOST_TEST(connections_allowed(10'000, 1024, 481) == 480U);
+    BOOST_TEST(connections_allowed(10'000, 1024, ice::unlimited) == 480U);
+    BOOST_TEST(connections_allowed(100, 1024, 480) == 100U);
+    BOOST_TEST(connections_allowed(10'000, 1, 1) == 1U);
+    BOOST_TEST(connections_allowed(10'000, 0, 1) == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(more_descriptors_never_allow_fewer_connections) {
     // Raising a limit must not shut anyone out.
     for (std::size_t n = 0; n < 2000; ++n) {
         BOOST_TEST(connections_allowed(ice::unlimited, n) <=
                    connections_allowed(ice::unlimited, n + 1));
         BOOST_TEST(connections_allowed(ice::unlimited, n) <= n);
+        BOOST_TEST(connections_allowed(ice::unlimited, n, 300) <=
+                   connections_allowed(ice::unlimited, n + 1, 300));
     }
 }
 

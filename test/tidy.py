@@ -22,7 +22,7 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("values", "version export error result duration limits", "", ""),  # the words without Asio
     ("words", "task address uid buffer deadline event log standard_*", "", "asio/a[wn]*"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "words", ""),
-    ("transport", "channel transport environment", "protocols", "*"),
+    ("transport", "descriptor_budget channel transport environment", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),
     ("actions", "failure health_check action backoff breaker upstream_health upstream "
      "exchange_state listener* pool_state pool_base lease pipeline pool", "", "*"),

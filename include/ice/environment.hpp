@@ -9,8 +9,11 @@
 #include <ice/uid.hpp>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 namespace ice {
+
+class listener_base;
 
 struct environment {
     explicit environment(std::shared_ptr<transport> t) : net(std::move(t)) {}
@@ -26,7 +29,10 @@ struct environment {
     uid next_uid() noexcept { return uid(++last_uid_); }
 
 private:
+    friend class listener_base;
+
     std::uint64_t last_uid_ = 0;
+    std::vector<listener_base*> listeners_;
 };
 
 // Runs `work` on the environment's executor. An exception that leaves it is logged as an error of

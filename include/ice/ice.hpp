@@ -8,6 +8,7 @@
 #include <ice/buffer.hpp>
 #include <ice/channel.hpp>
 #include <ice/deadline.hpp>
+#include <ice/descriptor_budget.hpp>
 #include <ice/duration.hpp>
 #include <ice/environment.hpp>
 #include <ice/error.hpp>

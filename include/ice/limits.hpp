@@ -14,7 +14,9 @@ inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max()
 // Of one listener. srv.add(tcp_server_action{..}.limits({.connections = 100}));
 struct limits {
     // Open at once; at this number the listener stops accepting, and the others wait in the
-    // kernel's backlog. It is lowered to what RLIMIT_NOFILE leaves (see connections_allowed).
+    // kernel's backlog. All listeners of the process together have no more than RLIMIT_NOFILE
+    // leaves beside its pools (see connections_allowed): at that number each of them stops. Lower
+    // this where one listener must not take the room of another.
     std::size_t connections = 10'000;
 
     // Open at once from one peer: one more is closed, so that one peer alone cannot take all of
@@ -174,11 +176,16 @@ struct breaker_limits {
     duration cap = std::chrono::seconds(30);
 };
 
-// `wanted`, or what a limit of `descriptors` (RLIMIT_NOFILE) leaves when 64 of them, or a quarter
-// if that is fewer, are kept for upstreams, files and the loop itself.
-constexpr std::size_t connections_allowed(std::size_t wanted, std::size_t descriptors) noexcept {
+// `wanted`, or what a limit of `descriptors` (RLIMIT_NOFILE) leaves for the connections of
+// listeners when there are pools of `pooled` connections. 64 descriptors, or a quarter if that is
+// fewer, are kept for files, listeners, lookups and the loop itself. Of the rest the pools have
+// first what they may open, at most half: a pool that is larger than the process can bear must not
+// shut out all peers.
+constexpr std::size_t connections_allowed(std::size_t wanted, std::size_t descriptors,
+                                          std::size_t pooled = 0) noexcept {
     const std::size_t kept = descriptors / 4 < 64 ? descriptors / 4 : 64;
-    const std::size_t left = descriptors - kept;
+    const std::size_t rest = descriptors - kept;
+    const std::size_t left = rest - (pooled < rest / 2 ? pooled : rest / 2);
     return wanted < left ? wanted : left;
 }
 

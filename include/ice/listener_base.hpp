@@ -30,7 +30,7 @@ struct listener_counters {
     std::uint64_t outbox_full = 0;    // pushes refused
     std::uint64_t ended_by_us = 0;    // close(), drain, stop
     std::uint64_t accept_errors = 0;  // such as no descriptor being left, or an exception
-    std::uint64_t paused = 0;         // limits::connections was reached
+    std::uint64_t paused = 0;         // limits::connections or descriptor_budget was reached
     std::uint64_t refused = 0;        // limits::connections_per_peer was reached
 };
 
@@ -63,8 +63,9 @@ public:
     // Open connections.
     std::size_t size() const noexcept { return open_; }
 
-    // min(limits::connections, what RLIMIT_NOFILE leaves).
-    std::size_t allowed() const noexcept { return allowed_; }
+    // limits::connections, or less if RLIMIT_NOFILE leaves less beside today's pools. With the
+    // connections of other listeners the process may reach its own limit before.
+    std::size_t allowed() const noexcept;
 
     listener_counters counters() const noexcept;
 
@@ -99,7 +100,8 @@ protected:
     // One of size(), from its accepting to its end, however that comes; holds the listener.
     class counted_connection {
     public:
-        // `of_peer` counts the connections of its peer; null if they are not counted.
+        // `of_peer` counts the connections of its peer; null if they are not counted. Is one of
+        // the process's descriptor_budget already, and gives that back.
         counted_connection(std::shared_ptr<listener_base>, peer_count* of_peer) noexcept;
         counted_connection(counted_connection&&) noexcept = default;
         counted_connection& operator=(counted_connection&&) = delete;
@@ -143,16 +145,18 @@ private:
     static task<> accept_until_end(listener_base&);
     static void accept_again(void* self);
     void accepting_threw() noexcept;
+    bool has_room() const noexcept;
+    task<> wait_for_room();
     bool accept_some();  // false: back off
     bool accept_a_turn();
-    void begin(std::unique_ptr<channel>);
+    void begin(std::unique_ptr<channel>, descriptor_budget::share);
     bool admit(const channel&, peer_count*& of_peer);
     void count(error_code why);
 
     std::shared_ptr<environment> env_;
     std::unique_ptr<acceptor> acceptor_;
     address endpoint_;
-    std::size_t allowed_;
+    std::size_t descriptors_;  // that the process may have
     std::size_t open_ = 0;
     std::map<ip_bytes, std::size_t> open_from_;
     std::vector<numbered_session>::const_iterator place_of(std::uint64_t number) const noexcept;
@@ -161,7 +165,8 @@ private:
         sessions_;  // the null ones are taken out when they are half of it
     std::size_t ended_sessions_ = 0;
     listener_counters counters_;
-    event room_;                        // there is room for another connection
+    event room_;                        // there may be room for another connection
+    deadline look_again_;               // for room, which another server of the process has made
     deadline again_;                    // accepting begins anew, after memory ran out
     std::function<void()> when_empty_;  // the server's
     bool ending_ = false;

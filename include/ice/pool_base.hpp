@@ -151,7 +151,7 @@ private:
     struct waiter;
 
     // -- connecting: lib/actions/connecting.cpp
-    void start() { open_first(); }
+    void start();
     void open_first() { open_more(std::max(limits_.preconnect, limits_.keep)); }
     void keep_open();
     void open_more(std::size_t wanted);

@@ -8,6 +8,7 @@
 #include <ice/address.hpp>
 #include <ice/channel.hpp>
 #include <ice/deadline.hpp>
+#include <ice/descriptor_budget.hpp>
 #include <ice/export.hpp>
 #include <ice/result.hpp>
 #include <ice/task.hpp>
@@ -69,6 +70,8 @@ public:
 
     // How many descriptors the process may have open.
     virtual std::size_t descriptors() const = 0;
+    // What listeners may take of them; of sockets there is one for the process.
+    virtual descriptor_budget& budget() noexcept { return budget_; }
 
     // Ends what the transport itself waits for: no deadline rings any more.
     virtual void stop() = 0;
@@ -112,6 +115,7 @@ private:
     void prefer(const address& name, const address& at, time_point now);
 
     asio::any_io_executor executor_;
+    descriptor_budget budget_;
     ice::deadlines deadlines_;
     std::vector<channel*> soon_;  // those with something to flush; a handler is posted if not empty
     std::vector<preference> preferences_;  // the oldest first

@@ -7,6 +7,18 @@
 
 namespace ice {
 
+void pool_base::start() {
+    const std::size_t all = env_->net->descriptors(), wanted = env_->net->budget().reserved();
+    const std::size_t kept =
+        connections_allowed(unlimited, all) - connections_allowed(unlimited, all, wanted);
+    if (kept < wanted)
+        env_->write(log_level::warning, "few descriptors",
+                    fmt::format("pool '{}': the process may open {} descriptors; {} are kept for "
+                                "pools, and they may want {}",
+                                name_, all, kept, wanted));
+    open_first();
+}
+
 // Connects until `wanted` attempts are under way, or the pool is full, or nobody is there to be
 // connected to.
 void pool_base::open_more(std::size_t wanted) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
-#include <asio/ip/address.hpp>
 #include <asio/system_executor.hpp>
 #include <cerrno>
 #include <ice/listener.hpp>
@@ -45,21 +44,6 @@ std::string what_of(std::exception_ptr thrown) {
     }
 }
 
-constexpr ip_bytes nobody{};
-constexpr ip_bytes loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-constexpr ip_bytes v4_mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-constexpr ip_bytes nat64{0, 0x64, 0xff, 0x9b};              // RFC 6052
-constexpr ip_bytes local_nat64{0, 0x64, 0xff, 0x9b, 0, 1};  // RFC 8215
-
-bool begins_as(const ip_bytes& ip, const ip_bytes& prefix, std::ptrdiff_t bytes) noexcept {
-    return std::equal(ip.begin(), ip.begin() + bytes, prefix.begin());
-}
-
-// How many leading bits of an IPv6 address tell its peer from others.
-std::size_t bits_of_peer(const ip_bytes& ip, std::size_t ipv6_prefix) noexcept {
-    return begins_as(ip, local_nat64, 6) ? 128 : std::min<std::size_t>(ipv6_prefix, 128);
-}
-
 }  // namespace
 
 accept_verdict judge_accept(error_code ec) noexcept {
@@ -77,39 +61,28 @@ accept_verdict judge_accept(error_code ec) noexcept {
     }
 }
 
-ip_bytes one_peer(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
-    if (begins_as(ip, nat64, 12)) std::copy_n(v4_mapped.begin(), 12, ip.begin());
-    if (begins_as(ip, v4_mapped, 12)) return ip[12] == 127 ? nobody : ip;
-    if (ip == loopback || ip == nobody) return nobody;
-    const std::size_t bits = bits_of_peer(ip, ipv6_prefix);
-    if (bits == 128) return ip;
-    ip[bits / 8] &= static_cast<std::uint8_t>(0xff00U >> (bits % 8));
-    std::fill(ip.begin() + static_cast<std::ptrdiff_t>(bits / 8) + 1, ip.end(), std::uint8_t{0});
-    return ip == nobody ? loopback : ip;  // which is never counted as itself
-}
-
-std::string one_peer(const address& peer, std::size_t ipv6_prefix) {
-    ip_bytes one = one_peer(peer.ip(), ipv6_prefix);
-    if (one == nobody) return {};
-    const asio::ip::address_v6 ip(one == loopback ? nobody : one);
-    if (ip.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, ip).to_string();
-    const std::size_t bits = bits_of_peer(one, ipv6_prefix);
-    return bits == 128 ? ip.to_string() : fmt::format("{}/{}", ip.to_string(), bits);
-}
-
 listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
                              const limits& l, const timeouts& t)
     : settings_{l, t}, env_(std::move(env)), acceptor_(env_->net->listen(where)),
-      endpoint_(acceptor_->local()),
-      allowed_(connections_allowed(l.connections, env_->net->descriptors())),
-      room_(env_->net->executor()), again_(env_->net->deadlines(), accept_again, this) {}
+      endpoint_(acceptor_->local()), descriptors_(env_->net->descriptors()),
+      room_(env_->net->executor()),
+      look_again_(
+          env_->net->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); },
+          this),
+      again_(env_->net->deadlines(), accept_again, this) {
+    env_->listeners_.push_back(this);
+}
 
-listener_base::~listener_base() = default;
+listener_base::~listener_base() { std::erase(env_->listeners_, this); }
+
+std::size_t listener_base::allowed() const noexcept {
+    return std::min(settings_.limits.connections, env_->net->budget().allowed(descriptors_));
+}
 
 void listener_base::start() {
     spawn(env_, accept_all(shared_from_this()), fmt::format("listener {}", endpoint_));
     env_->write(log_level::info, "listening",
-                fmt::format("listening on {}, at most {} connections", endpoint_, allowed_));
+                fmt::format("listening on {}, at most {} connections", endpoint_, allowed()));
 }
 
 // An exception, as of waiting without memory, ends it; it begins again with the deadline.
@@ -142,19 +115,36 @@ void listener_base::accepting_threw() noexcept {
 
 task<> listener_base::accept_until_end(listener_base& me) {
     while (!me.ending_) {
-        if (me.open_ >= me.allowed_) {
-            ++me.counters_.paused;
-            me.env_->write(log_level::warning, "paused",
-                           fmt::format("listener {}: {} connections are open, no more are accepted",
-                                       me.endpoint_, me.open_));
-            me.room_.clear();
-            co_await me.room_.wait();
+        if (!me.has_room()) {
+            co_await me.wait_for_room();
             continue;
         }
         const error_code closed = co_await me.acceptor_->ready();
         if (closed || me.ending_) break;
         if (!me.accept_some()) co_await me.env_->net->sleep(back_off);
     }
+}
+
+bool listener_base::has_room() const noexcept {
+    return open_ < settings_.limits.connections && env_->net->budget().has_room(descriptors_);
+}
+
+task<> listener_base::wait_for_room() {
+    ++counters_.paused;
+    std::string others;
+    if (open_ < settings_.limits.connections)
+        others = fmt::format(", {} in the process, of {} that RLIMIT_NOFILE leaves to listeners",
+                             env_->net->budget().open(), env_->net->budget().allowed(descriptors_));
+    env_->write(log_level::warning, "paused",
+                fmt::format("listener {}: {} connections are open{}; no more are accepted",
+                            endpoint_, open_, others));
+    while (!ending_ && !has_room()) {
+        room_.clear();
+        if (open_ < settings_.limits.connections)  // the end of another server's is not told here
+            look_again_.set(after(env_->net->now(), back_off));
+        co_await room_.wait();
+    }
+    look_again_.clear();
 }
 
 bool listener_base::accept_some() {
@@ -169,10 +159,12 @@ bool listener_base::accept_some() {
 bool listener_base::accept_a_turn() {
     const std::size_t most = std::max<std::size_t>(settings_.limits.accepts, 1);
     for (std::size_t n = 0; n < most; ++n) {
-        if (open_ >= allowed_) break;  // mutant: connections_allowed
+        if (open_ >= settings_.limits.connections) break;  // mutant: connections_allowed
+        descriptor_budget::share share(env_->net->budget(), descriptors_);
+        if (!share) break;
         auto accepted = acceptor_->accept();
         if (accepted) {
-            begin(*std::move(accepted));
+            begin(*std::move(accepted), std::move(share));
             continue;
         }
         const accept_verdict verdict = judge_accept(accepted.error());
@@ -185,13 +177,14 @@ bool listener_base::accept_a_turn() {
     return true;
 }
 
-void listener_base::begin(std::unique_ptr<channel> bytes) {
+void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::share share) {
     ++counters_.accepted;
     peer_count* of_peer = nullptr;
     if (!admit(*bytes, of_peer)) return;
+    counted_connection counted(shared_from_this(), of_peer);
+    share.keep();
     asio::co_spawn(env_->net->executor(),
-                   converse(std::move(bytes), env_->next_uid(),
-                            counted_connection(shared_from_this(), of_peer)),
+                   converse(std::move(bytes), env_->next_uid(), std::move(counted)),
                    throws_nothing());
 }
 
@@ -226,7 +219,8 @@ listener_base::counted_connection::~counted_connection() {
     listener_base& l = *listener_;
     --l.open_;
     if (of_peer_ && --of_peer_->second == 0) l.open_from_.erase(of_peer_->first);
-    l.room_.set();
+    l.env_->net->budget().release();
+    for (listener_base* each : l.env_->listeners_) each->room_.set();
     if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
 }
 
@@ -336,7 +330,7 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
         "broken, {} bad messages, {} timeouts, {} handshakes failed, {} by us; {} logics threw, {} "
         "answers unpackable, {} pushes refused, {} accept errors, {} times full, {} connections "
         "refused",
-        endpoint_, open_, allowed_, c.accepted, c.messages, c.closed, c.cut_short, c.broken,
+        endpoint_, open_, allowed(), c.accepted, c.messages, c.closed, c.cut_short, c.broken,
         c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw, c.unpackable,
         c.outbox_full, c.accept_errors, c.paused, c.refused));
     std::size_t more = 0;

@@ -61,9 +61,10 @@ pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
     timeouts_.probe = std::max(timeouts_.probe, least_interval);
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
+    env_->net->budget().reserve(size_);
 }
 
-pool_base::~pool_base() = default;
+pool_base::~pool_base() { env_->net->budget().unreserve(size_); }
 
 void pool_base::throw_needs_logic() const {
     throw std::invalid_argument(fmt::format(

@@ -279,6 +279,10 @@ public:
         rlimit r{};
         return ::getrlimit(RLIMIT_NOFILE, &r) == 0 ? static_cast<std::size_t>(r.rlim_cur) : 1024;
     }
+    descriptor_budget& budget() noexcept override {
+        static descriptor_budget of_process;
+        return of_process;
+    }
 
     void stop() override { timer_.reset(); }
 

@@ -86,7 +86,8 @@ struct faults {
     std::size_t window = 64 * 1024;
     // Connections that may wait to be accepted; of listeners made from then on.
     std::size_t backlog = 128;
-    // What transport::descriptors() says; limits::connections is lowered to what it leaves.
+    // What transport::descriptors() says: of them the listeners of one machine share what its pools
+    // leave (see descriptor_budget).
     std::size_t descriptors = 1024;
 };
 

@@ -1,0 +1,48 @@
+// Which addresses are one peer: limits::connections_per_peer counts them together.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <asio/ip/address.hpp>
+#include <ice/listener_base.hpp>
+
+namespace ice {
+namespace {
+
+constexpr ip_bytes nobody{};
+constexpr ip_bytes loopback{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+constexpr ip_bytes v4_mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+constexpr ip_bytes nat64{0, 0x64, 0xff, 0x9b};              // RFC 6052
+constexpr ip_bytes local_nat64{0, 0x64, 0xff, 0x9b, 0, 1};  // RFC 8215
+
+bool begins_as(const ip_bytes& ip, const ip_bytes& prefix, std::ptrdiff_t bytes) noexcept {
+    return std::equal(ip.begin(), ip.begin() + bytes, prefix.begin());
+}
+
+// How many leading bits of an IPv6 address tell its peer from others.
+std::size_t bits_of_peer(const ip_bytes& ip, std::size_t ipv6_prefix) noexcept {
+    return begins_as(ip, local_nat64, 6) ? 128 : std::min<std::size_t>(ipv6_prefix, 128);
+}
+
+}  // namespace
+
+ip_bytes one_peer(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
+    if (begins_as(ip, nat64, 12)) std::copy_n(v4_mapped.begin(), 12, ip.begin());
+    if (begins_as(ip, v4_mapped, 12)) return ip[12] == 127 ? nobody : ip;
+    if (ip == loopback || ip == nobody) return nobody;
+    const std::size_t bits = bits_of_peer(ip, ipv6_prefix);
+    if (bits == 128) return ip;
+    ip[bits / 8] &= static_cast<std::uint8_t>(0xff00U >> (bits % 8));
+    std::fill(ip.begin() + static_cast<std::ptrdiff_t>(bits / 8) + 1, ip.end(), std::uint8_t{0});
+    return ip == nobody ? loopback : ip;  // which is never counted as itself
+}
+
+std::string one_peer(const address& peer, std::size_t ipv6_prefix) {
+    ip_bytes one = one_peer(peer.ip(), ipv6_prefix);
+    if (one == nobody) return {};
+    const asio::ip::address_v6 ip(one == loopback ? nobody : one);
+    if (ip.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, ip).to_string();
+    const std::size_t bits = bits_of_peer(one, ipv6_prefix);
+    return bits == 128 ? ip.to_string() : fmt::format("{}/{}", ip.to_string(), bits);
+}
+
+}  // namespace ice
