@@ -132,6 +132,38 @@ BOOST_AUTO_TEST_CASE(a_request_has_its_time_and_no_more) {
     BOOST_TEST(srv.get(name).counters().timeouts == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_request_with_no_time_left_is_refused_and_never_sent) {
+    // The danger: a caller passes what is left of its own time, and what it no longer waits for is
+    // executed, and costs a connection.
+    for (const std::size_t depth : {1U, 4U}) {
+        const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
+        auto& p = open(ice::tcp_client_action{far, own, 1}.limits({.pipeline = depth}));
+        for (const ice::duration none :
+             {ice::duration(-1h), ice::duration(-1ns), ice::duration(0s)}) {
+            bool is_over = false;
+            const auto asks = [&]() -> ice::task<> {
+                const auto reply = co_await p.request("hello", none);
+                BOOST_TEST_REQUIRE(!reply.has_value());
+                BOOST_TEST(reply.error() == ice::errc::pool_wait_timeout);
+                BOOST_TEST(!reply.failure().may_have_been_executed());
+                const auto lent = co_await p.acquire(none);
+                BOOST_TEST_REQUIRE(!lent.has_value());
+                BOOST_TEST(lent.error() == ice::errc::pool_wait_timeout);
+                is_over = true;
+            };
+            const std::uint64_t before = sim.operations();
+            sim.spawn(asks());
+            sim.run_for(1us);
+            BOOST_TEST(is_over);
+            BOOST_TEST(sim.operations() == before);
+            BOOST_TEST(p.idle() == 1U);
+        }
+        BOOST_TEST(p.counters().refused == 6U);
+        BOOST_TEST(p.counters().requests == 6U);
+        BOOST_TEST(!end(begin(p, "hello", 1s)));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_caller_waits_for_a_connection_and_no_longer) {
     work = 1h;
     add(1, {.wait = 1s});

@@ -37,12 +37,15 @@ public:
     // request_timeout, upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped,
     // and what the socket says; failure() knows more. A view in `message` must live until the end.
     // A request that is refused returns in a later turn of the loop, and everything else that is
-    // ready has run by then: a caller may try again at once, in a loop, and holds nobody.
+    // ready has run by then: a caller may try again at once, in a loop, and holds nobody. With a
+    // `timeout` of zero or less, as of a caller that passes what is left of its own time, nothing
+    // is sent: errc::pool_wait_timeout.
     // A temporary aggregate is refused with g++ 12: docs/coroutine-traps.md.
     template <class M>
     task<pool_result<R>> request(M&& message, duration timeout) {
         detail::refuse_braced_aggregate<M>();
         using own = std::decay_t<M>;
+        if (timeout <= duration::zero()) return refuse_late();
         return is_pipelined() ? shared_exchange<own>(std::forward<M>(message), timeout)
                               : exchange<own>(std::forward<M>(message), timeout);
     }
@@ -56,6 +59,10 @@ public:
     // turn of the loop, as request() does.
     task<pool_result<lease<P>>> acquire(duration timeout) {
         call mine(*this, timeout);
+        if (timeout <= duration::zero()) {
+            co_await let_others_run();
+            co_return mine.failed(errc::pool_wait_timeout);
+        }
         loan lent = lend_at_once();
         if (lent.is_empty()) {
             auto taken = co_await take(mine.until);
@@ -68,6 +75,12 @@ public:
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
 private:
+    task<pool_result<R>> refuse_late() {
+        call mine(*this, duration::zero());
+        co_await let_others_run();
+        co_return mine.failed(errc::pool_wait_timeout);
+    }
+
     template <class M>
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
