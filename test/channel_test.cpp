@@ -195,4 +195,33 @@ BOOST_AUTO_TEST_CASE(the_first_reason_for_a_cancellation_counts) {
     BOOST_TEST(*r.ended == ice::errc::idle_timeout);
 }
 
+// -- sending
+
+namespace {
+
+// It does not say that it has stalled, as try_flush() asks of it.
+struct silent_stall final : memory_channel {
+    using memory_channel::memory_channel;
+    bool try_flush() override { return false; }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_channel_that_does_not_begin_its_stall_can_be_waited_for) {
+    memory_world w;
+    silent_stall wire(*w.net);
+    std::optional<ice::error_code> ended;
+    const auto flushes = [&]() -> ice::task<> {
+        const ice::error_code ec = co_await wire.flush(1s, ice::never, ice::errc::stopped);
+        ended = ec;
+    };
+    w.spawn(flushes());
+    w.settle();
+    BOOST_TEST(!ended.has_value());
+    wire.cancel(ice::errc::stopped);
+    w.settle();
+    BOOST_TEST_REQUIRE(ended.has_value());
+    BOOST_TEST(*ended == ice::errc::stopped);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

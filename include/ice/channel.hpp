@@ -64,6 +64,9 @@ public:
     std::string& out() noexcept { return out_; }
 
     // Sends without waiting. True if all is out; if not, flush() waits for the rest, or knows why.
+    // An implementation that finds no room calls begin_stall() before it returns false, and
+    // end_stall() when there is room again: the write timeout begins and ends there, also when
+    // nobody waits in flush(), and end_stall() wakes it.
     virtual bool try_flush() = 0;
 
     // Waits until all is out. errc::write_timeout after `timeout` without progress (see

@@ -59,7 +59,7 @@ task<outcome> channel::flush(duration timeout, time_point latest, errc why) {
     while (!try_flush()) {
         if (cancelled_) co_return cancelled_;
         deadline(latest, why);
-        if (stall_->timer.at() == never) begin_stall();  // it began without a timeout
+        if (!stall_ || stall_->timer.at() == never) begin_stall();  // without a timeout, if at all
         stall_->over.clear();
         const error_code cancelled = co_await stall_->over.wait();
         if (cancelled) co_return cancelled;
