@@ -221,6 +221,27 @@ BOOST_AUTO_TEST_CASE(without_a_sink_it_is_one_line_on_stderr) {
     BOOST_TEST(stderr_of([&] { write(1, 0ms); }) == "", "a sink takes its place");
 }
 
+BOOST_AUTO_TEST_CASE(a_line_that_its_sink_throws_at_goes_to_stderr) {
+    // The danger: the exception ends what is logged, a connection, accepting, or the server.
+    ice::log own;
+    int calls = 0;
+    own.to([&](log_level, std::string_view) {
+        if (++calls == 1) throw std::runtime_error("disk\nfull");
+        if (calls == 2) throw 42;
+    });
+    const auto written = [&](const char* line) {
+        return stderr_of([&] { own.write(start, log_level::warning, "kind", line); });
+    };
+    BOOST_TEST(written("one").ends_with(" warning one (the log's sink threw: disk\\x0afull)\n"));
+    BOOST_TEST(written("two").ends_with(
+        " warning two (the log's sink threw: something that is not a std::exception)\n"));
+    BOOST_TEST(written("three") == "");
+    calls = 0;
+    const auto asked = stderr_of([&] { own.write_always(log_level::info, "four"); });
+    BOOST_TEST(asked.find(" info four (the log's sink threw") != asked.npos, asked);
+    BOOST_TEST(calls == 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_line_fits_into_what_a_pipe_takes_whole) {
     // A longer one would be written in part, or wait until somebody reads.
     const std::size_t head = std::string_view("2026-11-23T12:34:56Z warning ").size();

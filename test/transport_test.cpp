@@ -60,6 +60,21 @@ struct temporary_path {
 
 BOOST_FIXTURE_TEST_SUITE(transport, fixture)
 
+BOOST_AUTO_TEST_CASE(a_deadline_that_throws_does_not_take_the_others_with_it) {
+    // A user's deadline may throw out of run(), as each handler of the user's own; who runs the
+    // loop again finds the others still set.
+    bool rang = false;
+    ice::deadline first(
+        net->deadlines(), [](void*) { throw std::logic_error("the user's own"); }, nullptr);
+    ice::deadline second(
+        net->deadlines(), [](void* p) { *static_cast<bool*>(p) = true; }, &rang);
+    const ice::time_point at = net->now();
+    first.set(at + 1ms);
+    second.set(at + 20ms);
+    BOOST_CHECK_THROW(until([&] { return rang; }), std::logic_error);
+    until([&] { return rang; }, "the second deadline");
+}
+
 BOOST_AUTO_TEST_CASE(after_release_the_loop_ends_with_the_last_deadline) {
     // A user's io.run() would go on for as long as something that is gone had meant to wait.
     asio::io_context loop;

@@ -35,7 +35,8 @@ public:
     log& operator=(const log&) = delete;
 
     // Takes the place of stderr. A line has no line end. The function is called on the loop's
-    // thread: all connections wait while it does. Must not throw.
+    // thread: all connections wait while it does. A line for which it throws goes to stderr, and
+    // says what was thrown: nothing else ends by it.
     void to(sink);
 
     // Below it nothing is written.

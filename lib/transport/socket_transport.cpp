@@ -309,9 +309,16 @@ private:
             try {
                 me.deadlines().expire(me.now());
             } catch (const std::bad_alloc&) {  // one has rung in vain; the others must not wait
+            } catch (...) {                    // of a deadline of the user's, as of any handler
+                me.wake_for_next();
+                throw;
             }
-            if (me.deadlines().next() != never) me.wake_at(me.deadlines().next());
+            me.wake_for_next();
         });
+    }
+
+    void wake_for_next() {
+        if (deadlines().next() != never) wake_at(deadlines().next());
     }
 
     // A socket in the file system to which no server answers. Never another kind of file.

@@ -75,7 +75,7 @@ log::log() = default;
 
 log::~log() {
     try {
-        if (dropped_ != 0 && !sink_) to_stderr({});
+        if (dropped_ != 0) to_stderr({});
     } catch (const std::bad_alloc&) {  // nobody is told then
     }
 }
@@ -84,8 +84,15 @@ void log::to(sink s) { sink_ = std::move(s); }
 
 void log::write_always(log_level level, std::string_view text) {
     if (!writes(level)) return;
-    if (sink_) sink_(level, text);
-    else to_stderr(stamped(level, text));
+    if (!sink_) return to_stderr(stamped(level, text));
+    const auto threw = [&](std::string_view what) {
+        to_stderr(stamped(level, fmt::format("{} (the log's sink threw: {})", text, what)));
+    };
+    try {
+        sink_(level, text);
+    } catch (const std::exception& e) { threw(escaped(e.what())); } catch (...) {
+        threw("something that is not a std::exception");
+    }
 }
 
 // One write of at most PIPE_BUF bytes: a pipe takes all of it or nothing (pipe(7)), and lines of
