@@ -16,12 +16,6 @@ namespace ice {
 
 namespace {
 
-// Ends whatever still waits before the io_context itself goes: that is protected in Asio.
-struct own_context : asio::io_context {
-    using asio::execution_context::shutdown;
-    using asio::io_context::io_context;
-};
-
 struct sigaction action_of(int signal) noexcept {
     struct sigaction is {};
     ::sigaction(signal, nullptr, &is);
@@ -32,36 +26,42 @@ struct sigaction action_of(int signal) noexcept {
 // the program began stays ignored.
 bool is_ignored(int signal) noexcept { return action_of(signal).sa_handler == SIG_IGN; }
 
-// While there is one, SIGPIPE does nothing unless the program has said what it does. A handler, as
-// what is ignored stays so across execve(2): each child would inherit it (signal(7)).
-class harmless_sigpipe {
-public:
-    harmless_sigpipe() noexcept {
-        if (action_of(SIGPIPE).sa_handler != SIG_DFL) return;
-        struct sigaction nothing {};
-        nothing.sa_handler = do_nothing;
-        nothing.sa_flags = SA_RESTART;
-        ::sigaction(SIGPIPE, &nothing, &before_);
-        is_ours_ = true;
-    }
-    ~harmless_sigpipe() {
-        if (is_ours_ && action_of(SIGPIPE).sa_handler == do_nothing)
-            ::sigaction(SIGPIPE, &before_, nullptr);
-    }
-    harmless_sigpipe(const harmless_sigpipe&) = delete;
-    harmless_sigpipe& operator=(const harmless_sigpipe&) = delete;
-
-private:
-    static void do_nothing(int) {}
-
-    struct sigaction before_ {};
-    bool is_ours_ = false;
-};
-
 }  // namespace
 
 // A loop of the server's own. UNSAFE_IO: one thread, so sockets need no locks.
 struct server::loop {
+    // Ends whatever still waits before the io_context itself goes: that is protected in Asio.
+    struct own_context : asio::io_context {
+        using asio::execution_context::shutdown;
+        using asio::io_context::io_context;
+    };
+
+    // While there is one, SIGPIPE does nothing unless the program has said what it does. It is a
+    // handler, as a signal that is ignored stays so across execve(2), in each child (signal(7)).
+    class harmless_sigpipe {
+    public:
+        harmless_sigpipe() noexcept {
+            if (action_of(SIGPIPE).sa_handler != SIG_DFL) return;
+            struct sigaction nothing {};
+            nothing.sa_handler = do_nothing;
+            nothing.sa_flags = SA_RESTART;
+            ::sigaction(SIGPIPE, &nothing, &before_);
+            is_ours_ = true;
+        }
+        ~harmless_sigpipe() {
+            if (is_ours_ && action_of(SIGPIPE).sa_handler == do_nothing)
+                ::sigaction(SIGPIPE, &before_, nullptr);
+        }
+        harmless_sigpipe(const harmless_sigpipe&) = delete;
+        harmless_sigpipe& operator=(const harmless_sigpipe&) = delete;
+
+    private:
+        static void do_nothing(int) {}
+
+        struct sigaction before_ {};
+        bool is_ours_ = false;
+    };
+
     struct streams {
         streams() { open_standard_streams(); }
     } before_anything_is_opened;
