@@ -31,6 +31,8 @@ from user import CONSUMER, ROOT, build_all, cmake, no_flags_leak, run, serves
 
 LIBRARY = ["-DICE_WERROR=ON", "-DICE_BUILD_TESTS=OFF", "-DICE_BUILD_APPS=OFF",
            "-DICE_BUILD_BENCH=OFF"]
+# Sources may be joined, which is faster.
+UNITY = {"static": [], "shared": ["-DCMAKE_UNITY_BUILD=ON"]}
 COMMANDS = "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"
 
 
@@ -94,9 +96,9 @@ def sources(folder):
     return archive
 
 
-def inside(options, folder, where):
+def inside(options, folder, where, *more):
     build, prefix = folder / "build", folder / "prefix"
-    cmake(CONSUMER, build, options.compiler, where, COMMANDS,
+    cmake(CONSUMER, build, options.compiler, where, COMMANDS, *more,
           f"-DBUILD_SHARED_LIBS={options.kind == 'shared'}")
     build_all(build)
     no_flags_leak(build)
@@ -109,11 +111,11 @@ def inside(options, folder, where):
 def subdirectory(options, folder):
     with tarfile.open(sources(folder)) as tar:
         tar.extractall(folder)
-    inside(options, folder, f"-DICE_SOURCE={folder / 'ice source'}")
+    inside(options, folder, f"-DICE_SOURCE={folder / 'ice source'}", *UNITY[options.kind])
 
 
 def fetchcontent(options, folder):
-    inside(options, folder, f"-DICE_ARCHIVE={sources(folder)}")
+    inside(options, folder, f"-DICE_ARCHIVE={sources(folder)}", *UNITY["shared"])
 
 
 def pkgconfig(options, folder):
