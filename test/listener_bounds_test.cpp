@@ -15,7 +15,7 @@ class listening final : public memory_transport {
 public:
     explicit listening(asio::io_context& io) : memory_transport(io), changed_(io.get_executor()) {}
 
-    std::unique_ptr<ice::acceptor> listen(const ice::address&) override {
+    std::unique_ptr<ice::acceptor> listen(const ice::address&, std::optional<unsigned>) override {
         return std::make_unique<door>(*this);
     }
 

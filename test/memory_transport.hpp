@@ -18,7 +18,7 @@ class memory_transport : public ice::transport {
 public:
     explicit memory_transport(asio::io_context& io) : transport(io.get_executor()) {}
 
-    std::unique_ptr<ice::acceptor> listen(const ice::address&) override {
+    std::unique_ptr<ice::acceptor> listen(const ice::address&, std::optional<unsigned>) override {
         throw std::runtime_error("a memory_transport does not listen");
     }
     ice::time_point now() const override { return now_; }

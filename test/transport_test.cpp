@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -270,6 +271,45 @@ BOOST_AUTO_TEST_CASE(a_unix_socket_left_by_a_killed_server_is_replaced_and_a_liv
             return e.what() == fmt::format("cannot listen on {}: Address already in use", where);
         });
     BOOST_TEST(!connect_error(where));
+}
+
+BOOST_AUTO_TEST_CASE(the_file_of_a_unix_socket_has_the_mode_it_is_given_whatever_the_umask) {
+    const auto mode_of = [](const std::string& path) {
+        struct stat file {};
+        BOOST_TEST_REQUIRE(::stat(path.c_str(), &file) == 0);
+        return static_cast<unsigned>(file.st_mode & 07777U);
+    };
+    for (const unsigned umask : {0U, 022U, 077U, 0777U}) {
+        const ::mode_t before = ::umask(umask);
+        for (const unsigned mode : {0U, 0600U, 0660U, 0666U, 0777U}) {
+            const temporary_path at;
+            ice::server unix_srv(io);
+            unix_srv.log().to([](ice::log_level, std::string_view) {});
+            const ice::address where("unix:" + at.path);
+            unix_srv.add(ice::tcp_server_action{where}.limits({.socket_mode = mode}));
+            BOOST_TEST(mode_of(at.path) == mode);
+        }
+        const temporary_path at;
+        const auto by_umask = net->listen(ice::address("unix:" + at.path));
+        BOOST_TEST(mode_of(at.path) == (0777U & ~umask));
+        ::umask(before);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_socket_mode_that_is_not_octal_is_refused_and_tcp_has_none) {
+    const temporary_path at;
+    for (const unsigned decimal : {660U, 666U, 600U, 777U, 01777U}) {
+        BOOST_CHECK_EXCEPTION(net->listen(ice::address("unix:" + at.path), decimal),
+                              std::runtime_error, [&](const std::runtime_error& e) {
+                                  return e.what() ==
+                                         fmt::format(
+                                             "cannot listen on unix:{}: limits::socket_mode has "
+                                             "bits beyond 0777",
+                                             at.path);
+                              });
+        BOOST_TEST(!std::filesystem::exists(at.path));
+    }
+    BOOST_TEST(net->listen(any_port, 0) != nullptr);
 }
 
 BOOST_AUTO_TEST_CASE(the_file_of_a_successor_is_not_removed) {

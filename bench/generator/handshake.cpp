@@ -16,7 +16,9 @@ class nowhere final : public transport {
 public:
     using transport::transport;
 
-    std::unique_ptr<acceptor> listen(const address&) override { cannot("listen"); }
+    std::unique_ptr<acceptor> listen(const address&, std::optional<unsigned>) override {
+        cannot("listen");
+    }
     time_point now() const override { return std::chrono::steady_clock::now(); }
     task<> sleep(duration) override { cannot("sleep"); }
     std::uint64_t random() override { return chance_(); }

@@ -29,7 +29,7 @@ public:
     // A listener on "::" takes IPv4 too, whatever net.ipv6.bindv6only says (IPV6_V6ONLY is off).
     address(std::string host, std::uint16_t port);
 
-    // From "host:port", "[v6]:port" or "unix:/path".
+    // From "host:port", "[v6]:port" or "unix:/path" (limits::socket_mode has its permissions).
     // Throws std::invalid_argument; its text has the address and what is wrong with it.
     explicit address(std::string_view text);
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <ice/duration.hpp>
 #include <limits>
+#include <optional>
 
 namespace ice {
 
@@ -51,6 +52,12 @@ struct limits {
 
     // Connections accepted in one turn.
     std::size_t accepts = 64;
+
+    // Who may connect to a Unix socket: the permissions of its file, as of chmod(2), such as 0660
+    // (octal) for its user and group, who need the write bit. They hold from the first moment on,
+    // whatever the umask is. Bits beyond 0777 are refused: 660 without the 0 is another number.
+    // None: 0777 less the umask, as bind(2) does it. Other listeners do not use it.
+    std::optional<unsigned> socket_mode = std::nullopt;
 };
 
 // Of one listener.

@@ -13,6 +13,7 @@
 #include <ice/result.hpp>
 #include <ice/task.hpp>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace ice {
@@ -52,8 +53,11 @@ public:
     transport& operator=(const transport&) = delete;
 
     // A name listens on its first address, IPv4 before IPv6. Resolves at once (set-up may wait).
+    // `socket_mode` is limits::socket_mode, of a Unix socket.
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
-    virtual std::unique_ptr<acceptor> listen(const address&) = 0;
+    virtual std::unique_ptr<acceptor> listen(const address&,
+                                             std::optional<unsigned> socket_mode) = 0;
+    std::unique_ptr<acceptor> listen(const address& a) { return listen(a, std::nullopt); }
 
     // Resolves the name and connects to one of its addresses, all before `deadline` (RFC 8305): the
     // families take turns; the next attempt begins when one fails, or after 250 ms while the ones

@@ -63,7 +63,7 @@ accept_verdict judge_accept(error_code ec) noexcept {
 
 listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
                              const limits& l, const timeouts& t)
-    : settings_{l, t}, env_(std::move(env)), acceptor_(env_->net->listen(where)),
+    : settings_{l, t}, env_(std::move(env)), acceptor_(env_->net->listen(where, l.socket_mode)),
       endpoint_(acceptor_->local()), descriptors_(env_->net->descriptors()),
       room_(env_->net->executor()),
       look_again_(

@@ -176,7 +176,7 @@ std::vector<address> host::places(const address& a) const {
     return all;
 }
 
-std::unique_ptr<acceptor> host::listen(const address& where) {
+std::unique_ptr<acceptor> host::listen(const address& where, std::optional<unsigned>) {
     const auto fail = [&](const std::string& why) {
         throw std::runtime_error(fmt::format("cannot listen on {}: {}", where, why));
     };

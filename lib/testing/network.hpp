@@ -151,7 +151,7 @@ class host final : public transport {
 public:
     host(network& net, std::string ip);
 
-    std::unique_ptr<acceptor> listen(const address&) override;
+    std::unique_ptr<acceptor> listen(const address&, std::optional<unsigned>) override;
     time_point now() const override { return net_.read_clock(); }
     task<> sleep(duration) override;
     std::uint64_t random() override { return dice_.next(); }

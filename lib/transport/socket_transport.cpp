@@ -229,10 +229,13 @@ public:
         : transport(executor), poller_(poller::of(executor)), timer_(executor),
           chance_(std::random_device()()) {}
 
-    std::unique_ptr<acceptor> listen(const address& where) override {
+    std::unique_ptr<acceptor> listen(const address& where,
+                                     std::optional<unsigned> socket_mode) override {
         const auto fail = [&](std::string_view why) {
             throw std::runtime_error(fmt::format("cannot listen on {}: {}", where, why));
         };
+        const bool has_mode = where.is_unix() && socket_mode.has_value();
+        if (has_mode && *socket_mode > 0777) fail("limits::socket_mode has bits beyond 0777");
         any_endpoint at;
         if (where.is_unix()) {
             at = unix_endpoint(where.path());
@@ -259,7 +262,12 @@ public:
         } else if (is_left_behind(where.path(), at)) {
             ::unlink(where.path().c_str());  // left behind by a server that was killed
         }
-        if (::bind(fd.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 ||
+        // The file never allows more than it shall: Linux makes it with the mode of the socket less
+        // the umask, and nobody connects before listen(2).
+        if ((has_mode && ::fchmod(fd.get(), *socket_mode) != 0) ||
+            ::bind(fd.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 ||
+            (has_mode &&
+             ::fchmodat(AT_FDCWD, where.path().c_str(), *socket_mode, AT_SYMLINK_NOFOLLOW) != 0) ||
             ::listen(fd.get(), SOMAXCONN) != 0)
             fail(last_error().message());
         address local = where.is_unix() ? where : bound_to(fd.get());
