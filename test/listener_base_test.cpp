@@ -62,6 +62,26 @@ BOOST_AUTO_TEST_CASE(the_prefix_of_an_ipv6_peer_can_be_set) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_peer_by_6to4_is_its_ipv4_address) {
+    // One IPv4 host has 2^80 addresses there (RFC 3056), in 256 prefixes of /56.
+    const auto of = [](const char* ip) { return ice::one_peer(ice::address(ip, 1), 56); };
+    BOOST_TEST(of("2002:c000:201::1") == "192.0.2.1");
+    BOOST_TEST(of("2002:c000:201:ff00:1:2:3:4") == of("192.0.2.1"));
+    BOOST_TEST(of("2002:c000:202::1") == "192.0.2.2");
+    BOOST_TEST(of("2001:c000:201::1") == "2001:c000:201::/56");
+    BOOST_TEST(of("2003:c000:201::1") == "2003:c000:201::/56");
+    BOOST_TEST(ice::one_peer(ice::address("2002:c000:201::1", 1), 128) == "192.0.2.1");
+}
+
+BOOST_AUTO_TEST_CASE(only_this_host_itself_is_not_counted) {
+    // An address that came through a translator or a tunnel is not this host, whatever it carries.
+    const auto of = [](const char* ip) { return ice::one_peer(ice::address(ip, 1), 56); };
+    for (const auto* own : {"127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"})
+        BOOST_TEST(of(own) == "", own);
+    for (const auto* other : {"64:ff9b::127.0.0.1", "2002:7f00:1::1"})
+        BOOST_TEST(of(other) == "127.0.0.1", other);
+}
+
 BOOST_AUTO_TEST_CASE(a_peer_behind_nat64_is_its_ipv4_address) {
     // A network without IPv4 reaches us so: all its hosts would be one peer.
     const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };

@@ -28,7 +28,7 @@ struct limits {
     // IPv6 addresses that agree in so many leading bits are one peer of connections_per_peer; more
     // than 128 are 128. 56: one site has as many addresses as it likes of a /64, and most often of
     // a /56 (RFC 6177), of which each customer of a network gets one. An IPv4 address is a peer by
-    // itself, also behind the well-known prefix of NAT64 (RFC 6052).
+    // itself, also behind the well-known prefix of NAT64 (RFC 6052) and in 6to4 (RFC 3056).
     std::size_t ipv6_prefix = 56;
 
     // An unfinished message; the protocol's own maximum may be lower (a line: 8 KiB).

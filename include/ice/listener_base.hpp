@@ -44,9 +44,9 @@ enum class accept_verdict {
 ICE_API accept_verdict judge_accept(error_code) noexcept;
 
 // What limits::connections_per_peer takes for one peer: an IPv4 address, mapped into IPv6, also one
-// that NAT64 has put into 64:ff9b::/96 (RFC 6052); the whole address in 64:ff9b:1::/48, which NAT64
-// has too, at places of its own choice (RFC 8215); of another IPv6 address its first bits. All
-// zero, or empty: this host, which is not counted.
+// that NAT64 has put into 64:ff9b::/96 (RFC 6052) or 6to4 into 2002::/16 (RFC 3056); the whole
+// address in 64:ff9b:1::/48, which NAT64 has too, at places of its own choice (RFC 8215); of
+// another IPv6 address its first bits. All zero, or empty: this host, which is not counted.
 ICE_API ip_bytes one_peer(ip_bytes, std::size_t ipv6_prefix = limits().ipv6_prefix) noexcept;
 // For people: "192.0.2.1", "2001:db8::/56".
 ICE_API std::string one_peer(const address&, std::size_t ipv6_prefix = limits().ipv6_prefix);

@@ -14,6 +14,15 @@ constexpr ip_bytes v4_mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 constexpr ip_bytes nat64{0, 0x64, 0xff, 0x9b};              // RFC 6052
 constexpr ip_bytes local_nat64{0, 0x64, 0xff, 0x9b, 0, 1};  // RFC 8215
 
+constexpr ip_bytes six_to_four{0x20, 0x02};  // RFC 3056
+
+// The IPv4 address of the four bytes there.
+ip_bytes mapped(ip_bytes::const_iterator ipv4) noexcept {
+    ip_bytes ip = v4_mapped;
+    std::copy_n(ipv4, 4, ip.begin() + 12);
+    return ip;
+}
+
 bool begins_as(const ip_bytes& ip, const ip_bytes& prefix, std::ptrdiff_t bytes) noexcept {
     return std::equal(ip.begin(), ip.begin() + bytes, prefix.begin());
 }
@@ -26,8 +35,10 @@ std::size_t bits_of_peer(const ip_bytes& ip, std::size_t ipv6_prefix) noexcept {
 }  // namespace
 
 ip_bytes one_peer(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
-    if (begins_as(ip, nat64, 12)) std::copy_n(v4_mapped.begin(), 12, ip.begin());
     if (begins_as(ip, v4_mapped, 12)) return ip[12] == 127 ? nobody : ip;
+    // 127.0.0.1 that came through a translator or a tunnel is not this host.
+    if (begins_as(ip, nat64, 12)) return mapped(ip.begin() + 12);
+    if (begins_as(ip, six_to_four, 2)) return mapped(ip.begin() + 2);
     if (ip == loopback || ip == nobody) return nobody;
     const std::size_t bits = bits_of_peer(ip, ipv6_prefix);
     if (bits == 128) return ip;
