@@ -214,8 +214,7 @@ int measure_all(const options& o, const mode& m) {
         throw std::invalid_argument(
             fmt::format("{} has one request on each connection: it takes no -P", o.mode));
     std::vector<condition> conditions(o.fail_if.begin(), o.fail_if.end());
-    const endpoint at = find_server(o);
-    try_server(o, at);
+    const endpoint at = try_server(o, find_server(o));
     for (const auto& file : {o.json, o.csv, o.hdr}) needs_writable(file);
 
     struct sigaction action {};

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -54,16 +55,55 @@ std::uint64_t part_of(std::uint64_t whole, std::size_t parts, std::size_t i) {
     return whole / parts + (i < whole % parts ? 1 : 0);
 }
 
+// Connects in flight; their sockets are closed with it.
+struct attempts {
+    attempts() = default;
+    ~attempts() {
+        for (const pollfd& p : polled) ::close(p.fd);
+    }
+    attempts(const attempts&) = delete;
+    attempts& operator=(const attempts&) = delete;
+
+    // One to all[i]. Returns why it has failed at once.
+    int begin(const std::vector<endpoint>& all, std::size_t i) {
+        const endpoint& to = all[i];
+        const int fd =
+            ::socket(to.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0) return errno;
+        polled.push_back({fd, POLLOUT, 0});
+        at.push_back(i);
+        if (::connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size) == 0) return 0;
+        if (errno == EINPROGRESS) return 0;
+        const int error = errno;
+        end(polled.size() - 1);
+        return error;
+    }
+    int error_of(std::size_t i) const {
+        int error = 0;
+        socklen_t size = sizeof error;
+        ::getsockopt(polled[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        return error;
+    }
+    void end(std::size_t i) {
+        ::close(polled[i].fd);
+        polled.erase(polled.begin() + static_cast<std::ptrdiff_t>(i));
+        at.erase(at.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+
+    std::vector<pollfd> polled;
+    std::vector<std::size_t> at;  // of each: the number of its address
+};
+
 }  // namespace
 
-endpoint find_server(const options& o) {
-    endpoint e;
+std::vector<endpoint> find_server(const options& o) {
     if (o.target.is_unix()) {
+        endpoint e;
         auto* at = reinterpret_cast<sockaddr_un*>(&e.storage);
         at->sun_family = AF_UNIX;
         o.target.path().copy(at->sun_path, sizeof at->sun_path - 1);
         e.size = sizeof *at;
-        return e;
+        return {e};
     }
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -71,38 +111,55 @@ endpoint find_server(const options& o) {
     const int error = ::getaddrinfo(o.target.host().c_str(),
                                     std::to_string(o.target.port()).c_str(), &hints, &found);
     if (error != 0) refuse(o, ::gai_strerror(error));
-    const addrinfo* chosen = found;
+    std::vector<endpoint> v4, v6, all;
     for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
-        if (a->ai_family != AF_INET) continue;
-        chosen = a;  // IPv4 first, as ice's servers listen
-        break;
+        endpoint e;
+        std::memcpy(&e.storage, a->ai_addr, a->ai_addrlen);
+        e.size = a->ai_addrlen;
+        if (o.allow_remote || is_loopback(e)) (a->ai_family == AF_INET ? v4 : v6).push_back(e);
     }
-    std::memcpy(&e.storage, chosen->ai_addr, chosen->ai_addrlen);
-    e.size = chosen->ai_addrlen;
     ::freeaddrinfo(found);
-    if (!o.allow_remote && !is_loopback(e))
+    for (std::size_t i = 0; i < std::max(v4.size(), v6.size()); ++i) {
+        if (i < v4.size()) all.push_back(v4[i]);
+        if (i < v6.size()) all.push_back(v6[i]);
+    }
+    if (all.empty())
         throw std::invalid_argument(fmt::format(
             "{} is not on this machine: load on somebody else's server needs --allow-remote",
             o.target));
-    return e;
+    return all;
 }
 
-void try_server(const options& o, const endpoint& at) {
-    const int fd = ::socket(at.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) refuse(o, std::generic_category().message(errno));
-    int error = 0;
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&at.storage), at.size) != 0) {
-        error = errno;
-        if (error == EINPROGRESS) {
-            pollfd p{fd, POLLOUT, 0};
-            const int ms = static_cast<int>(o.timeout / 1ms);
-            error = ETIMEDOUT;
-            socklen_t size = sizeof error;
-            if (::poll(&p, 1, ms) == 1) ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+endpoint try_server(const options& o, const std::vector<endpoint>& all) {
+    constexpr auto next_attempt = 250ms;
+    attempts open;
+    int first_error = 0;
+    const auto failed = [&](int error) {
+        if (first_error == 0) first_error = error;
+    };
+    const auto end = clock::now() + o.timeout;
+    auto due = clock::now();
+    for (std::size_t next = 0; next < all.size() || !open.polled.empty();) {
+        const auto now = clock::now();
+        if (now >= end) break;
+        if (next < all.size() && (now >= due || open.polled.empty())) {
+            due = now + next_attempt;
+            if (const int error = open.begin(all, next++)) failed(error);
+            continue;
+        }
+        const auto until = next < all.size() ? std::min(due, end) : end;
+        const auto ms = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
+        if (::poll(open.polled.data(), open.polled.size(), static_cast<int>(ms)) <= 0) continue;
+        for (std::size_t i = open.polled.size(); i-- != 0;) {
+            if (open.polled[i].revents == 0) continue;
+            const int error = open.error_of(i);
+            if (error == 0) return all[open.at[i]];
+            failed(error);
+            open.end(i);
+            due = clock::now();
         }
     }
-    ::close(fd);
-    if (error != 0) refuse(o, std::generic_category().message(error));
+    refuse(o, std::generic_category().message(first_error != 0 ? first_error : ETIMEDOUT));
 }
 
 report measure(const options& o, const mode& m, const endpoint& at) {

@@ -334,6 +334,78 @@ def test_nobody_listens():
     assert "Connection refused" in done.stderr and done.stderr.startswith("cannot connect to 127.")
 
 
+@pytest.fixture
+def two_addresses(tmp_path):
+    """Runs ice-bench where the name `both` is 127.0.0.1 and ::1: a mount namespace of its own."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 both\n::1 both\n")
+    alone = ["unshare", "-m", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespace is allowed here")
+    return lambda *arguments: bench(*alone[1:], GENERATOR, *arguments, program="unshare")
+
+
+@contextlib.contextmanager
+def echo_on_v6():
+    """An echo on ::1 whose port nobody has on 127.0.0.1 yet; gives the port."""
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    stop = threading.Event()
+
+    def serve():
+        listening.settimeout(0.05)
+        peers = []
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                peers.append(listening.accept()[0])
+            for peer in peers:
+                peer.setblocking(False)
+                with contextlib.suppress(OSError):
+                    if data := peer.recv(65536):
+                        peer.sendall(data)
+        for peer in peers:
+            peer.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        stop.set()
+        thread.join()
+        listening.close()
+
+
+def test_the_next_address_is_tried_when_one_refuses(two_addresses):
+    with echo_on_v6() as port:
+        done = two_addresses("echo", f"both:{port}", "-c", 1, "-n", 1, "-w", "0s")
+    assert "cannot connect" not in done.stderr and done.returncode != 3, done.stderr
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(two_addresses):
+    with echo_on_v6() as port, socket.socket() as silent:
+        silent.bind(("127.0.0.1", port))
+        silent.listen(0)
+        fill = [socket.socket() for _ in range(4)]  # its backlog is full: Linux drops the SYN
+        for s in fill:
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", port))
+        done = two_addresses("echo", f"both:{port}", "-c", 1, "-n", 1, "-w", "0s")
+        for s in fill:
+            s.close()
+    assert "cannot connect" not in done.stderr and done.returncode != 3, done.stderr
+
+
+def test_of_two_addresses_that_refuse_the_first_one_is_told(two_addresses):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    done = two_addresses("echo", f"both:{port}")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"cannot connect to both:{port}: Connection refused")
+
+
 @pytest.mark.parametrize("arguments, said", [
     ([], "a mode and an address are needed; there are echo, line, "),
     (["ecko", "127.0.0.1:7"], "there is no mode ecko; there are echo, line, "),
