@@ -45,6 +45,13 @@ BOOST_AUTO_TEST_CASE(it_reads_as_a_sentence_with_the_pool_and_its_upstream) {
                "pool 'timeserver' of 127.0.0.1:10000: too many callers wait for a connection of "
                "the pool; of the upstream: cannot connect: Connection refused (not executed)");
     BOOST_TEST(text(refused, refused) == text(refused), "nothing is said twice");
+    const auto unparsed = [](ice::error_code code, ice::error_code cause = {}) {
+        return fmt::format("{}", ice::failure(code, cause, true, "p", "u:1", 5));
+    };
+    BOOST_TEST(unparsed(errc::request_timeout, refused) ==
+               "pool 'p' of u:1: no reply in time; 5 bytes received are no whole message; of the "
+               "upstream: cannot connect: Connection refused (may have been executed)");
+    BOOST_TEST(unparsed(errc::bad_message).find("received") == std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(what_was_not_sent_was_not_executed_whatever_has_ended_it) {

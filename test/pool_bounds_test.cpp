@@ -132,6 +132,33 @@ BOOST_AUTO_TEST_CASE(a_request_has_its_time_and_no_more) {
     BOOST_TEST(srv.get(name).counters().timeouts == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(a_reply_that_never_becomes_whole_is_told_from_silence) {
+    // An upstream whose lines end in LF alone, asked by a pool of CR LF: "no reply in time" sends
+    // people to look at the network.
+    const ice::address other{"10.0.0.1", 8};
+    bool is_silent = false;
+    up.add(ice::tcp_server_action{other}.logic(
+        [&](std::string_view) -> std::string { return is_silent ? "" : "noon\n"; }));
+    for (const std::size_t depth : {1U, 4U}) {
+        const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
+        auto& p = open(ice::tcp_client_action{other, own, 2}
+                           .timeouts({.request = 1s})
+                           .limits({.pipeline = depth}));
+        const auto text = [&](ice::duration patience) {
+            auto& reply = begin(p, "gettime", patience);
+            BOOST_TEST(end(reply) == ice::errc::request_timeout);
+            sim.run_for(1min);
+            return reply->failure().text();
+        };
+        const std::string bytes = "; 5 bytes received are no whole message";
+        is_silent = false;
+        for (const ice::duration patience : {ice::duration(500ms), ice::duration(1s)})
+            BOOST_TEST(text(patience).find("no reply in time" + bytes) != std::string::npos);
+        is_silent = true;
+        BOOST_TEST(text(500ms).find("received") == std::string::npos);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_request_with_no_time_left_is_refused_and_never_sent) {
     // The danger: a caller passes what is left of its own time, and what it no longer waits for is
     // executed, and costs a connection.

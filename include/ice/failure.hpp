@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <ice/address.hpp>
 #include <ice/error.hpp>
@@ -34,7 +35,7 @@ class failure {
 public:
     // `pool` and `upstream` are copied: it outlives both.
     ICE_API failure(error_code code, error_code cause, bool sent, std::string pool,
-                    std::string upstream);
+                    std::string upstream, std::size_t unparsed = 0);
 
     // The same as result::error().
     error_code code() const noexcept { return code_; }
@@ -51,6 +52,11 @@ public:
     // The address that was asked; all addresses of the pool if it did not come to that.
     const std::string& upstream() const noexcept { return upstream_; }
 
+    // Bytes that were received when the time was over, and are no whole message: an upstream that
+    // does not end its lines as the protocol says, or has stopped in the middle. 0: it is silent.
+    // Of a request that shares its connection only if its reply was the next.
+    std::size_t unparsed() const noexcept { return unparsed_; }
+
     // Knows more than condition::not_executed, which knows the code alone: that of a caller who was
     // cancelled, or whose pool was stopped, while it waited for a connection.
     bool may_have_been_executed() const noexcept {
@@ -63,6 +69,7 @@ private:
     error_code code_, cause_;
     bool sent_;  // some of it, perhaps
     std::string pool_, upstream_;
+    std::size_t unparsed_;
 };
 
 // What a pool gives: a result whose failure can be asked for more than its error. With a value it

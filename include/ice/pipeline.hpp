@@ -23,10 +23,11 @@ public:
 
         event over;
         error_code failed = errc::request_timeout;
+        std::size_t unparsed = 0;  // see failure::unparsed()
 
     private:
         friend class pipeline;
-        static void too_late(void* self) { static_cast<place*>(self)->over.set(); }
+        ICE_API static void too_late(void* self);
 
         deadline late_;
         time_point until_ = never;
@@ -64,6 +65,9 @@ public:
     void fail(error_code why) noexcept { why_ = why; }
 
 private:
+    // Bytes of its reply, which is not whole, if it is the next.
+    std::size_t unparsed_of(const place&) const noexcept;
+
     struct request {
         place* caller;
         std::uint64_t begin;  // of its bytes, in all that the connection has sent

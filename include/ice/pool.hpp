@@ -171,7 +171,8 @@ private:
             if (place.reply) co_return mine.failed(place.reply->error());
             if (cancelled) co_return mine.failed(cancelled);
             mine.sent = place.failed != errc::not_sent;
-            if (mine.sent || !may_retry(mine.until)) co_return mine.failed(place.failed);
+            if (mine.sent || !may_retry(mine.until))
+                co_return mine.failed(place.failed, place.unparsed);
             co_await let_others_run();
         }
     }

@@ -101,7 +101,7 @@ protected:
     struct ICE_API call {
         call(pool_base&, duration timeout);
         void succeeded() noexcept;
-        std::shared_ptr<const failure> failed(error_code);
+        std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
         // The same of a request on a connection.
         std::shared_ptr<const failure> failed(error_code, loan&);
 

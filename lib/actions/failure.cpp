@@ -45,13 +45,15 @@ failure_kind kind_of(error_code ec) noexcept {
 }
 
 failure::failure(error_code code, error_code cause, bool sent, std::string pool,
-                 std::string upstream)
+                 std::string upstream, std::size_t unparsed)
     : code_(code), cause_(cause), sent_(sent), pool_(std::move(pool)),
-      upstream_(std::move(upstream)) {}
+      upstream_(std::move(upstream)),
+      unparsed_(kind_of(code) == failure_kind::timeout ? unparsed : 0) {}
 
 std::string failure::text() const {
-    const std::string more =
-        cause_ && cause_ != code_ ? fmt::format("; of the upstream: {}", cause_.message()) : "";
+    std::string more;
+    if (unparsed_ != 0) more = fmt::format("; {} bytes received are no whole message", unparsed_);
+    if (cause_ && cause_ != code_) more += fmt::format("; of the upstream: {}", cause_.message());
     return fmt::format("pool '{}' of {}: {}{} ({})", pool_, upstream_, code_.message(), more,
                        may_have_been_executed() ? "may have been executed" : "not executed");
 }

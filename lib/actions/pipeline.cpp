@@ -11,6 +11,16 @@ pipeline::place::~place() {
     }
 }
 
+void pipeline::place::too_late(void* self) {
+    auto& p = *static_cast<place*>(self);
+    if (p.line_ != nullptr) p.unparsed = p.line_->unparsed_of(p);
+    p.over.set();
+}
+
+std::size_t pipeline::unparsed_of(const place& p) const noexcept {
+    return caller() == &p ? session().bytes().data().size() : 0;
+}
+
 pipeline::pipeline(pool_base::loan l) : loan_(std::move(l)) { loan_.pool().lines_.push_back(this); }
 
 pipeline::~pipeline() {
@@ -19,6 +29,7 @@ pipeline::~pipeline() {
     for (const request& r : asked_) {
         if (r.caller == nullptr) continue;
         r.caller->line_ = nullptr;
+        r.caller->unparsed = unparsed_of(*r.caller);
         if (loan_.pool().now() < r.caller->until_)
             r.caller->failed = r.begin < sent ? why_ : make_error_code(errc::not_sent);
         r.caller->over.set();

@@ -360,15 +360,15 @@ void pool_base::call::succeeded() noexcept {
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec, loan& lent) {
     at = &lent.upstream();
     lent.fail(ec);
-    return failed(ec);
+    return failed(ec, lent.session().bytes().data().size());
 }
 
-std::shared_ptr<const failure> pool_base::call::failed(error_code ec) {
+std::shared_ptr<const failure> pool_base::call::failed(error_code ec, std::size_t unparsed) {
     const upstreams& all = pool->upstreams_;
     error_code cause = at != nullptr ? at->why() : all.begin()->why();
     for (auto u = all.begin(); at == nullptr && !cause && u != all.end(); ++u) cause = u->why();
-    auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
-                                               at != nullptr ? at->where.text() : all.text());
+    auto why = std::make_shared<const failure>(
+        ec, cause, sent, pool->name_, at != nullptr ? at->where.text() : all.text(), unparsed);
     pool->count(*why, pool->now() - begin);
     return why;
 }
