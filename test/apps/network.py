@@ -1,4 +1,5 @@
-"""A loopback of its own, where fixed ports are free and the kernel's settings can be changed.
+"""A loopback and mounts of its own: fixed ports are free there, and the settings of the kernel and
+files of the system can be changed.
 Programs and clients (netcat) live in there; they are ended and reaped. No tests here."""
 import re
 import select
@@ -19,7 +20,8 @@ class Network:
             pytest.skip(f"not installed here: {missing}")
         self.children = []  # they write little to stderr, so nobody has to read it meanwhile
         self.holder = self.popen(
-            ["unshare", "-rn", "sh", "-c", f"ip link set lo up && {set_up} && echo up && exec cat"])
+            ["unshare", "-rnm", "sh", "-c",
+             f"ip link set lo up && {set_up} && echo up && exec cat"])
         readable, _, _ = select.select([self.holder.stdout], [], [], ENOUGH)
         if not readable or self.holder.stdout.readline() != b"up\n":
             self.close()
@@ -31,12 +33,13 @@ class Network:
         return self.children[-1]
 
     def inside(self, *command):
-        return self.popen(["nsenter", "-t", str(self.holder.pid), "-U", "-n",
-                           "--preserve-credentials", "--", *command])
+        return self.popen(["nsenter", "-t", str(self.holder.pid), "-U", "-n", "-m",
+                           "--preserve-credentials", f"--wd={Path.cwd()}", "--", *command])
 
     def listens(self, port):
-        table = Path(f"/proc/{self.holder.pid}/net/tcp").read_text("ascii")
-        return re.search(rf":{port:04X} \w+:0000 0A ", table)
+        tables = [Path(f"/proc/{self.holder.pid}/net/{kind}") for kind in ("tcp", "tcp6")]
+        return any(re.search(rf":{port:04X} \w+:0000 0A ", table.read_text("ascii"))
+                   for table in tables)
 
     def server(self, name, port, *options, zone="UTC0"):
         child = self.inside("env", f"TZ={zone}", program(name), *options)
