@@ -26,6 +26,7 @@ constexpr int descriptors = 1024;  // of which anything is known: more than a wo
 // Rounds of a loop that find something to do, and do nothing, one after the other.
 constexpr int idle_rounds = 200;
 constexpr int rounds_of_a_timer = 8;
+constexpr int reads_of_an_end = 10;  // of one connection: the first says all
 constexpr auto longest_world = 15s;  // hundreds of times as long as usual
 
 }  // namespace
@@ -44,6 +45,7 @@ struct meddler::state {
     std::array<kind, descriptors> kinds{};
     std::array<bool, descriptors> is_inner{};   // an epoll within another: ice's own
     std::array<int, descriptors> watched_by{};  // by which of those it is watched; 0: none
+    std::array<int, descriptors> ends{};        // how often recv() has said that nothing follows
 
     bool hits(double p) { return w.outside.hit(p); }
     void others_act() {
@@ -64,6 +66,7 @@ struct meddler::state {
         kinds[at] = k;
         is_inner[at] = false;
         watched_by[at] = 0;
+        ends[at] = 0;
     }
     void did_something() { idle = idle_rounds; }
     void round(int events) {
@@ -94,6 +97,8 @@ meddler::~meddler() {
     end_children();
     delete std::exchange(running, nullptr);
 }
+
+void meddler::let_act() { running->all_act(); }
 
 bool meddler::fork(bool goes_on) {
     state& s = *running;
@@ -164,6 +169,10 @@ ssize_t __wrap_recv(int fd, void* to, std::size_t size, int flags) {
     note((flags & MSG_PEEK) != 0 ? "peek" : "recv", fd, n < 0 ? -errno : n);
     check(n >= 0 || errno != EBADF, "recv() on a closed descriptor");
     if (n > 0 && (flags & MSG_PEEK) == 0) s->did_something();
+    const bool is_end = n == 0 || (n < 0 && kept.value != EAGAIN);
+    if (is_end && (flags & MSG_PEEK) == 0 && fd < torture::descriptors)
+        check(++s->ends[static_cast<std::size_t>(fd)] < torture::reads_of_an_end,
+              "the end of a connection is read again and again");
     return n;
 }
 

@@ -38,6 +38,9 @@ public:
     meddler(const meddler&) = delete;
     meddler& operator=(const meddler&) = delete;
 
+    // The outsiders act at this moment, before ice reads anything.
+    void let_act();
+
     // Makes a child that has all descriptors that ice has at this moment, and no others. It waits
     // until the world ends; or if it `goes_on` this returns there, too, with true. Then it ends by
     // _exit(2).

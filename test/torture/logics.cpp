@@ -95,7 +95,8 @@ private:
 
     void push(session& to, char kind, std::uint64_t about) {
         answer said{kind, ++stage_.last_push, about, chance().below(200)};
-        if (!to.push(texts<P>::answer(to_text(said)))) stage_.w.saw("pushes");
+        if (to.push(texts<P>::answer(to_text(said)))) stage_.w.refused.insert(said.id);
+        else stage_.w.saw("pushes");
     }
 
     // What any logic may do beside its answer.

@@ -8,12 +8,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <linux/sockios.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <set>
+
+#include "arrival.hpp"
 
 namespace torture {
 namespace {
@@ -142,10 +143,7 @@ raw_socket::progress raw_socket::receive(std::string& to, std::size_t most) noex
     return progress::ended;
 }
 
-bool raw_socket::all_arrived() const noexcept {
-    int left = 0;
-    return ::ioctl(fd_, SIOCOUTQ, &left) == 0 && left == 0;
-}
+bool raw_socket::all_arrived() const noexcept { return torture::all_arrived(fd_); }
 
 void raw_socket::half_close() noexcept {
     note("  outside half-closes", fd_);

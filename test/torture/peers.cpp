@@ -107,6 +107,7 @@ public:
     void before_drain() override {
         due_ = answered_;
         if (answered_ != 0 && out_.empty() && socket_.all_arrived()) due_ = asked_;
+        if (w_.is_calm && due_ != answered_) w_.saw("polite: has asked before the end");
     }
 
 private:
@@ -174,6 +175,7 @@ private:
             session_ = a->session;
             if (a->kind == 'p') {
                 check(a->id > pushed_, "a push came twice or late");
+                check(!w_.refused.contains(a->id), "a push arrived that was refused");
                 pushed_ = a->id;
                 continue;
             }

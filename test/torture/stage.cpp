@@ -58,7 +58,8 @@ manners draw_manners(world& w) {
           &m.resets, &m.closes, &m.half_closes, &m.garbage, &m.too_long, &m.twice, &m.urgent}) {
         *one = c.hit(0.3) ? static_cast<double>(c.between(1, 20)) / 100 : 0;
     }
-    m.dies = c.hit(0.3) ? 0.003 : 0;
+    m.dies = c.hit(0.3) ? 0.01 : 0;
+    m.hangs_up = c.hit(0.5) ? 0.4 : 0;
     m.accepts_slowly = c.hit(0.1);
     return m;
 }
@@ -204,13 +205,15 @@ private:
         if (!w_.is_calm) forks_ = c.hit(0.05);
         in_logic_ = !w_.is_calm && c.hit(0.3);
         // In a calm world a drain may come while all talk; else it comes when they have talked.
-        early_ = !w_.is_calm || (c.hit(0.5) && (how_ == ending::drain || how_ == ending::signal));
+        early_ = !w_.is_calm || (c.hit(0.8) && (how_ == ending::drain || how_ == ending::signal));
         leaves_ = w_.is_calm ? 0 : c.hit(0.5) ? 0.05 : 0;
         stage_.end = [this] { end(); };
     }
 
     void end() {
-        if (std::exchange(w_.has_begun_to_end, true)) return;
+        if (w_.has_begun_to_end) return;
+        for (int i = 0; i < 20; ++i) kernel_.let_act();  // so that much is unread
+        w_.has_begun_to_end = true;
         ended_ = now();
         const ice::duration patience = srv_->drain_timeout;
         others_.before_drain();

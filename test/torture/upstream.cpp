@@ -12,6 +12,7 @@ struct upstream::connection {
     std::string in{}, out{};
     std::chrono::steady_clock::time_point sends_at{};  // not before
     bool greeted = true, is_deaf = false, is_over = false;
+    bool is_idle() const { return in.empty() && out.empty(); }
     enum class end { none, close, reset, half_close } then = end::none;  // when all is sent
 };
 
@@ -54,11 +55,17 @@ void upstream::act() {
     if (w_.does(w_.outside, "upstream: dies", ways_.dies)) return die();
     if (w_.outside.hit(ways_.accepts_slowly ? 0.01 : 0.5)) accept();
     if (open_.empty()) return;
-    const std::size_t at = w_.outside.below(open_.size());
-    serve(*open_[at]);
-    if (!open_[at]->is_over) return;
-    std::swap(open_[at], open_.back());
-    open_.pop_back();
+    connection& c = *open_[w_.outside.below(open_.size())];
+    const bool replies = !c.out.empty();
+    serve(c);
+    // Only if there are several: else a pool has never more than one that is idle.
+    const auto idle =
+        std::count_if(open_.begin(), open_.end(), [](const auto& each) { return each->is_idle(); });
+    if (replies && c.is_idle() && idle > 1 &&
+        w_.does(w_.outside, "upstream: hangs up", ways_.hangs_up)) {
+        for (auto& each : open_) each->is_over = each->is_over || each->is_idle();
+    }
+    std::erase_if(open_, [](const auto& each) { return each->is_over; });
 }
 
 void upstream::accept() {

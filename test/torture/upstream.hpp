@@ -12,7 +12,8 @@ struct manners {
     double closes_at_once = 0, resets_at_once = 0, talks_first = 0, deaf = 0;
     double late = 0, silent = 0, cut = 0, resets = 0, closes = 0, half_closes = 0;
     double garbage = 0, too_long = 0, twice = 0, urgent = 0;
-    double dies = 0;  // each time it acts; some milliseconds later it is back
+    double hangs_up = 0;  // behind a reply, on all connections that wait for requests
+    double dies = 0;      // each time it acts; some milliseconds later it is back
     bool accepts_slowly = false;
     double in_pieces = 0;  // of each write
 };

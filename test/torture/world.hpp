@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <ice/testing/faults.hpp>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,8 @@ struct world {
     dice outside;  // what peers, upstreams and the kernel do
     dice inside;   // what logics and callers do
     tally& seen;
+
+    std::set<std::uint64_t> refused;  // pushes that must not arrive
 
     // In a calm world nobody but the peers themselves ends a well-behaved conversation, so each of
     // its questions must be answered. In the others it may end at any time.
