@@ -60,7 +60,7 @@ task<outcome> session_base::fill_flushed() {
     if (failed_) return ready(failed_);
     const bool more = turn_ == 0 && !channel_->data().empty();
     turn_ = turn_of(settings_.limits);
-    if (more) return next_turn(channel_->net());
+    if (more) return next_turn(channel_->net());  // mutant: next_turn
     const std::size_t unfinished = channel_->data().size();
     if (unfinished > settings_.limits.message) return ready(errc::message_too_large);
 
@@ -107,7 +107,7 @@ error_code session_base::queued(std::size_t before) {
         ++settings_.outbox_full;
     }
     if (refused) {
-        channel_->out().resize(before);
+        channel_->out().resize(before);  // mutant: push_taken_back
         --asked_;
         return refused;
     }

@@ -131,11 +131,11 @@ void poller::remove_waiter(client& c) noexcept {
 void poller::deregister(int fd, client& c) noexcept {
     c.unlink();
     remove_waiter(c);
-    if (only_ == &c) only_ = nullptr;
+    if (only_ == &c) only_ = nullptr;  // mutant: forget_only
     for (std::size_t i = at_; i < count_; ++i) {
         if (events_[i].data.ptr == &c) events_[i].data.ptr = nullptr;
     }
-    if (epoll_ >= 0) watch(fd, c, 0);
+    if (epoll_ >= 0) watch(fd, c, 0);  // mutant: stop_watching
     c.watched_ = 0;
 }
 
@@ -208,7 +208,7 @@ void poller::lend(buffer& in, std::string& out) {
 void poller::take_back(buffer& in, std::string& out) {
     if (in.size() <= moved_size && in.capacity() > 2 * in.size()) {
         buffer rest;
-        if (in.size() != 0) rest.append(in.data());
+        if (in.size() != 0) rest.append(in.data());  // mutant: keep_unread
         swap(in, rest);
         rest.consume(rest.size());
         if (rest.capacity() > spare_in_.capacity() && rest.capacity() <= kept_size)

@@ -42,11 +42,11 @@ socket_channel::socket_channel(transport& net, poller& p, int fd,
 }
 
 socket_channel::~socket_channel() {
-    poller_.deregister(fd_, *this);
+    poller_.deregister(fd_, *this);  // mutant: leave_poller
     out_.clear();
     in_.consume(in_.size());
     poller_.take_back(in_, out_);
-    ::close(fd_);
+    ::close(fd_);  // mutant: close
 }
 
 // -- receiving
@@ -76,7 +76,7 @@ void socket_channel::wait_for_bytes(reader r) {
 
 socket_channel::reader socket_channel::take_reader() noexcept {
     reader r = std::move(*reader_);
-    reader_.reset();
+    reader_.reset();  // mutant: reader_leaves
     if (!stalled_) poller_.remove_waiter(*this);
     asio::get_associated_cancellation_slot(r).clear();
     return r;
@@ -101,7 +101,7 @@ std::optional<outcome> socket_channel::read_some() {
             received(static_cast<std::size_t>(n));
             return outcome();
         }
-        if (n == 0) return ended();
+        if (n == 0) return ended();  // mutant: end_of_stream
         if (is_would_block(errno)) return std::nullopt;
         if (errno != EINTR) return outcome(system_error(errno));
     }
@@ -140,7 +140,7 @@ bool socket_channel::try_flush() {
         const ssize_t n =
             ::send(fd_, out_.data() + done_, out_.size() - done_, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n > 0) {
-            done_ += static_cast<std::size_t>(n);
+            done_ += static_cast<std::size_t>(n);  // mutant: count_part
             sent_ += static_cast<std::size_t>(n);
         } else if (is_would_block(errno)) {
             stall();
@@ -151,18 +151,18 @@ bool socket_channel::try_flush() {
         }
     }
     out_.clear();
-    done_ = 0;
+    done_ = 0;  // mutant: write_is_done
     return true;
 }
 
 // The kernel takes no more; the poller says when it does. Sent bytes are cut off when they are the
 // larger part, so that no more bytes are moved than are sent, however often the peer stalls.
 void socket_channel::stall() {
-    if (done_ >= out_.size() - done_) out_.erase(0, std::exchange(done_, 0));
+    if (done_ >= out_.size() - done_) out_.erase(0, std::exchange(done_, 0));  // mutant: cut_sent
     error_code ec;
     try {
         begin_stall();
-        poller_.add_waiter(*this);
+        poller_.add_waiter(*this);  // mutant: writer_waits
         stalled_ = true;
         ec = watch_wanted();
     } catch (const std::bad_alloc&) { ec = system_error(ENOMEM); }
@@ -195,14 +195,14 @@ bool socket_channel::ready(std::uint32_t events) {
         }
         poller_.take_back(in_, out_);
     }
-    watch_wanted();
+    watch_wanted();  // mutant: watch_again
     return (events & EPOLLOUT) != 0;
 }
 
 // Of what nobody waits for, the poller would tell again and again.
 error_code socket_channel::watch_wanted() noexcept {
     const std::uint32_t in = EPOLLIN, out = EPOLLOUT;
-    return poller_.watch(fd_, *this, (reader_ ? in : 0) | (stalled_ ? out : 0));
+    return poller_.watch(fd_, *this, (reader_ ? in : 0) | (stalled_ ? out : 0));  // mutant: wanted
 }
 
 void socket_channel::abandon() noexcept {
@@ -215,7 +215,8 @@ void socket_channel::drain(error_code why) {
     if (draining_) return;
     draining_ = why;
     if (!reader_ || cancelled_) return;
-    if (const std::optional<outcome> read = read_some()) return tell_reader_later(*read);
+    const std::optional<outcome> read = read_some();  // mutant: drain_reads
+    if (read) return tell_reader_later(*read);
     if (!in_message_) return tell_reader_later(draining_);
     waited_in_drain_ = true;
     rest();

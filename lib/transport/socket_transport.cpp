@@ -121,7 +121,7 @@ public:
         if (fd.get() < 0) return last_error();
         std::unique_ptr<channel> made =
             std::make_unique<socket_channel>(net_, poller_, fd.get(), to_tcp(from, size));
-        fd.release();
+        fd.release();  // mutant: accepted
         return made;
     }
 
@@ -209,7 +209,7 @@ private:
             if (ec) return connect_error(ec);
             std::unique_ptr<channel> made =
                 std::make_unique<socket_channel>(net, polls, fd.get(), peer);
-            fd.release();
+            fd.release();  // mutant: connected
             return made;
         }
 

@@ -5,4 +5,4 @@ ice_plant(${table} ${folder} INCLUDE sim ${PROJECT_SOURCE_DIR}/lib/transport
     WITH $<TARGET_OBJECTS:ice-swarm-main> LINK ice-swarm-parts
     COMPILE_OPTIONS -O1 -g0 LINK_OPTIONS -s)
 add_test(NAME mutants COMMAND ${ICE_PYTHON} ${table} run ${folder}/bin)
-set_tests_properties(mutants PROPERTIES TIMEOUT 1800 LABELS sim)
+set_tests_properties(mutants PROPERTIES TIMEOUT 1800 LABELS sim PROCESSORS 2)
