@@ -1,6 +1,9 @@
 // Callers that ask again at once when a pool refuses them: after each refusal everything else of
 // the loop has its turn. In virtual time, where turns are counted, and on a real loop with a timer.
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
 #include <asio/steady_timer.hpp>
+#include <functional>
 #include <ice/pool.hpp>
 
 #include "asking.hpp"
@@ -40,6 +43,24 @@ struct fixture : asking {
     }
     ice::task<> take_turns() {
         for (turns = 0; refused < refusals; ++turns) co_await sim.net()->yield();
+    }
+
+    // The next request is lost on its way, before a byte of it has left.
+    void lose_the_next() {
+        sim.run_for(1ms);
+        sim.fail_operation(sim.operations(), EPIPE);
+    }
+    // Acts when the caller of it waits for its turn to send it again.
+    ice::task<> when_it_is_lost(const ice::pool<ice::line>& p, std::function<void()> act) {
+        while (p.counters().discarded == 0) co_await sim.net()->yield();
+        act();
+    }
+    // A handler that takes a second.
+    void take_long() {
+        const ice::time_point end = sim.now() + 1s;
+        sim.faults()[ice::testing::fault::clock_moves] = 1;
+        while (sim.net()->now() < end) continue;
+        sim.faults()[ice::testing::fault::clock_moves] = 0;
     }
 
     // How many turns another coroutine has beside one that is refused a hundred times.
@@ -153,6 +174,56 @@ BOOST_AUTO_TEST_CASE(what_is_sent_again_is_sent_after_the_others_had_their_turn)
     BOOST_TEST(!end(got));
     BOOST_TEST(p.counters().retries == 1U);
     BOOST_TEST(between == first + 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_to_be_sent_again_is_not_sent_when_its_time_has_passed_meanwhile) {
+    // The danger: its time is looked at, then others run, then it is sent, and nobody waits for it.
+    int served = 0;
+    serve([&](std::string_view m) -> std::string {
+        ++served;
+        return std::string(m);
+    });
+    for (const std::size_t depth : {1U, 4U}) {
+        const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
+        auto& p = open(ice::tcp_client_action{far, own, 2}.limits({.pipeline = depth}));
+        lose_the_next();
+        slot got;
+        const auto asks = [&]() -> ice::task<> {
+            auto made = co_await p.request(std::string("x"), 5ms);
+            got.emplace(std::move(made));
+        };
+        sim.spawn(asks());
+        sim.spawn(when_it_is_lost(p, [this] { take_long(); }));
+        BOOST_TEST(end(got) == ice::errc::not_sent);
+        sim.run_for(1s);
+        BOOST_TEST(served == 0);
+        BOOST_TEST(p.counters().retries == 0U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(who_is_cancelled_before_it_is_sent_again_gets_a_failure_and_is_counted) {
+    serve();
+    for (const std::size_t depth : {1U, 4U}) {
+        const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
+        auto& p = open(ice::tcp_client_action{far, own, 2}.limits({.pipeline = depth}));
+        lose_the_next();
+        slot got;
+        const auto asks = [&]() -> ice::task<> {
+            auto made = co_await p.request(std::string("x"));
+            got.emplace(std::move(made));
+        };
+        asio::cancellation_signal stop;
+        asio::co_spawn(sim.net()->executor(), asks(),
+                       asio::bind_cancellation_slot(stop.slot(), [](const std::exception_ptr& e) {
+                           BOOST_TEST((e == nullptr));
+                       }));
+        sim.spawn(when_it_is_lost(p, [&] { stop.emit(asio::cancellation_type::terminal); }));
+        sim.run_for(1s);
+        BOOST_TEST_REQUIRE(got.has_value());
+        BOOST_TEST(got->error() == asio::error::operation_aborted);
+        BOOST_TEST(!got->failure().may_have_been_executed());
+        BOOST_TEST(p.counters().refused == 1U);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(who_asks_again_when_a_shared_connection_is_closed_lets_it_close) {

@@ -105,9 +105,11 @@ private:
                     co_return mine.failed(unsent);
                 }
                 if (mine.sent) co_return mine.failed(unsent, lent);
-                if (!may_retry(mine.until)) co_return mine.failed(errc::not_sent, lent);
+                mine.at = &lent.upstream();
                 lent = {nullptr, {}};  // it was just dying
-                co_await let_others_run();
+                const error_code why_not = co_await try_again(mine.until);
+                if (why_not) co_return mine.failed(why_not);
+                mine.at = nullptr;
                 continue;
             }
             mine.sent = true;
@@ -156,10 +158,13 @@ private:
             if (refused) {
                 const bool is_lost = bool(peer.bytes().cancelled());
                 opened.reset();  // nobody receives on it
+                if (is_lost) {
+                    const error_code why_not = co_await try_again(mine.until);
+                    if (why_not) co_return mine.failed(why_not);
+                    continue;
+                }
                 co_await let_others_run();
-                if (!is_lost) co_return mine.failed(refused);
-                if (may_retry(mine.until)) continue;
-                co_return mine.failed(errc::not_sent);
+                co_return mine.failed(refused);
             }
             mine.sent = true;
             if (opened) spawn(env(), hand_out_replies(self(), std::move(opened)), name());
@@ -171,9 +176,9 @@ private:
             if (place.reply) co_return mine.failed(place.reply->error());
             if (cancelled) co_return mine.failed(cancelled);
             mine.sent = place.failed != errc::not_sent;
-            if (mine.sent || !may_retry(mine.until))
-                co_return mine.failed(place.failed, place.unparsed);
-            co_await let_others_run();
+            if (mine.sent) co_return mine.failed(place.failed, place.unparsed);
+            const error_code why_not = co_await try_again(mine.until);
+            if (why_not) co_return mine.failed(why_not);
         }
     }
 

@@ -129,11 +129,12 @@ protected:
     task<result<acquired>> take(time_point until, bool shares = false);
 
     bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
-    // Whether a request of which nothing was sent may be tried again: pool_limits::retries.
-    bool may_retry(time_point until) noexcept;
     // Before a request is tried again or refused: a caller that asks again at once must not hold
     // the thread.
     task<> let_others_run() { return env_->net->yield(); }
+    // Of a request of which nothing was sent: lets others run, and then says why it is not tried
+    // again (errc::not_sent: pool_limits::retries, or its time is over), if it is not.
+    task<error_code> try_again(time_point until);
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
@@ -187,6 +188,7 @@ private:
     pool_connection lend(pool_connection);
     pool_connection lend_idle();
     error_code why_refused();
+    bool may_retry(time_point until) noexcept;
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
     // The connection with room for one more request that has the fewest; null if there is none.
     pipeline* shared_line() const noexcept;  // mutant: shared_line

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <asio/error.hpp>
+#include <asio/this_coro.hpp>
 #include <ice/pipeline.hpp>
 #include <ice/pool.hpp>
 #include <new>
@@ -149,6 +151,14 @@ pipeline* pool_base::shared_line() const noexcept {
         if (has_room && (least == nullptr || line->size() < least->size())) least = line;
     }
     return least;
+}
+
+// The caller may be cancelled while others run: the next co_await of its would throw.
+task<error_code> pool_base::try_again(time_point until) {
+    co_await let_others_run();
+    const auto stop = co_await asio::this_coro::cancellation_state;
+    if (stop.cancelled() != asio::cancellation_type::none) co_return asio::error::operation_aborted;
+    co_return may_retry(until) ? error_code() : make_error_code(errc::not_sent);
 }
 
 bool pool_base::may_retry(time_point until) noexcept {
