@@ -1,0 +1,32 @@
+"""docs/limits.md lists each limit and timeout of limits.hpp with the default that it has there."""
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parents[1]
+HEADER = (ROOT / "include/ice/limits.hpp").read_text("utf-8")
+TABLES = (ROOT / "docs/limits.md").read_text("utf-8")
+
+
+def declared():
+    for name, body in re.findall(r"^struct (\w+) \{$(.*?)^\};$", HEADER, re.M | re.S):
+        for field, default in re.findall(r"^    [\w:<>]+(?: \w+)? (\w+) = (.+);$", body, re.M):
+            yield f"{name}::{field}", default
+
+
+def listed():
+    for section in re.split(r"^## ", TABLES, flags=re.M)[1:]:
+        structures = re.findall(r"`ice::(\w+)`", section.splitlines()[0])
+        for field, default in re.findall(r"^\| `([\w:]+)` \| `([^`]+)` \|", section, re.M):
+            yield field if "::" in field else f"{structures[0]}::{field}", default
+
+
+def test_the_tables_have_all_limits_with_their_defaults():
+    # Danger: a default changes, or a limit is added, and the table goes on telling the old one.
+    assert list(listed()) == list(declared())
+
+
+def test_no_member_of_the_structures_is_overlooked():
+    # Danger: a member whose type the expression above does not know would be missing in both.
+    members = re.findall(r"^    (?!//)\S.*;$", HEADER[:HEADER.index("constexpr std::size_t conn")],
+                         re.M)
+    assert len(members) == len(list(declared()))
