@@ -1,6 +1,6 @@
-// The one table of bounds: how much, and how long. Sizes are bytes; times are of any unit of
-// std::chrono, and over at once if they are 0 or less. Each is enforced, counted where it bites,
-// and can be set; `unlimited` and `no_timeout` (see duration.hpp) say in words that there is none.
+// Limits and timeouts of listeners and pools, with their defaults. Sizes are in bytes. A timeout
+// takes any unit of std::chrono; one of 0 or less expires at once. `unlimited` is the size without
+// a bound, `no_timeout` (duration.hpp) the time without one. docs/limits.md lists all of them.
 #pragma once
 
 #include <cstddef>
@@ -12,182 +12,185 @@ namespace ice {
 
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
-// Of one listener. srv.add(tcp_server_action{..}.limits({.connections = 100}));
+// Limits of one listener. srv.add(tcp_server_action{..}.limits({.connections = 100}));
 struct limits {
-    // Open at once; at this number the listener stops accepting, and the others wait in the
-    // kernel's backlog. All listeners of the process together have no more than RLIMIT_NOFILE
-    // leaves beside its pools (see connections_allowed): at that number each of them stops. Lower
-    // this where one listener must not take the room of another.
+    // Connections that are open at once. At this number the listener stops accepting, and further
+    // peers wait in the kernel's backlog. All listeners of a process together also keep to what
+    // RLIMIT_NOFILE leaves beside its pools (connections_allowed()): at that number all of them
+    // stop accepting. Lower this limit where one listener must not take the descriptors of another.
     std::size_t connections = 10'000;
 
-    // Open at once from one peer: one more is closed, so that one peer alone cannot take all of
-    // `connections`. Peers on this host are not counted. Behind a proxy on another host, where all
-    // connections are its own, this is `unlimited`.
+    // Connections of one peer that are open at once. The listener closes one more at once, so that
+    // one peer cannot take all of `connections`. Peers on this host are not counted. Behind a proxy
+    // on another host all connections come from the proxy: set `unlimited` there.
     std::size_t connections_per_peer = 256;
 
-    // IPv6 addresses that agree in so many leading bits are one peer of connections_per_peer; more
-    // than 128 are 128. 56: one site has as many addresses as it likes of a /64, and most often of
-    // a /56 (RFC 6177), of which each customer of a network gets one. An IPv4 address is a peer by
-    // itself, also behind the well-known prefix of NAT64 (RFC 6052) and in 6to4 (RFC 3056).
+    // connections_per_peer counts IPv6 addresses that agree in this many leading bits as one peer.
+    // Values above 128 mean 128. Networks usually assign a /56 to each customer (RFC 6177), and one
+    // host can use every address of it. Each IPv4 address is one peer, also behind the well-known
+    // prefix of NAT64 (RFC 6052) and in 6to4 (RFC 3056).
     std::size_t ipv6_prefix = 56;
 
-    // An unfinished message; the protocol's own maximum may be lower (a line: 8 KiB).
+    // Bytes of an unfinished message. Beyond it the listener closes the connection with
+    // errc::message_too_large. A protocol may have a lower maximum (ice::line: 8 KiB).
     std::size_t message = 1024 * 1024;
 
-    // Received and not yet parsed, while messages are whole: beyond it nothing is read.
+    // Bytes that are received and not parsed. Beyond it the session reads nothing until the logic
+    // has consumed some of them; an unfinished message may still grow to `message`.
     std::size_t inbox = 64 * 1024;
 
-    // Not yet sent when push() is called: beyond it push() refuses, as the peer does not read.
+    // Bytes that are not sent yet when push() is called. Beyond it push() returns
+    // errc::outbox_full, as the peer does not read.
     std::size_t outbox = 1024 * 1024;
 
-    // Messages answered in one turn before the other connections have theirs. A turn ends in one
-    // write, so this is also the largest burst that is answered at once.
+    // Messages of one connection that are answered before other connections are served. The
+    // answers leave in one write, so this is also the largest burst that one write answers.
     std::size_t turn = 64;
 
-    // Bytes of answers gathered in one turn; the answer that passes it is the last of the turn. The
-    // next message is looked at when all of them are sent, so a peer that asks for large answers
-    // and does not read holds this and one answer, however many requests it has sent.
-    // 64 KiB: larger writes gain nothing.
+    // Bytes of answers that are gathered for one write. The answer that reaches it is the last one,
+    // and the session parses the next message when all of them are sent. So a peer that requests
+    // large answers and does not read them makes the server hold this and one answer, however many
+    // requests it sends. Larger writes than 64 KiB gain nothing.
     std::size_t turn_bytes = 64 * 1024;
 
-    // Connections accepted in one turn.
+    // Connections that are accepted before established connections are served.
     std::size_t accepts = 64;
 
-    // Who may connect to a Unix socket: the permissions of its file, as of chmod(2), such as 0660
-    // (octal) for its user and group, who need the write bit. They hold from the first moment on,
-    // whatever the umask is. Bits beyond 0777 are refused: 660 without the 0 is another number.
-    // None: 0777 less the umask, as bind(2) does it. Other listeners do not use it.
+    // Permissions of the file of a Unix socket, as for chmod(2): 0660 (octal) lets its user and
+    // group connect, which takes the write bit (unix(7)). The file has them from its creation,
+    // whatever the umask is. Without a value it has 0777 less the umask, as bind(2) makes it.
+    // server::add() throws if a bit beyond 0777 is set, as in a decimal 660. TCP ignores it.
     std::optional<unsigned> socket_mode = std::nullopt;
 };
 
-// Of one listener.
+// Timeouts of one listener. When one expires, the listener closes the connection and counts it in
+// listener_counters::timeouts; `linger` alone ends without an error.
 struct timeouts {
+    // From accepting a connection to the end of the protocol's handshake.
     duration handshake = std::chrono::seconds(10);
 
-    // From the first byte of a message to its last. Not from the last byte received: a peer that
-    // sends a byte now and then (slowloris) gains nothing.
+    // From the first byte of a message to its last. Further bytes do not extend it, so a peer that
+    // sends one now and then (slowloris) does not hold a connection.
     duration message = std::chrono::seconds(30);
 
-    // Without any byte, between two messages.
+    // Without a byte between two messages. Longer than clients usually keep idle connections.
     duration idle = std::chrono::seconds(75);
 
-    // Without any progress in sending.
+    // Without a byte that the peer's system acknowledges, while some wait to be sent.
     duration write = std::chrono::seconds(30);
 
-    // For one answer of a logic that waits, or twice that when it is not the first of a burst; then
-    // its connection is closed.
+    // For one answer of a logic that waits. It may take up to twice as long for a message that is
+    // not the first of a burst, as the session does not read the clock for each.
     duration logic = std::chrono::seconds(30);
 
-    // After we have said goodbye, for the peer to have read it and to close: closing at once
-    // with bytes unread would make the kernel send a reset, which can destroy the last answer.
+    // From the end of our stream to the end of the peer's. If the session closed at once while
+    // bytes of the peer are unread, the kernel would send a reset, which can destroy the last
+    // answer on its way.
     duration linger = std::chrono::seconds(1);
 };
 
-// Of one pool. What each has done stands in pool_counters, whose name is given.
+// Limits of one pool. The name in parentheses is the counter of pool_counters.
 struct pool_limits {
-    // Callers that wait for a connection; one more is refused with errc::pool_full (refused).
-    // 1024: what a few connections work off within pool_timeouts::wait when a reply takes some
-    // milliseconds; of more than that most would wait in vain, and make it worse.
+    // Callers that wait for a connection. The pool refuses one more with errc::pool_full (refused).
+    // A few connections serve 1024 callers within pool_timeouts::wait if a reply takes some
+    // milliseconds; most of a longer queue would wait in vain.
     std::size_t waiters = 1024;
 
-    // An unfinished reply; the protocol's own maximum may be lower. A longer one ends its
-    // connection (bad_replies). As limits::message: what a server takes, it can be asked for.
+    // Bytes of an unfinished reply. Beyond it the pool closes the connection (bad_replies). A
+    // protocol may have a lower maximum. As limits::message.
     std::size_t message = 1024 * 1024;
 
-    // Stay open although nobody asks: when one of them ends, another is opened. Those beyond it,
-    // up to the pool's size, are opened while callers wait, and end after pool_timeouts::idle
-    // (expired). None: what nobody uses costs the upstream as well.
+    // Connections that the pool keeps open without requests: when one ends, it opens another. It
+    // opens more, up to its size, while callers wait, and closes those after pool_timeouts::idle
+    // (expired). 0, as an idle connection costs the upstream too.
     std::size_t keep = 0;
 
-    // Opened before anyone asks, at the start and when the upstream is back, so that the first
-    // requests need not wait for it (connects). `unlimited`: as many as the pool's size.
+    // Connections that the pool opens at the start, and when the upstream is back, before the first
+    // request, which then need not wait for one (connects). `unlimited`: the pool's size.
     std::size_t preconnect = unlimited;
 
-    // Requests that share a connection without waiting for the replies before theirs. It needs an
-    // upstream that answers in the order of the requests, as Redis and memcached do; then replies
-    // are given out by that order alone. A free connection is used before one is shared, and one is
-    // shared before another is opened. Who finds no room waits for it (waited).
+    // Requests that share a connection and do not wait for the replies to earlier ones. Set more
+    // than 1 only if the upstream replies in the order of the requests, as Redis and memcached do:
+    // the pool assigns replies by that order alone. A request takes a free connection if there is
+    // one, else it shares one, else the pool opens another. Otherwise the caller waits (waited).
     std::size_t pipeline = 1;
 
-    // Requests that are sent again, in percent of all requests, and ten more: those whose
-    // connection was lost before a byte of them was sent (retries). A tenth is all that an upstream
-    // in trouble gets of them on top of its load. 0: the caller is told at once.
+    // Requests that the pool sends again because their connection was lost before a byte of them
+    // was sent, in percent of all requests, and ten more (retries). So an upstream in trouble gets
+    // a tenth of its load on top at most. 0: the caller gets the failure at once.
     unsigned retries = 10;
 };
 
-// Of one pool; counters as above.
+// Timeouts of one pool. The name in parentheses is the counter of pool_counters.
 struct pool_timeouts {
-    // Name resolution and connecting, over all addresses of the name (connect_failures). A first
-    // SYN that is lost is sent again after one second: that must be in time.
+    // Looking up the name and connecting, over all addresses of the name (connect_failures). The
+    // kernel sends a lost SYN again after one second, which must be in time.
     duration connect = std::chrono::seconds(3);
 
-    // The protocol's handshake after it (connect_failures). As timeouts::handshake of the server.
+    // The protocol's handshake on a new connection (connect_failures). As timeouts::handshake.
     duration handshake = std::chrono::seconds(10);
 
-    // For a free connection (refused); the request's own time ends this wait too. As long as that:
-    // who wants to know earlier that a pool is too small sets it.
+    // Waiting for a free connection (refused). The request's own timeout ends this wait too, and is
+    // as long: lower it to detect an undersized pool sooner.
     duration wait = std::chrono::seconds(5);
 
-    // For the whole request, waiting included; request(m, timeout) sets another (timeouts). Longer
-    // than connecting: a caller sees one attempt through, and one who waits at a screen is there.
-    // An upstream that takes no byte of it for 30 s (timeouts::write) ends it before.
+    // The whole request, waiting and connecting included (timeouts); request(m, timeout) sets
+    // another. Outlives one attempt to connect; short enough for interactive users. A connection
+    // whose upstream takes no byte for 30 s (timeouts::write) ends earlier.
     duration request = std::chrono::seconds(5);
 
-    // Unused for so long, a connection is closed (expired): shorter than servers' own (ice's is
-    // 75 s), so that a request seldom meets a connection which the other side is just closing.
+    // The pool closes a connection that was unused for this long (expired). Shorter than the idle
+    // timeouts of servers (ice: 75 s), so that a request seldom meets a connection that the
+    // upstream is closing.
     duration idle = std::chrono::seconds(30);
 
-    // Between two attempts that callers cause while the upstream cannot be reached; others fail
-    // at once meanwhile. So it bounds how soon an upstream is used again that was away for a
-    // moment: for three such times. Later it is 4 to 14 of them, by chance: a thousand pools that
-    // ask twice a second would trample whoever comes back. Less than 1 ms is 1 ms.
+    // While the upstream cannot be reached, requests cause an attempt to connect at most once in
+    // this time, and fail at once in between. After three attempts the pause is 4 to 14 times as
+    // long, at random, so that a thousand pools do not overload an upstream that comes back.
+    // Values below 1 ms mean 1 ms.
     duration probe = std::chrono::milliseconds(500);
 
-    // The reply to a health check: an idle connection whose upstream takes longer for the least of
-    // all requests is not worth a real one. There is none by default: which message asks for
-    // health only the protocol's user knows, and a dead idle connection is noticed by itself when
-    // its other end has closed it (checks_failed).
+    // The reply to a health check; without one in time the pool closes the connection
+    // (checks_failed). There is no health check by default: only the user knows which message is
+    // one, and the pool sees by itself when an upstream closes an idle connection.
     duration check = std::chrono::seconds(1);
 
-    // No connection is lent after it, so that the load moves with the name of the upstream, or
-    // behind its balancer (aged): within half an hour, for next to no connecting. Each ends up to a
-    // quarter earlier, by chance: never all at once.
+    // The pool uses no connection that is older (aged), so that the load follows the name of the
+    // upstream, or its balancer, within this time. Each connection ends up to a quarter earlier, at
+    // random: they do not all end together.
     duration age = std::chrono::minutes(30);
 };
 
-// How long to wait before the next attempt to connect: see backoff.hpp.
-// With a first of 0 the first attempt comes at once, and then it grows from 1 ms. A cap of 0 means
-// never to wait. Counted: connects, connect_failures.
-// 50 ms: a restart is over soon, and one connect in that time is no load. 30 s: nobody who has
-// repaired an upstream waits longer until it is used.
+// Pauses before the next attempt to connect (backoff.hpp). With a `first` of 0 the first attempt
+// comes at once, and the pause grows from 1 ms; a `cap` of 0 means no pause. Counted: connects,
+// connect_failures. 50 ms, as a restart is over soon and one connect in that time is no load; 30 s,
+// as that is how long an upstream may stay unused after its repair.
 struct backoff_limits {
     duration first = std::chrono::milliseconds(50);
     duration cap = std::chrono::seconds(30);
 };
 
-// When an upstream that takes connections is not asked for a while: see breaker.hpp. Of each
-// address of a pool. Counted: breaker_open, and upstream_state::ejections.
+// When a pool stops sending requests to an address that still accepts connections (breaker.hpp).
+// Counted: breaker_open, and upstream_state::ejections.
 struct breaker_limits {
-    // Requests in a row that have failed: no reply in time, closed before or in the middle of it,
-    // or not the protocol. A connection that many callers share fails once, and what is a caller's
-    // own doing (a message that cannot be packed, cancelling, a lease) does not count. 5: two
-    // rounds of a pool of three, so that callers of an upstream that hangs wait twice for their
-    // timeout, and not for ever; yet a reply lost now and then is no reason. `unlimited`: it is
-    // always asked.
+    // Requests that failed in a row: no reply in time, a connection that ended before the reply was
+    // whole, or bytes that are not the protocol. A connection that many callers share fails once.
+    // What a caller causes (an unpackable message, cancelling, a lease) does not count. 5: callers
+    // of an upstream that hangs wait for about two timeouts of a pool of three, and a reply that is
+    // lost now and then opens nothing. `unlimited`: the breaker never opens.
     std::size_t failures = 5;
 
-    // The pause after it: any time from zero to this, and once it has lasted longer, to what it has
-    // lasted; at most the cap, which is that of the back-off. As long as pool_timeouts::probe: a
-    // restart takes about that.
+    // The pause is drawn at random between zero and this; when the outage has lasted longer,
+    // between zero and the length of the outage; never more than `cap`. As pool_timeouts::probe.
     duration first = std::chrono::milliseconds(500);
     duration cap = std::chrono::seconds(30);
 };
 
-// `wanted`, or what a limit of `descriptors` (RLIMIT_NOFILE) leaves for the connections of
-// listeners when there are pools of `pooled` connections. 64 descriptors, or a quarter if that is
-// fewer, are kept for files, listeners, lookups and the loop itself. Of the rest the pools have
-// first what they may open, at most half: a pool that is larger than the process can bear must not
-// shut out all peers.
+// How many connections listeners may open: `wanted`, or what a limit of `descriptors`
+// (RLIMIT_NOFILE) leaves beside pools of `pooled` connections, if that is less. 64 descriptors, or
+// a quarter if that is fewer, are reserved for files, listening sockets, lookups and the loop. The
+// pools have the first right to the rest, to at most half of it, so that a pool that is too large
+// for the process does not shut out all peers.
 constexpr std::size_t connections_allowed(std::size_t wanted, std::size_t descriptors,
                                           std::size_t pooled = 0) noexcept {
     const std::size_t kept = descriptors / 4 < 64 ? descriptors / 4 : 64;
