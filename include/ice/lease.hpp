@@ -1,4 +1,4 @@
-// lease: a connection of a pool for more than one message. Comes from pool::acquire().
+// lease: a connection of a pool for several messages. pool::acquire() returns it.
 #pragma once
 
 #include <exception>
@@ -7,8 +7,9 @@
 
 namespace ice {
 
-// A connection on loan for more than one message, as transactions need it: lease->send(..),
-// lease->receive(). Not returned, but closed, if an exception ends it.
+// A connection that one caller has for several messages, as transactions need it: lease->send(..),
+// lease->receive(). Its destructor gives the connection back to the pool; if an exception destroys
+// the lease, the pool closes the connection. The pool must outlive it.
 template <protocol P>
 class lease {
 public:

@@ -17,7 +17,9 @@ struct limits {
     // Connections that are open at once. At this number the listener stops accepting, and further
     // peers wait in the kernel's backlog. All listeners of a process together also keep to what
     // RLIMIT_NOFILE leaves beside its pools (connections_allowed()): at that number all of them
-    // stop accepting. Lower this limit where one listener must not take the descriptors of another.
+    // stop accepting. Of the listeners that then wait, the one that was added first gets the next
+    // free descriptor, and servers in other threads look for one every 100 ms. Lower this limit
+    // where one listener must not take the descriptors of another.
     std::size_t connections = 10'000;
 
     // Connections of one peer that are open at once. The listener closes one more at once, so that
@@ -59,7 +61,9 @@ struct limits {
     // Permissions of the file of a Unix socket, as for chmod(2): 0660 (octal) lets its user and
     // group connect, which takes the write bit (unix(7)). The file has them from its creation,
     // whatever the umask is. Without a value it has 0777 less the umask, as bind(2) makes it.
-    // server::add() throws if a bit beyond 0777 is set, as in a decimal 660. TCP ignores it.
+    // server::add() throws if a bit beyond 0777 is set, as in a decimal 660, and where /proc is not
+    // mounted (glibc needs it for fchmodat()). Give the owner the write bit: without it a server
+    // that is started again cannot tell whether another one still listens. TCP ignores it.
     std::optional<unsigned> socket_mode = std::nullopt;
 };
 

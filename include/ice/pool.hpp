@@ -1,6 +1,7 @@
-// pool: a running client action. Connections to one upstream, or to several that give the same
-// replies, lent to one request at a time.
-// A reply reaches only its requester: a connection returns only with proof that it is clean.
+// pool: connections to one upstream, or to several that give the same replies. Each serves one
+// request at a time, unless pool_limits::pipeline lets requests share it.
+// A reply reaches only its own caller: a connection is used again only if the pool has proof that
+// nothing of the former request is left on it.
 #pragma once
 
 #include <ice/lease.hpp>
@@ -29,18 +30,19 @@ public:
         this->throw_needs_logic();
     }
 
-    // Sends `message` on a free connection, and gives its reply: owned, as the connection goes
-    // back. Ends within `timeout` (pool_timeouts::request), waiting and connecting included.
-    // Not executed (condition::not_executed): errc::pool_full, pool_wait_timeout, breaker_open,
-    // connect_timeout, connect_error(..), host_not_found, name_resolution_failed, handshake_failed,
-    // handshake_timeout, upstream_closes, not_sent, unpackable, outbox_full. Perhaps executed:
-    // request_timeout, upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped,
-    // and what the socket says; failure() knows more. A view in `message` must live until the end.
-    // A request that is refused returns in a later turn of the loop, and everything else that is
-    // ready has run by then: a caller may try again at once, in a loop, and holds nobody. With a
-    // `timeout` of zero or less, as of a caller that passes what is left of its own time, nothing
-    // is sent: errc::pool_wait_timeout.
-    // A temporary aggregate is refused with g++ 12: docs/coroutine-traps.md.
+    // Sends `message` on a free connection, and returns its reply, which owns its bytes. Takes at
+    // most `timeout` (pool_timeouts::request), waiting and connecting included. A view in `message`
+    // must be valid until the end. Any coroutine on the loop's thread may call it at any time.
+    // Errors after which the request was not executed (condition::not_executed): errc::pool_full,
+    // pool_wait_timeout, breaker_open, connect_timeout, connect_error(..), host_not_found,
+    // name_resolution_failed, handshake_failed, handshake_timeout, upstream_closes, not_sent,
+    // unpackable, outbox_full. Errors after which it may have been executed: request_timeout,
+    // upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped, and those of
+    // sockets. pool_result::failure() says more.
+    // A refused request returns after the loop has run everything else that was ready, so a caller
+    // that repeats it in a loop does not block others. With a `timeout` of 0 or less nothing is
+    // sent: errc::pool_wait_timeout.
+    // g++ 12 refuses a temporary aggregate: docs/coroutine-traps.md.
     template <class M>
     task<pool_result<R>> request(M&& message, duration timeout) {
         detail::refuse_braced_aggregate<M>();
@@ -54,9 +56,9 @@ public:
         return request(std::forward<M>(message), timeouts().request);
     }
 
-    // A connection for a longer talk, all of it within `timeout`. It goes back when the lease ends,
-    // if each message sent has had its reply and nothing is left over. A refusal returns in a later
-    // turn of the loop, as request() does.
+    // Leases a connection for several messages, all of them within `timeout`. When the lease ends,
+    // the pool keeps the connection if each message sent has had its reply and no byte is left;
+    // otherwise it closes it. Errors and refusals as of request().
     task<pool_result<lease<P>>> acquire(duration timeout) {
         call mine(*this, timeout);
         if (timeout <= duration::zero()) {

@@ -1,4 +1,5 @@
-// server: what runs actions. One thread, one event loop, as many listeners and pools as are added.
+// server: runs actions on one thread and one event loop: each action that is added to it becomes a
+// listener or a pool.
 #pragma once
 
 #include <concepts>
@@ -14,8 +15,8 @@ namespace ice {
 
 namespace detail {
 
-// What asio::io_context alone has, of Asio's contexts and executors: its header would bring every
-// user's file what it includes.
+// What only asio::io_context has among Asio's contexts and executors. A concept, as including its
+// header would slow down every file of the user.
 template <class Context>
 concept is_io_context = requires(Context& c) {
     asio::any_io_executor(c.get_executor());
@@ -27,12 +28,12 @@ concept is_io_context = requires(Context& c) {
 
 class ICE_API server {
 public:
-    // With an asio::io_context of its own, which run() runs. Calls open_standard_streams().
+    // On an asio::io_context of its own, which run() runs. Calls open_standard_streams().
     server();
-    // On the asio::io_context of the user, who runs it: no run(), no signal handlers. It must
-    // outlive the server. `server srv{io};`
-    // Requires: one thread runs the io_context, and calls the server while it runs. Nothing in ice
-    // is locked: of two threads, each loses answers of the other. For more cores run more servers.
+    // On an asio::io_context of the user, who runs it: `server srv{io};`. The server then has no
+    // run() and handles no signals. The io_context must outlive the server.
+    // Requires: one thread runs the io_context, and only that thread calls the server. ice has no
+    // locks: two threads would lose each other's answers. To use more cores, run more servers.
     // A library that is built without NDEBUG ends the program when it sees a second thread.
     template <class Context>
         requires(!std::convertible_to<Context&, std::shared_ptr<transport>> &&
@@ -42,18 +43,18 @@ public:
                       "ice: a server runs on an asio::io_context that one thread runs, and on no "
                       "thread_pool, strand or executor");
     }
-    // On any transport, a simulated one for instance.
+    // On another transport, such as a simulated one.
     explicit server(std::shared_ptr<transport>);
-    // Stops, and destroys what still waits. On a loop of its own nothing waits after run(); if
-    // run() was never called, what was posted or spawned is destroyed and has not begun. On a loop
-    // of the user's, coroutines go on until what they wait for ends: if logics refer to the server,
-    // or to what goes before the loop does, stop() it and run the loop until it is out of work
-    // first.
+    // Stops the server. On an io_context of its own it destroys what was spawned there and has not
+    // begun, if run() was never called; after run() there is nothing to destroy. On the user's
+    // io_context coroutines live until what they wait for ends. If logics refer to the server, or
+    // to objects that die before the io_context, call stop() and run the io_context until it is out
+    // of work before destroying the server.
     ~server();
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    // Listens at once; serves when the loop runs. The listener lives as long as the server.
+    // Listens at once, and serves while the loop runs. The reference is valid until the server ends.
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
     template <protocol P, class L>
     listener<P>& add(tcp_server_action<P, L> a) {
@@ -65,9 +66,9 @@ public:
         return *added;
     }
 
-    // Connects when the loop runs; an upstream that is down is tried again for ever. The pool lives
-    // as long as the server. Throws std::invalid_argument if the name is taken, the size is 0, or
-    // there is no address, or no logic to make of a reply what the name promises.
+    // Connects while the loop runs; the pool never gives up an upstream that is down. The reference
+    // is valid until the server ends. Throws std::invalid_argument if another pool has the name,
+    // the size is 0, there is no address, or the pool needs a logic to turn a reply into its R.
     template <protocol P, class R>
     pool<P, R>& add(tcp_client_action<P, R> a) {
         auto added =
@@ -77,8 +78,8 @@ public:
         return *added;
     }
 
-    // The pool of that name, checked at compile time for what it speaks.
-    // Throws std::invalid_argument if none was added, or one that speaks another protocol.
+    // The pool of that name; the types are those of the name. Throws std::invalid_argument if there
+    // is no such pool, or if it speaks another protocol.
     template <protocol P, class R>
     pool<P, R>& get(pool_name<P, R> name) {
         return get<P, R>(name.text);
@@ -90,41 +91,45 @@ public:
         throw_other_protocol(name);
     }
 
-    // Serves until stop() or the end of a drain. SIGINT and SIGTERM drain, also if they came since
-    // the first add(); a second one stops. SIGUSR1 writes report() to the log. One of them that is
-    // ignored at the first add() stays so, as in a background job of a script. From the first add()
-    // until the server's end SIGPIPE does nothing, where it would end the program: sockets never
-    // raise it, but stdout and stderr do when nobody reads them. Children do not inherit that.
-    // When it returns or throws, all coroutines on its loop have ended, or were destroyed where
-    // they still waited: logics, callers of pools, and what the user has spawned on executor(). So
-    // they may refer to whatever lives as long as run() does, even if it was made after the server.
-    // executor() still takes work then, which never begins and is destroyed with the server; no
-    // socket must be opened on it any more.
-    // Throws std::logic_error on a loop of the user's, and what a handler of the user's throws,
-    // which ends the server; but not std::bad_alloc: one event is lost with it, the server goes on.
+    // Serves until stop() or the end of a drain.
+    // Signals: SIGINT and SIGTERM drain, also if they arrived since the first add(); a second one
+    // stops. SIGUSR1 writes report() to the log. A signal of these that is ignored at the first
+    // add() stays ignored, as in a background job of a script. From the first add() until the end
+    // of the server SIGPIPE does nothing: sockets never raise it, but stdout and stderr do when
+    // nobody reads them. Child processes do not inherit that.
+    // When run() returns or throws, each coroutine on its loop has ended or was destroyed where it
+    // waited: logics, callers of pools, and what the user spawned on executor(). So coroutines may
+    // refer to objects that live as long as run() does, even if they were made after the server.
+    // Work that is posted to executor() later never begins, and is destroyed with the server; open
+    // no socket on it then.
+    // Throws std::logic_error if the user runs the io_context, and passes on what a handler of the
+    // user throws, which ends the server. It does not pass on std::bad_alloc: one event is lost,
+    // and the server goes on.
     void run();
 
-    // Accepts no more, answers what has arrived or begun to arrive (timeouts::message), and closes
-    // each connection as it falls silent; then the pools take no more requests (errc::draining) and
-    // end those that they have; then run() returns. Leases that only wait for messages get
-    // errc::draining after half of `patience`. What still runs after it is stopped.
+    // Listeners accept no more connections, answer the messages that have arrived or begun to
+    // arrive (timeouts::message), and close each connection when it is idle. Then the pools finish
+    // their requests and refuse others with errc::draining. Then run() returns. Leases that only
+    // wait for messages get errc::draining after half of `patience`. After `patience` the server
+    // stops.
     void drain(duration patience);
     void drain() { drain(drain_timeout); }
 
-    // Closes everything now; run() returns.
+    // Closes all connections now; run() returns.
     void stop();
 
-    // Writes what goes on to the log, as info: a line for each pool, listener and connection (the
-    // first 100 of a listener).
+    // Writes its state to the log, at level info: a line for each pool and listener, and for each
+    // of the first 100 connections of a listener.
     void report();
 
-    // For plain Asio beside ice: co_spawn(srv.executor(), ..), timers.
+    // For Asio's own functions: co_spawn(srv.executor(), ..), timers.
     const asio::any_io_executor& executor() const noexcept { return env_->net->executor(); }
 
-    // Where lines of the log go: srv.log().to(function).
+    // Redirect it by srv.log().to(function).
     ice::log& log() noexcept { return env_->log; }
 
-    // What the signals' drain waits for. 30 s: what process managers allow before they kill.
+    // `patience` of drain() without arguments, and of signals. Process managers usually allow 30 s
+    // before they kill.
     duration drain_timeout = std::chrono::seconds(30);
 
 private:

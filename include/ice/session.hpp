@@ -1,5 +1,5 @@
-// session: one conversation. What a logic sees of its connection, and the messages of the inner
-// loop. The same class serves both sides: a listener's connection, and one of a pool.
+// session: one connection as a logic sees it: its messages, peer, clock and end. Connections of
+// listeners and of pools use the same class.
 #pragma once
 
 #include <ice/protocol.hpp>
@@ -47,17 +47,19 @@ public:
             listener_base* owner = nullptr)
         : session_base(std::move(bytes), id, settings, owner), protocol_(std::move(p)) {}
 
-    // Sends a message, and waits until the kernel has it (and all before it). An error means that
-    // the connection is lost, or with errc::unpackable that nothing was sent.
+    // Sends a message, and waits until the kernel has taken it and all before it. Returns
+    // errc::unpackable if the protocol cannot express the message: nothing was sent, and the
+    // connection goes on. Any other error means that the connection is lost.
     template <class A>
     task<error_code> send(A&& m) {
         detail::refuse_braced_aggregate<A>();
         return send_own<std::decay_t<A>>(std::forward<A>(m));
     }
 
-    // Queues a message and never waits: it goes out when the running code next waits. May be
-    // called by anyone at any time. errc::outbox_full (limits::outbox) or errc::unpackable: the
-    // message is not queued, the connection goes on; other errors: the connection is lost.
+    // Queues a message without waiting; the session sends it when the running coroutine next waits.
+    // Any code on the loop's thread may call it at any time. Returns errc::outbox_full
+    // (limits::outbox) or errc::unpackable if it did not queue the message; the connection goes on.
+    // Any other error means that the connection is lost.
     template <class A>
     error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
@@ -66,8 +68,9 @@ public:
         return ec ? ec : queued(before);
     }
 
-    // Waits for the next message; for handshakes and logics that ask back. It lives until the next
-    // receive(), and ends the life of the one that the logic was called with.
+    // Waits for the next message, in a handshake or in a logic that asks the peer something. A
+    // message that is a view is valid until the next receive(). The message that the logic was
+    // called with is no longer valid after this call.
     task<result<message>> receive() {
         for (bool waited = false;; waited = true) {
             std::optional<message> m;
@@ -83,14 +86,13 @@ public:
         }
     }
 
-    // The running server action that this is a session of.
-    // Throws std::logic_error for a session of a pool.
+    // The listener that accepted this connection. Throws std::logic_error for a pool's session.
     ice::listener<P>& listener() const { return static_cast<ice::listener<P>&>(owner()); }
 
-    // -- for those who write a loop of their own, as serve() does
+    // -- for loops such as serve()
 
-    // The next message of what has already arrived; none when there is no whole one, or when this
-    // turn is over. Never waits.
+    // The next message among the bytes that have arrived, without waiting. None if no message is
+    // whole, or if limits::turn or limits::turn_bytes is reached: fill() begins the next turn.
     std::optional<message> next()
         requires(!detail::handles<P>)
     {
@@ -102,7 +104,7 @@ public:
         return std::nullopt;
     }
 
-    // The same for a protocol with handle().
+    // The same for a protocol with handle(), which may wait.
     task<std::optional<message>> handled()
         requires(detail::handles<P>)
     {
@@ -118,14 +120,14 @@ public:
         co_return std::nullopt;
     }
 
-    // Appends an answer to those of this burst. One that cannot be packed ends the conversation
-    // when the answers before it are sent.
+    // Appends an answer to those that the next write sends. If the protocol cannot express it, the
+    // connection ends when the answers before it are sent.
     template <class A>
     void answer(const A& m) {
         if (const error_code ec = append(m)) fail_unpackable(ec);
         end_long_turn();
     }
-    // The same, but in the place of an answer that cannot be packed goes `instead(error)`.
+    // The same, but sends `instead(error)` in place of an answer that the protocol cannot express.
     template <class A, class F>
     void answer(const A& m, F&& instead) {
         if (const error_code ec = append(m)) {
@@ -135,7 +137,7 @@ public:
         end_long_turn();
     }
 
-    // The handshake of the protocol, if it has one, within `limit`.
+    // Runs the protocol's handshake, if it has one, for at most `limit`.
     task<error_code> shake_hands(duration limit) {
         static_assert(
             detail::shakes_hands<P, session> || !detail::names_handshake<P, session>,

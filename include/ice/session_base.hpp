@@ -37,43 +37,43 @@ public:
     time_point now() const { return channel_->net().now(); }
     task<> sleep(duration span) { return channel_->net().sleep(span); }
 
-    // For what Asio offers: timers, other sockets, co_spawn.
+    // For Asio's own functions: timers, other sockets, co_spawn.
     const asio::any_io_executor& executor() const noexcept { return channel_->net().executor(); }
 
-    // Ends the conversation with a goodbye: no further message is taken, and who waits for one gets
-    // errc::stopped. What was pushed, and what the running logic still pushes and answers, is sent
-    // (within timeouts::write) when it returns; then the connection ends. The listener finds this
-    // session no more. In a pool the lease's end closes the connection, and what the kernel has
-    // not taken by then is lost: send() there, which waits for it.
+    // Closes the connection gracefully. The session takes no further message: a pending receive()
+    // returns errc::stopped. When the running logic returns, the session sends what was pushed and
+    // answered by then, for at most timeouts::write, and closes the connection. The listener does
+    // not find this session any more. In a pool the end of the lease closes the connection, and
+    // bytes that the kernel has not taken are lost: call send() before, which waits for them.
     void close();
 
-    // -- for those who write a loop of their own, as serve() does
+    // -- for loops such as serve()
 
     ice::channel& bytes() noexcept { return *channel_; }
 
-    // All that was answered or pushed so far, in one write.
+    // Sends what was answered and pushed so far, in one write. False if bytes are left.
     bool try_flush() { return channel_->try_flush(); }
     task<outcome> flush();
 
-    // Sends all answers, then waits until next() may have a message again: more bytes, or the next
-    // turn. The deadline is timeouts::write, then timeouts::idle, or timeouts::message from the
-    // first byte of an unfinished message; or within().
+    // Sends all answers, then waits until next() may have a message: until more bytes arrive, or
+    // for the next turn. Ends by timeouts::write, then by timeouts::idle, or by timeouts::message
+    // from the first byte of an unfinished message; or by within() instead.
     task<outcome> fill() {
         return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
     }
 
-    // From here on every wait of this session ends at `until` with `why`, in place of its timeouts;
-    // with `never` and a `why` it has no deadline. `never` without a `why`, errc{}, ends that, and
-    // no deadline is left.
+    // Sets a deadline in place of the timeouts: every wait of this session ends at `until` with
+    // `why`. With `never` and a `why` no wait ends. `never` with errc{} removes the deadline and
+    // restores the timeouts.
     void within(time_point until, errc why) noexcept;
 
-    // Nothing was sent by send() or received since it was lent or its handshake ended.
+    // Nothing was sent by send(), and nothing received, since the handshake or the lease began.
     bool is_untouched() const noexcept { return asked_ == 0 && received_ == 0; }
 
-    // A logic that may wait has its message: it has timeouts::logic from here, and each after it
-    // that long again (up to twice as long: the clock is not asked for every message).
+    // Starts timeouts::logic for a logic that may wait. Each further message of the burst has it
+    // anew, up to twice as long, as the clock is not read for every message.
     void answering();
-    // It has returned.
+    // The logic has returned.
     void answered() noexcept { answering_ = false; }
 
 protected:
