@@ -1,4 +1,4 @@
-// action: a value that says what to do. Adding it to a server makes it run.
+// action: describes a listener or a pool. server::add() makes it run.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,8 @@
 
 namespace ice {
 
-// Listens on `address`, and answers each message of `P` with the logic's answer.
-// Made step by step: tcp_server_action{at}.protocol(telnet{}).logic(gettime).limits({..})
+// A listener: it listens on an address, parses messages of `P`, and sends what the logic answers.
+//     tcp_server_action{where}.protocol(telnet{}).logic(gettime).limits({..})
 template <protocol P = raw, class L = echo>
 class tcp_server_action {
 public:
@@ -22,7 +22,8 @@ public:
         : where_(std::move(where)), protocol_(std::move(p)), logic_(std::move(l)), limits_(limits),
           timeouts_(timeouts) {}
 
-    // What bytes mean; raw unless it is called. Each connection gets a copy of `p`.
+    // Sets the protocol; without it the listener uses `raw`. Each connection gets a copy of `p`.
+    // Call it before logic().
     template <class Q>
     auto protocol(Q p) && {
         static_assert(
@@ -37,7 +38,7 @@ public:
                                        timeouts_);
     }
 
-    // What to answer; echo unless it is called. One `l` serves all connections.
+    // Sets the logic; without it the listener uses `echo`. One `l` serves all connections.
     template <class M>
     auto logic(M l) && {
         static_assert(
@@ -72,13 +73,14 @@ private:
     ice::timeouts timeouts_;
 };
 
-// A pool's name, which knows what the pool speaks (P) and what a request to it gives (R).
+// The name of a pool, with its protocol P and the type R of what a request returns. The text must
+// be valid as long as the name is used; a string literal is.
 template <protocol P, class R = owned_t<message_t<P>>>
 struct pool_name {
     std::string_view text;
 };
 
-// What describes a pool beside its protocol.
+// All of a pool but its protocol and logic.
 struct pool_options {
     std::string name;
     std::vector<address> upstreams;
@@ -90,15 +92,15 @@ struct pool_options {
     duration check_every = no_timeout;
 };
 
-// Keeps `size` connections to `where`, under a name by which logics find them: srv.get(name).
-// Of several addresses, which must give the same replies, each gets its share of the connections
-// and of the requests; one that fails gets none until it can be connected to, or answers, again. A
-// name is resolved anew for each connection.
+// A pool of at most `size` connections to `where`. Logics find it by its name: srv.get(name).
+// With several addresses, whose upstreams must give the same replies, each gets its share of the
+// connections and of the requests; one that fails gets none until it accepts connections, or
+// answers, again. The pool looks a host name up for each connection.
 template <protocol P, class R = owned_t<message_t<P>>>
 class tcp_client_action {
 public:
-    // Turns a reply into what request() gives; an error makes the request fail and closes the
-    // connection.
+    // Turns a reply into what request() returns. An error fails the request, and the pool closes
+    // the connection.
     using reply_logic = std::function<task<result<R>>(message_t<P>)>;
 
     tcp_client_action(address where, pool_name<P, R> name, std::size_t size, P p = P{})
@@ -111,7 +113,7 @@ public:
     tcp_client_action(std::vector<address> where, std::string name, std::size_t size, P p = P{})
         : options_{std::move(name), std::move(where), size}, protocol_(std::move(p)) {}
 
-    // A configured copy of the protocol that the pool's name says.
+    // Sets the protocol, for one that is configured. Its type is that of the pool's name.
     template <class Q>
     auto protocol(Q p) && {
         static_assert(std::same_as<Q, P>,
@@ -120,7 +122,7 @@ public:
         return std::move(*this);
     }
 
-    // What to make of a reply: a plain function or a coroutine from a message to R or result<R>.
+    // Sets the function, plain or a coroutine, that turns a reply into an R or a result<R>.
     template <class M>
     auto logic(M l) && {
         static_assert(std::invocable<M&, message_t<P>>,
@@ -162,9 +164,9 @@ public:
         options_.breaker = b;
         return std::move(*this);
     }
-    // A connection that nobody has used for `interval` is asked `message`; without a `good` reply
-    // within pool_timeouts::check it is closed. An interval below 1 ms is 1 ms. See
-    // make_health_check() and docs/design.md.
+    // Sends `message` on each connection that was unused for `interval`, and closes the connection
+    // if no reply for which `good` returns true arrives within pool_timeouts::check. Intervals
+    // below 1 ms mean 1 ms. See make_health_check() and docs/design.md.
     template <class M, class Good = any_reply>
     tcp_client_action&& health_check(M message, duration interval, Good good = {}) && {
         options_.check_every = interval;

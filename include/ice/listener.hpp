@@ -1,4 +1,5 @@
-// listener: a running server action. Gives each connection a session, and each session the logic.
+// listener: a server action that was added to a server. It makes a session of each connection, and
+// calls the logic with the messages of all sessions.
 #pragma once
 
 #include <ice/action.hpp>
@@ -9,12 +10,12 @@
 
 namespace ice {
 
-// The public face: what a logic finds as peer.listener().
+// What srv.add() and session::listener() return. All calls are for the loop's thread.
 template <protocol P>
 class listener : public listener_base {
 public:
-    // The open sessions, handshake done, in the order in which they came. Valid until the caller
-    // next waits.
+    // The open sessions whose handshake is done, in the order of their connections. The range and
+    // its sessions are valid until the caller next waits.
     auto sessions() const {
         const auto talks = [](const numbered_session& s) { return is_talking(s.session); };
         const auto typed = [](const numbered_session& s) -> session<P>& {
@@ -23,10 +24,11 @@ public:
         return open_sessions() | std::views::filter(talks) | std::views::transform(typed);
     }
 
-    // Null if that connection is gone. Valid until the caller next waits.
+    // The session with that uid, or null if its connection has ended. Valid until the caller next
+    // waits.
     session<P>* find(uid id) const { return static_cast<session<P>*>(find_base(id)); }
 
-    // Pushes to all sessions; returns how many took it (see session::push).
+    // Calls session::push() of all sessions; returns how many accepted the message.
     template <class A>
     std::size_t broadcast(A&& m) {
         detail::refuse_braced_aggregate<A>();

@@ -1,5 +1,5 @@
-// listener_base: what of a listener does not depend on its protocol; compiled once, in
-// lib/actions/listener.cpp. Accepts connections, knows the open ones, and ends them.
+// listener_base: the part of a listener that does not depend on its protocol, compiled once in
+// lib/actions/listener.cpp. It accepts connections, lists the open ones, and closes them.
 #pragma once
 
 #include <exception>
@@ -15,21 +15,21 @@
 
 namespace ice {
 
-// How often something happened since the listener began.
+// Events of one listener since it was added. Each is counted where it happens; none is reset.
 struct listener_counters {
-    std::uint64_t accepted = 0;  // those that were then refused included
+    std::uint64_t accepted = 0;  // including those that were refused then
     std::uint64_t messages = 0;
     std::uint64_t closed = 0;        // by the peer, between messages
     std::uint64_t cut_short = 0;     // by the peer, within a message
-    std::uint64_t broken = 0;        // reset, unreachable, and what else a socket may say
+    std::uint64_t broken = 0;        // reset, unreachable, and other errors of sockets
     std::uint64_t bad_messages = 0;  // malformed, too large, unpackable answers
     std::uint64_t timeouts = 0;      // any of ice::timeouts
     std::uint64_t handshakes_failed = 0;
-    std::uint64_t logic_threw = 0;    // logic, protocol or handshake
-    std::uint64_t unpackable = 0;     // answers, also those that were replaced
+    std::uint64_t logic_threw = 0;    // an exception of the logic, the protocol or the handshake
+    std::uint64_t unpackable = 0;     // answers, including those that were replaced
     std::uint64_t outbox_full = 0;    // pushes refused
     std::uint64_t ended_by_us = 0;    // close(), drain, stop
-    std::uint64_t accept_errors = 0;  // such as no descriptor being left, or an exception
+    std::uint64_t accept_errors = 0;  // no descriptor left, for example, or an exception
     std::uint64_t paused = 0;         // limits::connections or descriptor_budget was reached
     std::uint64_t refused = 0;        // limits::connections_per_peer was reached
 };
@@ -43,12 +43,15 @@ enum class accept_verdict {
 };
 ICE_API accept_verdict judge_accept(error_code) noexcept;
 
-// What limits::connections_per_peer takes for one peer: an IPv4 address, mapped into IPv6, also one
-// that NAT64 has put into 64:ff9b::/96 (RFC 6052) or 6to4 into 2002::/16 (RFC 3056); the whole
-// address in 64:ff9b:1::/48, which NAT64 has too, at places of its own choice (RFC 8215); of
-// another IPv6 address its first bits. All zero, or empty: this host, which is not counted.
+// The key by which limits::connections_per_peer counts the connections of one peer:
+// - an IPv4 address, mapped into IPv6; also one within 64:ff9b::/96 (NAT64, RFC 6052) or within
+//   2002::/16 (6to4, RFC 3056);
+// - an address in 64:ff9b:1::/48 whole, as each network places the IPv4 address there by its own
+//   rule (RFC 8215);
+// - the first `ipv6_prefix` bits of another IPv6 address.
+// All zero, or empty, for this host, which is not counted.
 ICE_API ip_bytes one_peer(ip_bytes, std::size_t ipv6_prefix = limits().ipv6_prefix) noexcept;
-// For people: "192.0.2.1", "2001:db8::/56".
+// The same as text: "192.0.2.1", "2001:db8::/56".
 ICE_API std::string one_peer(const address&, std::size_t ipv6_prefix = limits().ipv6_prefix);
 
 class ICE_API listener_base : public std::enable_shared_from_this<listener_base> {
@@ -57,25 +60,25 @@ public:
     listener_base(const listener_base&) = delete;
     listener_base& operator=(const listener_base&) = delete;
 
-    // Where it listens, with the real port.
+    // The address it listens on, with the port that the kernel chose if the action's was 0.
     const address& endpoint() const noexcept { return endpoint_; }
 
     // Open connections.
     std::size_t size() const noexcept { return open_; }
 
-    // limits::connections, or less if RLIMIT_NOFILE leaves less beside today's pools. With the
-    // connections of other listeners the process may reach its own limit before.
+    // limits::connections, or what RLIMIT_NOFILE leaves beside the pools of the process, if that is
+    // less. Connections of other listeners may use up that number earlier.
     std::size_t allowed() const noexcept;
 
     listener_counters counters() const noexcept;
 
-    // Its counters in one line, then a line for each of its first `most` connections, for people.
+    // Text for people: its counters in one line, then a line for each of the first `most` sessions.
     std::vector<std::string> report(std::size_t most = 100) const;
 
-    // Accepts no more, and closes each connection once it has answered what has arrived.
+    // Accepts no more connections, and closes each when the messages that arrived are answered.
     void drain();
 
-    // Accepts no more, and closes everything now.
+    // Accepts no more connections, and closes all of them now.
     void stop();
 
 protected:

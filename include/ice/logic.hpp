@@ -1,4 +1,4 @@
-// logic: what to answer. A callable from a message to an answer, plain or a coroutine.
+// logic: decides what to answer. A callable from a message to an answer, plain or a coroutine.
 #pragma once
 
 #include <concepts>
@@ -9,7 +9,7 @@
 
 namespace ice {
 
-// Answers each message with itself: the logic of an action that was given none.
+// Answers each message with itself. The logic of an action without another one.
 struct echo {
     template <class M>
     M operator()(M message) const {
@@ -93,19 +93,21 @@ constexpr void refuse_view_of_coroutine() {
 
 }  // namespace detail
 
-// A logic of protocol P is called with (message) or (message, session<P>&), or has a member
-// `dispatch` of that shape. It answers A, optional<A> (empty: nothing is sent) or void, or a task
-// of those, where P can packet() an A. Messages of one connection come one at a time, in order; the
-// message, if a view, lives until its answer is packed. What a plain logic answers may be a view,
-// of the message or of what lives longer; a coroutine says so by borrowed<V>. One logic serves all
-// connections of a listener. Optional members, plain or coroutines: opened(session<P>&) before the
-// first message, and closed(session<P>&) after the last. An exception that leaves a logic closes
-// that connection alone.
-// An answer that cannot be packed, such as a line with a line end in it or one beyond the limit of
-// the protocol, also closes its connection, with a line in the log, unless the logic has the member
-//     A unpackable(error_code why, session<P>&);
-// which is no coroutine: what it returns is sent in that place, and the conversation goes on.
-// Both are counted (listener_counters::unpackable). push() and send() return the error instead.
+// A logic of protocol P can be called with (message) or (message, session<P>&), or has a member
+// `dispatch` that can. It returns A, optional<A> (nothing is sent for an empty one) or void, or a
+// task of one of those, where P has packet() for an A.
+// - The session calls it with one message at a time, in order. A message that is a view is valid
+//   until its answer is packed. One logic object serves all connections of a listener.
+// - A plain logic may return a view of the message, or of bytes that live longer. A coroutine
+//   returns such a view as borrowed<V>.
+// - Optional members, plain or coroutines: opened(session<P>&) runs before the first message,
+//   closed(session<P>&) after the last.
+// - An exception that leaves a logic closes that connection only (listener_counters::logic_threw).
+// - If P cannot express an answer, such as a line that has a line end in it, the listener closes
+//   the connection and logs it, unless the logic has the member
+//       A unpackable(error_code why, session<P>&);
+//   a plain function: the session sends what it returns in place of the answer and goes on. Both
+//   are counted (listener_counters::unpackable). push() and send() return the error instead.
 template <class L, class P>
 concept logic_for = protocol<P> && detail::can_call<L, P> && detail::answers_well<L, P>;
 

@@ -54,7 +54,8 @@ public:
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    // Listens at once, and serves while the loop runs. The reference is valid until the server ends.
+    // Listens at once, and serves while the loop runs. The reference is valid as long as the
+    // server.
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
     template <protocol P, class L>
     listener<P>& add(tcp_server_action<P, L> a) {
@@ -67,7 +68,7 @@ public:
     }
 
     // Connects while the loop runs; the pool never gives up an upstream that is down. The reference
-    // is valid until the server ends. Throws std::invalid_argument if another pool has the name,
+    // is valid as long as the server. Throws std::invalid_argument if another pool has the name,
     // the size is 0, there is no address, or the pool needs a logic to turn a reply into its R.
     template <protocol P, class R>
     pool<P, R>& add(tcp_client_action<P, R> a) {
