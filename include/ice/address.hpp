@@ -1,5 +1,5 @@
-// address: where to listen or to connect: a host and a port, or the path of a Unix socket.
-// Names are kept as written; nothing is resolved here.
+// address: where to listen or to connect: a host and a port, or the path of a Unix socket. It keeps
+// names as they are written, and looks none up.
 #pragma once
 
 #include <array>

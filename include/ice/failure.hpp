@@ -1,5 +1,5 @@
-// failure: why a request to a pool has no reply. Which pool of which upstream, what the upstream
-// was known to suffer from, and whether the request may have been executed. Printed by fmt:
+// failure: why a request to a pool has no reply: the pool and the upstream, the error, the state
+// of the upstream, and whether it may have executed the request. fmt prints it:
 //     pool 'timeserver' of 127.0.0.1:10000: cannot connect: Connection refused (not executed)
 #pragma once
 
@@ -17,10 +17,10 @@
 
 namespace ice {
 
-// What can be told apart, for those who count or switch; code() says it exactly.
+// Groups of errors, for counters and switches; code() has the exact one.
 enum class failure_kind : std::uint8_t {
     wait,         // no connection came free: errc::pool_full, errc::pool_wait_timeout
-    connect,      // none could be made, or it was lost before a byte was sent
+    connect,      // no connection could be made, or it was lost before a byte was sent
     breaker,      // errc::breaker_open
     timeout,      // no reply in time: errc::request_timeout, errc::upstream_stuck
     closed,       // the connection ended before the reply
@@ -33,7 +33,7 @@ ICE_API failure_kind kind_of(error_code) noexcept;
 
 class failure {
 public:
-    // `pool` and `upstream` are copied: it outlives both.
+    // Copies the names, so it is valid after the pool has ended.
     ICE_API failure(error_code code, error_code cause, bool sent, std::string pool,
                     std::string upstream, std::size_t unparsed = 0);
 
@@ -44,21 +44,22 @@ public:
         return k == failure_kind::bad_reply && !sent_ ? failure_kind::bad_request : k;
     }
 
-    // Why the upstream was in no good state at that moment: its last connect error, or what has
-    // opened the breaker. No error if nothing was known against it.
+    // What was wrong with the upstream at that moment: its last error of connecting, or the one
+    // that opened its breaker. No error if the pool knew of none.
     error_code cause() const noexcept { return cause_; }
 
     const std::string& pool() const noexcept { return pool_; }
-    // The address that was asked; all addresses of the pool if it did not come to that.
+    // The address that the request was sent to, or all addresses of the pool if it was not sent.
     const std::string& upstream() const noexcept { return upstream_; }
 
-    // Bytes that were received when the time was over, and are no whole message: an upstream that
-    // does not end its lines as the protocol says, or has stopped in the middle. 0: it is silent.
-    // Of a request that shares its connection only if its reply was the next.
+    // Bytes that had arrived when the request timed out, and that are no whole message. More than 0
+    // if the upstream ends its lines in another way than the protocol, or stops within a reply.
+    // Always 0 for a request that shared its connection and was not the first in its order.
     std::size_t unparsed() const noexcept { return unparsed_; }
 
-    // Knows more than condition::not_executed, which knows the code alone: that of a caller who was
-    // cancelled, or whose pool was stopped, while it waited for a connection.
+    // Whether the upstream may have executed the request. More exact than comparing code() with
+    // condition::not_executed: it also knows that a request was cancelled, or its pool stopped,
+    // while it waited for a connection.
     bool may_have_been_executed() const noexcept {
         return sent_ && code_ != condition::not_executed;
     }
@@ -72,8 +73,8 @@ private:
     std::size_t unparsed_;
 };
 
-// What a pool gives: a result whose failure can be asked for more than its error. With a value it
-// carries a null pointer, and nothing is allocated.
+// What requests to a pool return: a result that also has a failure. A value allocates nothing for
+// it.
 template <class T>
 class [[nodiscard]] pool_result : public result<T> {
 public:

@@ -1,5 +1,5 @@
-// log: one line per event, to stderr or to a function of the user's.
-// A flood of one kind is counted instead of written; bytes of peers are escaped by who writes them.
+// log: writes one line per event, to stderr or to a function of the user. It counts lines of one
+// kind instead of writing more than 10 a second. Callers escape the bytes of peers: escaped().
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace ice {
 
-// How much a line matters: what is below the level of a log is not written.
+// The severity of a line. A log writes no line below its level.
 enum class log_level { debug, info, warning, error };
 ICE_API std::string_view name(log_level) noexcept;
 
@@ -34,14 +34,14 @@ public:
     log(const log&) = delete;
     log& operator=(const log&) = delete;
 
-    // Takes the place of stderr. A line has no line end. The function is called on the loop's
-    // thread: all connections wait while it does. A line for which it throws goes to stderr, and
-    // says what was thrown: nothing else ends by it.
+    // Writes lines to that function in place of stderr. A line has no line end. The log calls it on
+    // the loop's thread, so all connections wait while it runs. If it throws, the log writes the
+    // line to stderr, with the exception's text, and the server goes on.
     void to(sink);
 
-    // Below it nothing is written.
+    // Sets the lowest level that is written.
     void level(log_level least) noexcept { least_ = least; }
-    // Whether a line of that level is worth making.
+    // Whether the log writes lines of that level: if not, the caller need not format one.
     bool writes(log_level l) const noexcept { return l >= least_; }
 
     // `kind` is a few fixed words, such as "logic threw", of which 64 bytes count: 10 lines a
@@ -49,7 +49,7 @@ public:
     // kinds are told apart in a second; those that come then are one kind, "other kinds".
     void write(time_point now, log_level, std::string_view kind, std::string_view text);
 
-    // What somebody asked for: however many lines it is.
+    // Writes a line without the limit of write(), such as one of a report that the user requested.
     void write_always(log_level, std::string_view text);
 
 private:

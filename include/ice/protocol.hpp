@@ -1,5 +1,5 @@
-// protocol: a value that turns bytes into messages and back. It never does I/O.
-// Each connection has its own copy, so state needs no map. No Asio here, nor in protocols/.
+// protocol: a value that turns bytes into messages and back. It never does I/O. Each connection has
+// its own copy, which may keep the state of that connection. No Asio here, nor in protocols/.
 #pragma once
 
 #include <concepts>
@@ -24,7 +24,8 @@ struct skip {
     bool unfinished = false;  // they belong to a message that is not whole yet: its time runs on
 };
 
-// What parse() answers: a message and how many bytes it took, not yet, or an error.
+// What parse() returns: a message and the number of its bytes, need_more, bytes to skip, or an
+// error.
 template <class M>
 class parsed {
     static_assert(std::default_initializable<M>,
@@ -34,13 +35,15 @@ class parsed {
 public:
     using message_type = M;
 
-    // The input holds no whole message yet; parse is asked again with the same bytes and more.
+    // The input holds no whole message yet: the session calls parse again with the same bytes and
+    // more.
     parsed(need_more_t) {}
     parsed(skip bytes) : size_(bytes.size), unfinished_(bytes.unfinished) {}
-    // The connection ends with this error.
+    // The bytes are malformed: the session closes the connection with this error.
     parsed(errc error) : parsed(make_error_code(error)) {}
     parsed(error_code error) : failed_(&error.category()), value_(error.value()) {}
-    // Requires: 0 < size <= input.size(). A view into the input is a fine message.
+    // Requires: 0 < size <= input.size(), or the session throws std::logic_error. The message may
+    // be a view into the input.
     parsed(M message, std::size_t size) : message_(std::move(message)), size_(size), whole_(true) {}
 
     bool has_message() const noexcept { return whole_; }
@@ -130,11 +133,11 @@ template <class P>
 concept protocol = std::copy_constructible<P> &&
                    (detail::parses<P> || detail::parses_and_answers<P> || detail::handles<P>);
 
-// What a protocol parses.
+// The type of the messages that P parses.
 template <protocol P>
 using message_t = typename detail::message_of<P>::type;
 
-// Whether P can send an A.
+// Whether P has packet() for an A.
 template <class P, class A>
 concept can_packet = requires(P p, const A& message, std::string& out) { p.packet(message, out); };
 
@@ -154,12 +157,12 @@ inline constexpr bool owns<std::optional<M>> = owns<M>;
 
 }  // namespace detail
 
-// The type of a copy that outlives the buffer that a message was parsed from: what a pool's request
-// gives. A number, an enumeration, a std::string, and a vector or an optional of those are their
-// own copies. A class says so by `using owns = std::true_type;`. For a class that refers to bytes
-// elsewhere, specialise this:
+// The type of a copy of an M that owns its bytes, which a request to a pool returns. Numbers,
+// enumerations, std::string, and vectors and optionals of those are their own copies. So is a class
+// that has `using owns = std::true_type;`. Specialise this for a class that refers to bytes
+// elsewhere:
 //     template <> struct ice::owned<my_view> { using type = my_value; };
-// where my_value can be made of a my_view.
+// where a my_value can be constructed from a my_view.
 template <class M>
 struct owned {};
 template <class M>
@@ -216,8 +219,8 @@ struct kept<const char*> {
 template <class M>
 using owned_t = typename detail::checked_owned<M>::type;
 
-// A view that a coroutine answers on purpose: what it refers to lives until the answer is packed,
-// as the message does, and not in the coroutine. Costs nothing beyond the view.
+// A view that a coroutine returns on purpose. Its bytes must be valid until the answer is packed,
+// as those of the message are; bytes of the coroutine's own variables are not.
 //     ice::task<ice::borrowed<std::string_view>> same(std::string_view line) { co_return line; }
 template <class V>
 class borrowed {
@@ -229,7 +232,7 @@ private:
     V view_;
 };
 
-// Appends `message` to `out`. After an error or an exception `out` is as before.
+// Appends `message` to `out`. After an error or an exception `out` is unchanged.
 template <protocol P, class A>
 error_code packet(P& p, const A& message, std::string& out) {
     static_assert(can_packet<P, A>, "ice: the protocol has no packet() for this message");
