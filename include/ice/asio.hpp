@@ -1,4 +1,5 @@
-// The real socket of a session, for those who want Asio's own calls. Opt-in: it includes sockets.
+// The real socket of a session, for Asio's own calls. ice.hpp does not include this header, as it
+// includes Asio's sockets.
 #pragma once
 
 #include <asio/generic/stream_protocol.hpp>
@@ -7,11 +8,11 @@
 
 namespace ice {
 
-// Options and queries are safe at any time; read and write only when ice does neither (in a
-// handshake, or a logic that took over the conversation). It is a duplicate of the session's
-// descriptor, dup(2): both are one connection, but closing or releasing this one leaves the
-// session's open, and a released one goes on after the session. It lives as long as the session.
-// Throws std::logic_error if the session's transport has no sockets.
+// A duplicate of the session's descriptor (dup(2)) for the same connection. Options and queries are
+// safe at any time. Read and write only while the session does neither: in a handshake, or in a
+// logic that has taken over the connection. Closing or releasing this socket leaves the session's
+// descriptor open. The reference is valid as long as the session; a released descriptor stays open
+// after it. Throws std::logic_error if the transport has no sockets.
 ICE_API asio::generic::stream_protocol::socket& socket(session_base&);
 
 }  // namespace ice

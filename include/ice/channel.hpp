@@ -1,5 +1,5 @@
-// channel: one connection, as bytes. It knows nothing of messages.
-// One virtual call per burst, never per message; TCP and Unix sockets are in lib/transport/.
+// channel: one connection as a stream of bytes, without messages. Virtual functions are called once
+// per burst, never per message. TCP and Unix sockets are in lib/transport/.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@ namespace ice {
 
 class transport;
 
-// An error_code that Asio hands to a coroutine as a value: plain ones it throws.
+// An error_code that co_await returns: Asio throws a plain error_code.
 struct outcome : error_code {
     outcome() = default;
     outcome(error_code ec) : error_code(ec) {}
     outcome(errc e) : error_code(make_error_code(e)) {}
 };
 
-// What a wait returns that is over before it began.
+// A task that returns that outcome without waiting.
 ICE_API task<outcome> ready(outcome);
 
 class ICE_API channel {
@@ -43,7 +43,7 @@ public:
         ++consumed_;
     }
 
-    // One read brings at most `n` bytes: so many can be received and not yet looked at.
+    // Limits one read to `n` bytes, and with it the bytes that are received and not parsed.
     void read_at_most(std::size_t n) noexcept;
 
     // Whether the next fill() waits for the rest of a message: then it goes on in a drain.
@@ -51,16 +51,17 @@ public:
     // A fill() in a drain has read all that had arrived, and then waited for the rest of a message.
     bool has_waited_in_drain() const noexcept { return waited_in_drain_; }
 
-    // Waits until more bytes have come. errc::closed at the end between messages, errc::cut_short
-    // with bytes left in data(); else what drain(), cancel() or the socket says. One at a time.
+    // Waits until more bytes have arrived. At the end of the stream it returns errc::closed, or
+    // errc::cut_short if data() is not empty; otherwise the error of drain(), cancel() or the
+    // socket. Requires: no other fill() is pending.
     virtual task<outcome> fill() = 0;
 
-    // Nothing unread has arrived and the peer has not closed. Never waits.
+    // Whether no byte is unread and the peer has not closed. Never waits.
     virtual bool quiet() noexcept = 0;
 
     // -- sending
 
-    // What is appended here is sent by the next flush.
+    // The bytes to send: append to them, then call a flush function.
     std::string& out() noexcept { return out_; }
 
     // Sends without waiting. True if all is out; if not, flush() waits for the rest, or knows why.

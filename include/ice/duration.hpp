@@ -1,5 +1,5 @@
-// duration, time_point: how long, and when, on the steady clock. What is too long for 64 bits of
-// nanoseconds is for ever, and overflows nowhere.
+// duration, time_point: lengths and points of time on the steady clock. A length that 64 bits of
+// nanoseconds cannot express saturates, and never overflows.
 #pragma once
 
 #include <chrono>
@@ -10,17 +10,17 @@
 
 namespace ice {
 
-// A std::chrono::nanoseconds in every respect but one: a duration that it cannot express (beyond
-// 292 years: milliseconds::max(), hours::max()) becomes the longest, duration::max(), or the
-// shortest; std::chrono's own conversion overflows there, which is undefined. So each function and
-// each option of ice may be given any duration of any unit.
+// std::chrono::nanoseconds whose conversion saturates: a length beyond 292 years, such as
+// milliseconds::max() or hours::max(), becomes duration::max(), and a negative one the shortest.
+// The conversion of std::chrono overflows there, which is undefined behaviour. So every function
+// and option of ice accepts any duration of any unit.
 class duration : public std::chrono::steady_clock::duration {
     using base = std::chrono::steady_clock::duration;
 
 public:
     constexpr duration() noexcept = default;
     explicit constexpr duration(rep nanoseconds) noexcept : base(nanoseconds) {}
-    // From what std::chrono would convert: whole numbers of a unit that is no finer.
+    // Converts from integral durations of units that are not finer, as std::chrono does.
     template <std::integral Rep, class Period>
         requires std::convertible_to<std::chrono::duration<Rep, Period>, base>
     constexpr duration(std::chrono::duration<Rep, Period> d) noexcept
@@ -38,13 +38,13 @@ private:
 // Every wait of ice is measured on the steady clock: setting the system's date moves no timeout.
 using time_point = std::chrono::steady_clock::time_point;
 
-// For a timeout, an interval or a cap: there is none.
+// The value of a timeout, an interval or a cap that does not apply.
 inline constexpr duration no_timeout = duration::max();
 
-// The deadline of something that may take for ever.
+// The deadline that never comes.
 inline constexpr time_point never = time_point::max();
 
-// The sum and the product, or the nearest that there is.
+// The sum and the product, saturated.
 constexpr duration add_sat(duration a, duration b) noexcept {
     duration::rep sum = 0;
     if (!__builtin_add_overflow(a.count(), b.count(), &sum)) return duration(sum);
@@ -56,8 +56,7 @@ constexpr duration mul_sat(duration a, duration::rep n) noexcept {
     return (a < duration()) == (n < 0) ? duration::max() : duration::min();
 }
 
-// One of all durations from zero to `most`, by a `random` from all of 64 bits; zero if `most` is
-// less.
+// Maps a random number of 64 bits to a duration from zero to `most`. Zero if `most` is negative.
 constexpr duration any_up_to(duration most, std::uint64_t random) noexcept {
     if (most <= duration()) return duration();
     const auto all = static_cast<std::uint64_t>(most.count()) + 1;

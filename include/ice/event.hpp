@@ -9,19 +9,22 @@
 
 namespace ice {
 
-// Stays set until clear(): who comes late does not wait. One thread, like everything in ice.
+// Stays set until clear(), so a coroutine that calls wait() later does not wait. All calls are for
+// the thread of the executor.
 class ICE_API event {
 public:
     explicit event(const asio::any_io_executor& executor);
-    ~event();  // whoever still waits gets asio::error::operation_aborted
+    ~event();  // pending waits return asio::error::operation_aborted
     event(event&&) noexcept;
     event& operator=(event&&) noexcept;
 
-    // Returns when the event is set, at once if it is already. Any number may wait. The error is
-    // asio::error::operation_aborted if the wait was cancelled or the event destroyed.
+    // Returns when the event is set, at once if it is set already. Any number of coroutines may
+    // wait. The error is asio::error::operation_aborted if the wait was cancelled or the event
+    // destroyed.
     task<error_code> wait();
 
-    // Wakes all who wait; they go on in the order in which they came, after the caller.
+    // Wakes all pending waits. They return in the order in which they began, after the caller has
+    // returned to the loop.
     void set();
     void clear() noexcept;
     bool is_set() const noexcept;

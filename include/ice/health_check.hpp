@@ -1,5 +1,5 @@
-// health_check: a request of the protocol by which a pool learns whether an idle connection still
-// lives: tcp_client_action{..}.health_check("ping", 5s)
+// health_check: a request that a pool sends on an idle connection to learn whether it still works:
+// tcp_client_action{..}.health_check("ping", 5s)
 #pragma once
 
 #include <functional>
@@ -8,12 +8,12 @@
 
 namespace ice {
 
-// Asks on a connection that nobody else uses meanwhile; an error if it was not answered as it
-// should be.
+// Sends the request on a connection that no other caller has, and returns an error if the reply is
+// missing or wrong.
 template <protocol P>
 using health_check = std::function<task<error_code>(session<P>&)>;
 
-// Takes every reply for a good one: the default of health_check().
+// Accepts every reply. The default of tcp_client_action::health_check().
 struct any_reply {
     template <class M>
     bool operator()(const M&) const noexcept {
@@ -35,7 +35,8 @@ task<error_code> ask_for_health(session<P>& peer, const M& message, const Good& 
 
 }  // namespace detail
 
-// Sends `message`, of which it keeps a copy that owns its bytes, and has `good` look at the reply.
+// A health check that sends `message` and calls `good` with the reply. It keeps a copy of `message`
+// that owns its bytes.
 template <protocol P, class M, class Good>
 health_check<P> make_health_check(M message, Good good) {
     using kept = typename detail::kept<M>::type;

@@ -1,5 +1,5 @@
-// transport: where channels come from, and time. Sockets and the real clock, or a simulated world.
-// Everything above gets connections, time and chance from here and from nowhere else.
+// transport: makes channels, and has the clock: real sockets and time, or a simulated world. The
+// rest of ice gets connections, time and random numbers only from here.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -18,7 +18,7 @@
 
 namespace ice {
 
-// Where connections arrive. Destroying it closes it.
+// A listening socket. Its destructor closes it.
 class ICE_API acceptor {
 public:
     virtual ~acceptor() = default;
@@ -26,16 +26,18 @@ public:
     // Waits until a connection may have arrived, or until cancel().
     virtual task<outcome> ready() = 0;
 
-    // A connection that has arrived. Never waits: asio::error::would_block if there is none.
+    // Takes a connection that has arrived, without waiting: asio::error::would_block if there is
+    // none.
     virtual result<std::unique_ptr<channel>> accept() = 0;
 
     virtual void cancel() = 0;
 
-    // Where it listens, with the real port.
+    // The address it listens on, with the port that the kernel chose if it was asked for port 0.
     virtual address local() const = 0;
 };
 
-// One attempt to connect, which goes on by itself. Its destructor gives up and closes the socket.
+// One attempt to connect, which continues without its owner. Its destructor cancels it and closes
+// the socket.
 class ICE_API connect_attempt {
 public:
     virtual ~connect_attempt() = default;
@@ -52,17 +54,18 @@ public:
     transport(const transport&) = delete;
     transport& operator=(const transport&) = delete;
 
-    // A name listens on its first address, IPv4 before IPv6. Resolves at once (set-up may wait).
+    // Listens on an address; of a name on its first one, IPv4 before IPv6. Looks the name up before
+    // it returns, and blocks meanwhile.
     // `socket_mode` is limits::socket_mode, of a Unix socket.
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
     virtual std::unique_ptr<acceptor> listen(const address&,
                                              std::optional<unsigned> socket_mode) = 0;
     std::unique_ptr<acceptor> listen(const address& a) { return listen(a, std::nullopt); }
 
-    // Resolves the name and connects to one of its addresses, all before `deadline` (RFC 8305): the
-    // families take turns; the next attempt begins when one fails, or after 250 ms while the ones
-    // before go on; the first that succeeds ends the others. At most 16 addresses are tried. Where
-    // another than the first has succeeded, it is tried first for the next 10 minutes.
+    // Looks the name up and connects to one of its addresses before `deadline`, as RFC 8305 says:
+    // it takes IPv6 and IPv4 addresses in turn, begins the next attempt when one fails or after
+    // 250 ms, and cancels the others when one succeeds. It tries at most 16 addresses. If another
+    // than the first succeeds, later calls try that one first, for 10 minutes.
     // Errors: connect_error(..) of the first address that failed, errc::connect_timeout,
     // errc::host_not_found, errc::name_resolution_failed. A cancelled caller gets
     // connect_error(asio::error::operation_aborted).
@@ -72,19 +75,19 @@ public:
     virtual task<> sleep(duration) = 0;
     virtual std::uint64_t random() = 0;
 
-    // How many descriptors the process may have open.
+    // RLIMIT_NOFILE: how many descriptors the process may have open.
     virtual std::size_t descriptors() const = 0;
-    // What listeners may take of them; of sockets there is one for the process.
+    // The part of them that listeners may use. All transports of sockets of a process share one.
     virtual descriptor_budget& budget() noexcept { return budget_; }
 
-    // Ends what the transport itself waits for: no deadline rings any more.
+    // Cancels what the transport itself waits for. No deadline expires any more.
     virtual void stop() = 0;
 
-    // From here on the transport waits only for deadlines that somebody still has, so that the loop
-    // runs out of work after the last.
+    // From here on the transport waits only while a deadline is set, so that the loop runs out of
+    // work after the last one.
     virtual void release() = 0;
 
-    // Gives way once: everything that is ready runs before the caller goes on.
+    // Returns after the loop has run everything else that was ready.
     task<> yield();
 
     const asio::any_io_executor& executor() const noexcept { return executor_; }

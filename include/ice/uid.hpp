@@ -1,5 +1,5 @@
-// uid: the number of one session of a server, be it of a listener or of a pool. Counted from 1,
-// never used twice, unlike descriptors. Two servers of one process count each for itself.
+// uid: the number of one session of a server. A server numbers the sessions of its listeners and
+// pools from 1 and never uses a number twice. Two servers of one process have numbers of their own.
 #pragma once
 
 #include <compare>

@@ -1,5 +1,5 @@
-// line: messages that end with a delimiter, CR LF unless said otherwise. Strict: no other end
-// counts. The scan resumes where it stopped, so a line costs O(n) however its bytes arrive.
+// line: messages that end with a delimiter, CR LF by default, and with nothing else: a lone LF is
+// part of a line. parse() looks at each byte once, however the bytes arrive.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,13 @@ class ICE_API line {
 public:
     line() : line("\r\n") {}
 
-    // A line of at most `limit` bytes, without its delimiter; 8 KiB is what HTTP servers allow too.
-    // More than 4 GiB - 1 are not allowed. Throws std::invalid_argument if the delimiter is empty.
+    // A line has at most `limit` bytes without its delimiter; HTTP servers usually allow 8 KiB too.
+    // A `limit` above 4 GiB - 1 means 4 GiB - 1. Throws std::invalid_argument if the delimiter is
+    // empty.
     explicit line(std::string delimiter, std::size_t limit = 8 * 1024);
 
-    // The line without its delimiter. errc::message_too_large as soon as it must be longer.
+    // Returns the line without its delimiter, a view into the input; errc::message_too_large when
+    // more than `limit` bytes have no delimiter.
     parsed<std::string_view> parse(std::string_view input) {
         // The usual line, without a call: memchr is the fastest scan there is.
         if (scanned_ < input.size()) {

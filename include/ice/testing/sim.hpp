@@ -1,5 +1,5 @@
-// simulation: servers, pools and peers in virtual time, on a network in memory that has TCP's ways
-// and goes wrong as it is told. Hours pass in milliseconds; the same seed makes the same run.
+// simulation: servers, pools and peers in virtual time, on a network in memory that behaves as TCP
+// does and has the faults that the test sets. Hours pass in milliseconds; a seed repeats its run.
 //
 //     ice::testing::simulation sim;
 //     ice::server srv(sim.net());
@@ -25,7 +25,7 @@ namespace ice::testing {
 
 class network;
 
-// It outlives every server, session and channel made in it: declare it first.
+// Must outlive every server, session and channel made in it: declare it first.
 class ICE_API simulation {
 public:
     explicit simulation(std::uint64_t seed = 1);
@@ -37,19 +37,19 @@ public:
 
     // This machine: "127.0.0.1" and "localhost".
     const std::shared_ptr<transport>& net() const noexcept { return net_; }
-    // Another machine of that address, made when it is first asked for.
+    // The machine of that address. The first call makes it.
     std::shared_ptr<transport> host(const std::string& ip);
-    // From now on `name` means these addresses, in this order; none: it is not found. Its lookups
-    // are answered at once.
+    // Lookups of `name` return these addresses, in this order, without delay; with an empty list
+    // they fail with errc::host_not_found.
     void resolves(std::string name, std::vector<std::string> ips);
-    // From now on each lookup of `name` takes so long; an hour: no name server answers in time.
+    // Each lookup of `name` takes so long. An hour simulates a name server that never answers.
     void lookup_takes(std::string name, duration);
-    // From now on each lookup of `name` fails, as with errc::name_resolution_failed.
+    // Each lookup of `name` fails with `why`, such as errc::name_resolution_failed.
     void lookup_fails(std::string name, error_code why);
 
     // May be changed at any time.
     testing::faults& faults() noexcept;
-    // How often one has happened.
+    // How often that fault has happened.
     std::uint64_t fired(fault) const noexcept;
 
     // Operations of the network so far: connects, accepts, reads and writes.
@@ -138,13 +138,13 @@ public:
     // No coroutine runs or waits, no byte is under way, no deadline is set.
     bool at_rest() const noexcept;
 
-    // What has happened, as one number: two runs that differ anywhere differ here.
+    // A hash of all events: two runs that differ anywhere have different ones.
     std::uint64_t hash() const noexcept;
     // The last 200 events, one a line.
     std::string history() const;
     // A line of the test's own for the history, and for the hash. `what` is a literal.
     void note(const char* what, std::uint64_t a = 0, std::uint64_t b = 0);
-    // How often time has passed.
+    // How often the clock has advanced.
     std::uint64_t events() const noexcept;
 
 private:
