@@ -181,7 +181,12 @@ BOOST_AUTO_TEST_CASE(random_requests_with_some_bytes_changed_are_the_same_at_eve
     const std::string_view letters = "*$0123456789\r\n \"'\\x-";
     std::mt19937 chance;  // NOLINT: the same bytes in each run
     std::size_t whole = 0, refused = 0;
-    for (int i = 0; i < 1'000; ++i) {
+#ifdef NDEBUG
+    constexpr unsigned rounds = 1'000;
+#else
+    constexpr unsigned rounds = 200;
+#endif
+    for (unsigned i = 0; i < rounds; ++i) {
         std::string bytes;
         for (auto n = 1 + chance() % 3; n != 0; --n) {
             strings all(1 + chance() % 4);
@@ -202,8 +207,8 @@ BOOST_AUTO_TEST_CASE(random_requests_with_some_bytes_changed_are_the_same_at_eve
             BOOST_TEST((count == request.size() && count != 0));
         }
     }
-    BOOST_TEST(whole > 1'000U);
-    BOOST_TEST(refused > 250U);
+    BOOST_TEST(whole > rounds);
+    BOOST_TEST(refused > rounds / 4);
 }
 
 BOOST_AUTO_TEST_CASE(no_whole_word_is_looked_at_again) {

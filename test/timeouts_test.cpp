@@ -319,15 +319,15 @@ struct patient : ice::line {
 
 BOOST_AUTO_TEST_CASE(a_handshake_takes_as_long_as_it_is_told) {
     constexpr ice::pool_name<patient> name{"patient"};
-    const auto idle = [&](ms t) {
+    const auto idle = [&](ms t, ice::duration span) {
         slow a;
         auto& p = a.srv.add(
             ice::tcp_client_action{asking::far, name, 1}.timeouts({.handshake = t, .idle = 1h}));
-        a.sim.run_for(24h + 1min);
+        a.sim.run_for(span);
         return p.idle();
     };
-    for (const ms t : longest) BOOST_TEST(idle(t) == 1U);
-    for (const ms t : none) BOOST_TEST(idle(t) == 0U);
+    for (const ms t : longest) BOOST_TEST(idle(t, 24h + 1min) == 1U);
+    for (const ms t : none) BOOST_TEST(idle(t, 10min) == 0U);  // it connects without end
 }
 
 BOOST_AUTO_TEST_CASE(a_health_check_takes_as_long_as_it_is_told) {
