@@ -66,7 +66,7 @@ public:
 
 private:
     // Bytes of its reply, which is not whole, if it is the next.
-    std::size_t unparsed_of(const place&) const noexcept;
+    ICE_API std::size_t unparsed_of(const place&) const noexcept;
 
     struct request {
         place* caller;
