@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <ice/export.hpp>
 #include <ice/task.hpp>
@@ -19,6 +20,13 @@ ICE_API std::string_view name(log_level) noexcept;
 // Printable ASCII, anything else as \xNN, a backslash doubled; at most `most` bytes of it, then
 // "...".
 ICE_API std::string escaped(std::string_view bytes, std::size_t most = 256);
+
+namespace detail {
+
+// The escaped what() of an exception, for a line of the log. Requires: `thrown` is not null.
+ICE_API std::string what_of(std::exception_ptr thrown);
+
+}  // namespace detail
 
 class ICE_API log {
 public:

@@ -36,14 +36,6 @@ std::uint32_t whole_seconds(time_point t) noexcept {
     return static_cast<std::uint32_t>(since.count());
 }
 
-std::string what_of(std::exception_ptr thrown) {
-    try {
-        std::rethrow_exception(std::move(thrown));
-    } catch (const std::exception& e) { return escaped(e.what()); } catch (...) {
-        return "something that is not a std::exception";
-    }
-}
-
 }  // namespace
 
 accept_verdict judge_accept(error_code ec) noexcept {
@@ -108,7 +100,7 @@ void listener_base::accepting_threw() noexcept {
     try {
         env_->write(log_level::error, "accepting threw",
                     fmt::format("listener {}: accepting threw: {}", endpoint_,
-                                what_of(std::current_exception())));
+                                detail::what_of(std::current_exception())));
     } catch (...) {  // no memory for the text, or the log is what throws
     }
 }
@@ -281,13 +273,13 @@ error_code listener_base::threw(const session_base& peer, std::exception_ptr thr
     ++counters_.logic_threw;
     env_->write(log_level::error, "logic threw",
                 fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(),
-                            what_of(std::move(thrown))));
+                            detail::what_of(std::move(thrown))));
     return errc::stopped;
 }
 
 void listener_base::broke(uid id, std::exception_ptr thrown) {
     env_->write(log_level::error, "session threw",
-                fmt::format("session {}: {}", id, what_of(std::move(thrown))));
+                fmt::format("session {}: {}", id, detail::what_of(std::move(thrown))));
 }
 
 void listener_base::count(error_code why) {

@@ -117,17 +117,15 @@ void server::end_coroutines() {
 // stopped. Bounded, as a handler may post itself anew: ten for each of 10,000 connections.
 void server::run_what_is_ready() {
     constexpr int most = 100'000;
-    const auto threw = [&](std::string_view what) {
-        env_->write(log_level::error, "handler threw", escaped(what));
-    };
     loop_->io.restart();
     for (int i = 0; i < most; ++i) {
         try {
             if (loop_->io.poll_one() == 0) return;
-        } catch (const std::bad_alloc&) {    // of one event, as in run()
-        } catch (const std::exception& e) {  // of a handler of the user's
-            threw(e.what());
-        } catch (...) { threw("something that is not a std::exception"); }
+        } catch (const std::bad_alloc&) {  // of one event, as in run()
+        } catch (...) {                    // of a handler of the user's
+            env_->write(log_level::error, "handler threw",
+                        detail::what_of(std::current_exception()));
+        }
     }
 }
 

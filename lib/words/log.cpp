@@ -71,6 +71,14 @@ std::string escaped(std::string_view bytes, std::size_t most) {
     return text;
 }
 
+std::string detail::what_of(std::exception_ptr thrown) {
+    try {
+        std::rethrow_exception(std::move(thrown));
+    } catch (const std::exception& e) { return escaped(e.what()); } catch (...) {
+        return "something that is not a std::exception";
+    }
+}
+
 log::log() = default;
 
 log::~log() {
@@ -85,13 +93,11 @@ void log::to(sink s) { sink_ = std::move(s); }
 void log::write_always(log_level level, std::string_view text) {
     if (!writes(level)) return;
     if (!sink_) return to_stderr(stamped(level, text));
-    const auto threw = [&](std::string_view what) {
-        to_stderr(stamped(level, fmt::format("{} (the log's sink threw: {})", text, what)));
-    };
     try {
         sink_(level, text);
-    } catch (const std::exception& e) { threw(escaped(e.what())); } catch (...) {
-        threw("something that is not a std::exception");
+    } catch (...) {
+        const std::string what = detail::what_of(std::current_exception());
+        to_stderr(stamped(level, fmt::format("{} (the log's sink threw: {})", text, what)));
     }
 }
 
