@@ -47,7 +47,7 @@ public:
     task<pool_result<R>> request(M&& message, duration timeout) {
         detail::refuse_braced_aggregate<M>();
         using own = std::decay_t<M>;
-        if (timeout <= duration::zero()) return refuse_late();
+        if (timeout <= duration::zero()) return refuse_late<R>();
         return is_pipelined() ? shared_exchange<own>(std::forward<M>(message), timeout)
                               : exchange<own>(std::forward<M>(message), timeout);
     }
@@ -60,11 +60,8 @@ public:
     // the pool keeps the connection if each message sent has had its reply and no byte is left;
     // otherwise it closes it. Errors and refusals as of request().
     task<pool_result<lease<P>>> acquire(duration timeout) {
+        if (timeout <= duration::zero()) co_return co_await refuse_late<lease<P>>();
         call mine(*this, timeout);
-        if (timeout <= duration::zero()) {
-            co_await let_others_run();
-            co_return mine.failed(errc::pool_wait_timeout);
-        }
         loan lent = lend_at_once();
         if (lent.is_empty()) {
             auto taken = co_await take(mine.until);
@@ -77,7 +74,8 @@ public:
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
 private:
-    task<pool_result<R>> refuse_late() {
+    template <class T>
+    task<pool_result<T>> refuse_late() {
         call mine(*this, duration::zero());
         co_await let_others_run();
         co_return mine.failed(errc::pool_wait_timeout);
