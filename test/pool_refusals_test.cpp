@@ -73,6 +73,13 @@ struct fixture : asking {
         return turns;
     }
 
+    void refuses_and_lets_others_run(ice::pool<ice::line>& p, ice::error_code expected) {
+        BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
+        BOOST_TEST(why == expected);
+        BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+        BOOST_TEST(why == expected);
+    }
+
     int refused = 0, turns = 0;
     ice::error_code why;
 };
@@ -85,28 +92,20 @@ BOOST_AUTO_TEST_CASE(a_stopped_pool_lets_others_run) {
     serve();
     auto& p = add(1);
     srv.stop();
-    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
-    BOOST_TEST(why == ice::errc::stopped);
-    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
-    BOOST_TEST(why == ice::errc::stopped);
+    refuses_and_lets_others_run(p, ice::errc::stopped);
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_that_drains_lets_others_run) {
     serve();
     auto& p = add(1);
     p.drain();
-    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
-    BOOST_TEST(why == ice::errc::draining);
-    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
-    BOOST_TEST(why == ice::errc::draining);
+    refuses_and_lets_others_run(p, ice::errc::draining);
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_whose_upstream_is_down_lets_others_run) {
     auto& p = add(1);  // nobody listens there
     BOOST_TEST(ask() == ice::connect_error(asio::error::connection_refused));
-    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
-    BOOST_TEST(why == ice::connect_error(asio::error::connection_refused));
-    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+    refuses_and_lets_others_run(p, ice::connect_error(asio::error::connection_refused));
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_with_an_open_breaker_lets_others_run) {
@@ -122,9 +121,7 @@ BOOST_AUTO_TEST_CASE(a_full_pool_lets_others_run) {
     auto& p = add(1, {}, {.waiters = 1});
     begin();  // has the connection
     begin();  // waits for it
-    BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
-    BOOST_TEST(why == ice::errc::pool_full);
-    BOOST_TEST(turns_beside(insist_on_a_lease(p)) >= refusals);
+    refuses_and_lets_others_run(p, ice::errc::pool_full);
 }
 
 BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_lets_others_run) {
