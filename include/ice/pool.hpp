@@ -107,7 +107,7 @@ private:
                 if (mine.sent) co_return mine.failed(unsent, lent);
                 mine.at = &lent.upstream();
                 lent = {nullptr, {}};  // it was just dying
-                const error_code why_not = co_await try_again(mine.until);
+                const error_code why_not = co_await prepare_retry(mine.until);
                 if (why_not) co_return mine.failed(why_not);
                 mine.at = nullptr;
                 continue;
@@ -159,7 +159,7 @@ private:
                 const bool is_lost = bool(peer.bytes().cancelled());
                 opened.reset();  // nobody receives on it
                 if (is_lost) {
-                    const error_code why_not = co_await try_again(mine.until);
+                    const error_code why_not = co_await prepare_retry(mine.until);
                     if (why_not) co_return mine.failed(why_not);
                     continue;
                 }
@@ -177,7 +177,7 @@ private:
             if (cancelled) co_return mine.failed(cancelled);
             mine.sent = place.failed != errc::not_sent;
             if (mine.sent) co_return mine.failed(place.failed, place.unparsed);
-            const error_code why_not = co_await try_again(mine.until);
+            const error_code why_not = co_await prepare_retry(mine.until);
             if (why_not) co_return mine.failed(why_not);
         }
     }

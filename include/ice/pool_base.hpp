@@ -134,7 +134,7 @@ protected:
     task<> let_others_run() { return env_->net->yield(); }
     // Of a request of which nothing was sent: lets others run, and then says why it is not tried
     // again (errc::not_sent: pool_limits::retries, or its time is over), if it is not.
-    task<error_code> try_again(time_point until);
+    task<error_code> prepare_retry(time_point until);
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;

@@ -154,7 +154,7 @@ pipeline* pool_base::shared_line() const noexcept {
 }
 
 // The caller may be cancelled while others run: the next co_await of its would throw.
-task<error_code> pool_base::try_again(time_point until) {
+task<error_code> pool_base::prepare_retry(time_point until) {
     co_await let_others_run();
     const auto stop = co_await asio::this_coro::cancellation_state;
     if (stop.cancelled() != asio::cancellation_type::none) co_return asio::error::operation_aborted;
