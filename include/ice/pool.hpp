@@ -100,13 +100,13 @@ private:
                 if (peer.is_untouched()) {  // the message was refused, not the connection
                     lent.settle();
                     mine.at = &lent.upstream();
-                    lent = {nullptr, {}};
+                    lent.give_back();
                     co_await let_others_run();
                     co_return mine.failed(unsent);
                 }
                 if (mine.sent) co_return mine.failed(unsent, lent);
                 mine.at = &lent.upstream();
-                lent = {nullptr, {}};  // it was just dying
+                lent.give_back();  // it was just dying
                 const error_code why_not = co_await prepare_retry(mine.until);
                 if (why_not) co_return mine.failed(why_not);
                 mine.at = nullptr;

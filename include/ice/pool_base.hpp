@@ -64,15 +64,17 @@ public:
         loan(std::shared_ptr<pool_base> from, pool_connection c) noexcept
             : pool_(std::move(from)), connection_(std::move(c)) {}
         loan(loan&&) noexcept = default;
-        loan& operator=(loan other) noexcept {
-            std::swap(pool_, other.pool_);
-            std::swap(connection_, other.connection_);
-            std::swap(settled_, other.settled_);
-            std::swap(why_, other.why_);
+        loan& operator=(loan&& other) noexcept {
+            give_back();
+            pool_ = std::move(other.pool_);
+            connection_ = std::move(other.connection_);
+            settled_ = other.settled_;
+            why_ = other.why_;
             return *this;
         }
-        ~loan() {
-            if (connection_.session) pool_->take_back(std::move(connection_), settled_, why_);
+        ~loan() { give_back(); }
+        void give_back() noexcept {
+            if (!is_empty()) pool_->take_back(std::move(connection_), settled_, why_);
         }
         session_base& session() const noexcept { return *connection_.session; }
         pool_base& pool() const noexcept { return *pool_; }
