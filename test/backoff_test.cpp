@@ -1,7 +1,7 @@
 // backoff: how long to wait before connecting again. Numbers in, numbers out.
 #include <boost/test/unit_test.hpp>
 #include <cstdint>
-#include <ice/backoff.hpp>
+#include <ice/detail/backoff.hpp>
 #include <limits>
 #include <random>
 

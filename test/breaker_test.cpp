@@ -1,6 +1,6 @@
 // breaker: its decisions as a table of events, without clock or connection; and a pool that follows
 // them, in virtual time.
-#include <ice/breaker.hpp>
+#include <ice/detail/breaker.hpp>
 
 #include "asking.hpp"
 

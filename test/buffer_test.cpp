@@ -1,7 +1,7 @@
 // buffer: received bytes in one piece. What was committed comes out, whatever happened between.
 #include <boost/test/unit_test.hpp>
 #include <cstring>
-#include <ice/buffer.hpp>
+#include <ice/detail/buffer.hpp>
 #include <random>
 #include <string>
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <functional>
-#include <ice/deadline.hpp>
+#include <ice/detail/deadline.hpp>
 #include <map>
 #include <memory>
 #include <random>

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <ice/descriptor_budget.hpp>
+#include <ice/detail/descriptor_budget.hpp>
 #include <ice/testing/sim.hpp>
 #include <thread>
 

@@ -1,5 +1,5 @@
 // environment: coroutines are spawned under supervision, and the log has the transport's clock.
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
 #include <stdexcept>
 
 #include "conversation.hpp"

@@ -1,6 +1,6 @@
 // The one decision that keeps replies with their requesters, without any connection.
 #include <boost/test/unit_test.hpp>
-#include <ice/exchange_state.hpp>
+#include <ice/detail/exchange_state.hpp>
 
 namespace {
 

@@ -1,5 +1,5 @@
 // lease: who may use its connection afterwards. In virtual time; more of it is in pool_test.cpp.
-#include <ice/lease.hpp>
+#include <ice/pool.hpp>
 
 #include "asking.hpp"
 

@@ -1,7 +1,7 @@
 // The accept policy, without sockets: what each error of accept(2) means.
 #include <asio/error.hpp>
 #include <boost/test/unit_test.hpp>
-#include <ice/listener_base.hpp>
+#include <ice/detail/listener_base.hpp>
 
 namespace {
 

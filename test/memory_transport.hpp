@@ -5,7 +5,7 @@
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <functional>
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
 #include <optional>

@@ -1,5 +1,5 @@
 // Many callers on one connection: the reply of each, whoever leaves and whatever breaks.
-#include <ice/pipeline.hpp>
+#include <ice/detail/pipeline.hpp>
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>

@@ -1,6 +1,6 @@
 // pool_base: how a pool ends, and with it a server that nobody is connected to but who asks.
 // In virtual time; whom it lends to is in pool_test.cpp and its neighbours.
-#include <ice/pool_base.hpp>
+#include <ice/detail/pool_base.hpp>
 
 #include "asking.hpp"
 

@@ -1,5 +1,5 @@
 // The seed's README, row by row: what it shows must work here, end to end over real sockets.
-// Rows 1, 5 and 11 are the apps' tests; its twelve defects are in seed/.
+// Rows 1, 5 and 11 are the apps' tests; its twelve defects are in regressions/.
 #include <fmt/format.h>
 
 #include "upstream.hpp"

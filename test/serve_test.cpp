@@ -1,5 +1,5 @@
 // serve: the inner loop, with every read and every write counted.
-#include <ice/serve.hpp>
+#include <ice/detail/serve.hpp>
 
 #include "conversation.hpp"
 

@@ -1,5 +1,5 @@
 // session_base: its deadlines in virtual time, its turns, its bounds. No sockets, no waiting.
-#include <ice/session_base.hpp>
+#include <ice/detail/session_base.hpp>
 
 #include "conversation.hpp"
 

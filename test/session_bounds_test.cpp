@@ -1,5 +1,5 @@
 // session_base: its turns and its bounds, at the limit and one on each side of it.
-#include <ice/session_base.hpp>
+#include <ice/detail/session_base.hpp>
 
 #include "conversation.hpp"
 

@@ -166,7 +166,7 @@ LOOK_ALIKES = {  # sentence: what must not be found
     "an earlier header of the room": include("logic.hpp", "ice/session.hpp"),
     "a new protocol upon an old one": include("protocols/telnet.hpp", "ice/protocols/line.hpp"),
     "the time of day in the log": (
-        "lib/words/log.cpp", BANNER + "auto t = std::chrono::system_clock::now();\n"),
+        "lib/core/log.cpp", BANNER + "auto t = std::chrono::system_clock::now();\n"),
     "the yardsticks": (
         "bench/x.cpp", BANNER + "auto t = steady_clock::now(); spawn(asio::detached);\n"),
     "a function of 60 lines": (

@@ -1,6 +1,6 @@
 // upstream_health: the decisions alone, and a pool that follows them, both in virtual time.
 #include <algorithm>
-#include <ice/upstream_health.hpp>
+#include <ice/detail/upstream_health.hpp>
 #include <list>
 
 #include "conversation.hpp"

@@ -1,6 +1,6 @@
 // upstream: which of several addresses gets the next connection; and a pool of several, in virtual
 // time, while some of them fail and come back.
-#include <ice/upstream.hpp>
+#include <ice/detail/upstream.hpp>
 
 #include <map>
 

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include <ice/bench.hpp>
-#include <ice/buffer.hpp>
+#include <ice/detail/buffer.hpp>
 #include <memory>
 #include <string>
 #include <string_view>

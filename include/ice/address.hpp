@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include <fmt/core.h>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 
 struct sockaddr;
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <asio/generic/stream_protocol.hpp>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/session.hpp>
 
 namespace ice {

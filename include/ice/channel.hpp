@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <ice/address.hpp>
-#include <ice/buffer.hpp>
-#include <ice/deadline.hpp>
+#include <ice/detail/buffer.hpp>
+#include <ice/detail/deadline.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/error.hpp>
-#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <memory>
 #include <string>

@@ -2,7 +2,7 @@
 // ice returns expected failures as such values, and never throws them.
 #pragma once
 
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <system_error>
 
 namespace ice {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <asio/any_io_executor.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/error.hpp>
-#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <memory>
 

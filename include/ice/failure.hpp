@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <ice/address.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/error.hpp>
-#include <ice/export.hpp>
 #include <ice/result.hpp>
 #include <memory>
 #include <string>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <ice/action.hpp>
-#include <ice/listener_base.hpp>
-#include <ice/serve.hpp>
+#include <ice/detail/listener_base.hpp>
+#include <ice/detail/serve.hpp>
 #include <memory>
 #include <ranges>
 

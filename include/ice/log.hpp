@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/task.hpp>
 #include <map>
 #include <string>

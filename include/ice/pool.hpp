@@ -1,16 +1,37 @@
 // pool: connections to one upstream, or to several that give the same replies. Each serves one
 // request at a time, unless pool_limits::pipeline lets requests share it.
 // A reply reaches only its own caller: a connection is used again only if the pool has proof that
-// nothing of the former request is left on it.
+// nothing of the former request is left on it. A lease is a connection for several messages.
 #pragma once
 
-#include <ice/lease.hpp>
-#include <ice/pipeline.hpp>
-#include <ice/pool_base.hpp>
+#include <exception>
+#include <ice/detail/pipeline.hpp>
+#include <ice/detail/pool_base.hpp>
 #include <optional>
 #include <utility>
 
 namespace ice {
+
+// A connection that one caller has for several messages, as transactions need it: lease->send(..),
+// lease->receive(). Its destructor gives the connection back to the pool; if an exception destroys
+// the lease, the pool closes the connection. The pool must outlive it.
+template <protocol P>
+class lease {
+public:
+    explicit lease(pool_base::loan l) noexcept : loan_(std::move(l)) {}
+    lease(lease&&) noexcept = default;
+    lease& operator=(lease&&) = delete;
+    ~lease() {
+        if (std::uncaught_exceptions() == exceptions_) loan_.settle();  // mutant: lease_ends
+    }
+
+    session<P>* operator->() const noexcept { return static_cast<session<P>*>(&loan_.session()); }
+    session<P>& operator*() const noexcept { return *operator->(); }
+
+private:
+    pool_base::loan loan_;
+    int exceptions_ = std::uncaught_exceptions();
+};
 
 template <protocol P, class R = owned_t<message_t<P>>>
 class pool : public pool_base {

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <ice/address.hpp>
-#include <ice/breaker.hpp>
+#include <ice/detail/breaker.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/error.hpp>
-#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <string>
 #include <vector>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <concepts>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/listener.hpp>
 #include <ice/pool.hpp>
 #include <map>

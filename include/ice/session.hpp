@@ -2,9 +2,9 @@
 // listeners and of pools use the same class.
 #pragma once
 
+#include <ice/detail/session_base.hpp>
 #include <ice/protocol.hpp>
 #include <ice/result.hpp>
-#include <ice/session_base.hpp>
 #include <memory>
 #include <optional>
 #include <stdexcept>

@@ -2,7 +2,7 @@
 // For programs; ice itself prints nothing but its log.
 #pragma once
 
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <string_view>
 
 namespace ice {

@@ -7,9 +7,9 @@
 #include <functional>
 #include <ice/address.hpp>
 #include <ice/channel.hpp>
-#include <ice/deadline.hpp>
-#include <ice/descriptor_budget.hpp>
-#include <ice/export.hpp>
+#include <ice/detail/deadline.hpp>
+#include <ice/detail/descriptor_budget.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/result.hpp>
 #include <ice/task.hpp>
 #include <memory>

@@ -1,6 +1,6 @@
 // Who gets the next reply of a connection that many callers share.
 #include <algorithm>
-#include <ice/pipeline.hpp>
+#include <ice/detail/pipeline.hpp>
 
 namespace ice {
 

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ice/pool_base.hpp>
+#include <ice/detail/pool_base.hpp>
 
 namespace ice {
 

@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ice/pool_base.hpp>
-#include <ice/upstream.hpp>
+#include <ice/detail/pool_base.hpp>
+#include <ice/detail/upstream.hpp>
 #include <iterator>
 #include <stdexcept>
 

@@ -4,14 +4,14 @@
 #include <asio/io_context.hpp>
 #include <deque>
 #include <functional>
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
 #include <ice/testing/faults.hpp>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "spot.hpp"
+#include "wait_point.hpp"
 #include "wire.hpp"
 
 namespace ice::testing {

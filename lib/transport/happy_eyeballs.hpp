@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <ice/address.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/error.hpp>
-#include <ice/export.hpp>
 #include <ice/task.hpp>
 #include <optional>
 #include <vector>

@@ -11,7 +11,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <chrono>
 #include <cstdint>
-#include <ice/buffer.hpp>
+#include <ice/detail/buffer.hpp>
 #include <ice/error.hpp>
 #include <memory>
 #include <optional>

@@ -15,7 +15,7 @@
 #include <ice/transport.hpp>
 #include <utility>
 
-#include "../asio_bridge.hpp"
+#include "../core/as_values.hpp"
 
 namespace ice {
 namespace {

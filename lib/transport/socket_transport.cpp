@@ -16,7 +16,7 @@
 #include <asio/steady_timer.hpp>
 #include <charconv>
 #include <cstring>
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
 #include <optional>
@@ -24,7 +24,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "../asio_bridge.hpp"
+#include "../core/as_values.hpp"
 #include "resolver.hpp"
 #include "socket_channel.hpp"
 #include "unix_file.hpp"

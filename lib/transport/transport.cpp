@@ -4,10 +4,10 @@
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <exception>
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
 #include <ice/transport.hpp>
 
-#include "../asio_bridge.hpp"
+#include "../core/as_values.hpp"
 
 namespace ice {
 

@@ -1,5 +1,5 @@
 // A thousand pools lose the upstream that they share.
-#include <ice/backoff.hpp>
+#include <ice/detail/backoff.hpp>
 #include <memory>
 #include <vector>
 

@@ -14,15 +14,15 @@ from planting import (Table, after, always, before, condition, either, gone,  # 
 
 SEEDS = 1000
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
-LENDING, SHARING = "lib/actions/pool.cpp", "lib/actions/pipeline.cpp"
-CONNECTING, CHOOSING = "lib/actions/connecting.cpp", "lib/actions/upstream.cpp"
+LENDING, SHARING = "lib/actions/pool_base.cpp", "lib/actions/pipeline.cpp"
+CONNECTING, CHOOSING = "lib/actions/pool_base_connect.cpp", "lib/actions/upstream.cpp"
 
 # What else is compiled again for a changed header.
-HOLDS = {"include/ice/breaker.hpp": [CONNECTING, CHOOSING], "include/ice/pool.hpp": [CALLERS],
-         "include/ice/lease.hpp": [CALLERS],
-         "include/ice/pool_base.hpp": [LENDING, SHARING, CALLERS],
-         "include/ice/exchange_state.hpp": [LENDING], "include/ice/session.hpp": [CALLERS],
-         "include/ice/session_base.hpp": [SERVERS]}
+HOLDS = {"include/ice/detail/breaker.hpp": [CONNECTING, CHOOSING],
+         "include/ice/detail/pool_base.hpp": [LENDING, SHARING, CALLERS],
+         "include/ice/detail/exchange_state.hpp": [LENDING],
+         "include/ice/detail/session_base.hpp": [SERVERS],
+         "include/ice/pool.hpp": [CALLERS], "include/ice/session.hpp": [CALLERS]}
 
 # What is wrong, and what becomes of which lines: a guard is often backed by another, and then both
 # have to go before anything wrong can be seen.

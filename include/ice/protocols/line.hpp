@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/protocol.hpp>
 
 namespace ice {

@@ -6,7 +6,7 @@
 #include <charconv>
 #include <concepts>
 #include <cstdint>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/protocol.hpp>
 #include <initializer_list>
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/protocol.hpp>
 
 namespace ice {

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/task.hpp>
 #include <string_view>
 

@@ -9,8 +9,8 @@
 
 #include <cstdint>
 #include <exception>
-#include <ice/environment.hpp>
-#include <ice/export.hpp>
+#include <ice/detail/environment.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/server.hpp>
 #include <ice/session.hpp>
 #include <ice/testing/faults.hpp>

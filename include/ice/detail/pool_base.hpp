@@ -1,19 +1,19 @@
-// pool_base: what of a pool does not depend on its protocol; compiled once, in
-// lib/actions/pool.cpp. Lends connections, first come first served, and takes back only those that
-// are proven clean.
+// pool_base: the part of a pool that does not depend on its protocol, compiled once in
+// lib/actions/pool_base.cpp and pool_base_connect.cpp. It assigns connections to callers in the
+// order of their calls, and reuses only connections that are proven clean.
 #pragma once
 
 #include <algorithm>
 #include <functional>
 #include <ice/action.hpp>
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
+#include <ice/detail/exchange_state.hpp>
+#include <ice/detail/export.hpp>
+#include <ice/detail/upstream.hpp>
 #include <ice/event.hpp>
-#include <ice/exchange_state.hpp>
-#include <ice/export.hpp>
 #include <ice/failure.hpp>
 #include <ice/pool_state.hpp>
 #include <ice/session.hpp>
-#include <ice/upstream.hpp>
 #include <list>
 #include <memory>
 #include <string>
@@ -153,7 +153,7 @@ private:
     friend struct upstream;
     struct waiter;
 
-    // -- connecting: lib/actions/connecting.cpp
+    // -- connecting: lib/actions/pool_base_connect.cpp
     void start();
     void open_first() { open_more(std::max(limits_.preconnect, limits_.keep)); }
     void keep_open();
@@ -178,7 +178,7 @@ private:
     void one_ended() noexcept;
     bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
 
-    // -- lending: lib/actions/pool.cpp
+    // -- lending: lib/actions/pool_base.cpp
     void take_back(pool_connection, bool settled, error_code why) noexcept;
     void returned(pool_connection);
     void hand_out(pool_connection);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <asio/error.hpp>
 #include <asio/this_coro.hpp>
-#include <ice/pipeline.hpp>
+#include <ice/detail/pipeline.hpp>
 #include <ice/pool.hpp>
 #include <new>
 #include <stdexcept>

@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <ice/address.hpp>
-#include <ice/breaker.hpp>
-#include <ice/deadline.hpp>
-#include <ice/export.hpp>
-#include <ice/session_base.hpp>
-#include <ice/upstream_health.hpp>
+#include <ice/detail/breaker.hpp>
+#include <ice/detail/deadline.hpp>
+#include <ice/detail/export.hpp>
+#include <ice/detail/session_base.hpp>
+#include <ice/detail/upstream_health.hpp>
 #include <list>
 #include <memory>
 #include <string>

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <deque>
+#include <ice/detail/pool_base.hpp>
 #include <ice/event.hpp>
-#include <ice/pool_base.hpp>
 
 namespace ice {
 

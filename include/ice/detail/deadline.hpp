@@ -4,7 +4,7 @@
 
 #include <cstddef>
 #include <functional>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/task.hpp>
 #include <utility>
 #include <vector>

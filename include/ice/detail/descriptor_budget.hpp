@@ -4,7 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/limits.hpp>
 #include <utility>
 

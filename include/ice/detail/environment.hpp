@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/log.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>

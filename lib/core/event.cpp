@@ -3,7 +3,7 @@
 #include <asio/steady_timer.hpp>
 #include <ice/event.hpp>
 
-#include "../asio_bridge.hpp"
+#include "as_values.hpp"
 
 namespace ice {
 

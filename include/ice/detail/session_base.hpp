@@ -1,9 +1,9 @@
 // session_base: what of a session does not depend on its protocol; compiled once, in
-// lib/conversation/session.cpp. Its deadlines, its turns, and the bytes it has still to send.
+// lib/conversation/session_base.cpp. Its deadlines, its turns, and the bytes it has still to send.
 #pragma once
 
 #include <ice/channel.hpp>
-#include <ice/export.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/limits.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>

@@ -1,12 +1,12 @@
 // listener_base: the part of a listener that does not depend on its protocol, compiled once in
-// lib/actions/listener.cpp. It accepts connections, lists the open ones, and closes them.
+// lib/actions/listener_base.cpp. It accepts connections, lists the open ones, and closes them.
 #pragma once
 
 #include <exception>
 #include <functional>
-#include <ice/environment.hpp>
+#include <ice/detail/environment.hpp>
+#include <ice/detail/export.hpp>
 #include <ice/event.hpp>
-#include <ice/export.hpp>
 #include <ice/session.hpp>
 #include <map>
 #include <memory>

@@ -3,7 +3,7 @@
 
 #include <bit>
 #include <cstdint>
-#include <ice/backoff.hpp>
+#include <ice/detail/backoff.hpp>
 #include <ice/duration.hpp>
 #include <ice/error.hpp>
 #include <ice/limits.hpp>

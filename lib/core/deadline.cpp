@@ -1,5 +1,5 @@
 // The heap behind deadline.hpp: entries know their place, so each can be taken out.
-#include <ice/deadline.hpp>
+#include <ice/detail/deadline.hpp>
 
 namespace ice {
 

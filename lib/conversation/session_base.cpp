@@ -1,6 +1,5 @@
 // Deadlines of a conversation, and its turns.
 #include <algorithm>
-#include <ice/listener.hpp>
 #include <ice/session.hpp>
 #include <limits>
 

@@ -2,7 +2,7 @@
 #include <ice/asio.hpp>
 #include <stdexcept>
 
-#include "socket_channel.hpp"
+#include "../transport/socket_channel.hpp"
 
 namespace ice {
 

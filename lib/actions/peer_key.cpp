@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <asio/ip/address.hpp>
-#include <ice/listener_base.hpp>
+#include <ice/detail/listener_base.hpp>
 
 namespace ice {
 namespace {
