@@ -1,6 +1,6 @@
 // The yardstick for ice-bench: load of lines in a closed loop, by hand on epoll, one thread. No two
 // lines are alike, and every reply is compared; there are no latencies and no second tries.
-// epoll_generator 127.0.0.1:PORT [-c CONNECTIONS] [-P UNDER_WAY_ON_EACH] [-d SECONDS]: prints JSON
+// epoll_generator 127.0.0.1:PORT [-c CONNECTIONS] [-P IN_FLIGHT_ON_EACH] [-d SECONDS]: prints JSON
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -19,15 +19,15 @@
 namespace {
 
 constexpr std::size_t LINE = 32;    // bytes, with CR LF
-constexpr std::size_t DEPTH = 512;  // the most: what is under way fits into a socket's buffers
+constexpr std::size_t DEPTH = 512;  // the most: what is in flight fits into a socket's buffers
 constexpr std::size_t DIGITS = 11;  // 66 bits
 constexpr int EVENTS = 1024;        // of one epoll_wait
-constexpr int PATIENCE = 3000;      // ms; for a server on a busy machine
+constexpr int TIMEOUT = 3000;      // ms; for a server on a busy machine
 
 struct connection {
     int fd;
     std::size_t at = 0;   // the byte of `lines` that is to come back next
-    std::size_t end = 0;  // of what is under way; before `at` it has come back
+    std::size_t end = 0;  // of what is in flight; before `at` it has come back
     std::vector<char> lines;
 };
 
@@ -64,7 +64,7 @@ void ask(connection& c, std::size_t count) {
     char* const first = &c.lines[c.end];
     for (std::size_t i = 0; i < size; i += LINE) write_line(first + i);
     c.end += size;
-    // The socket blocks, but what may be under way always has room.
+    // The socket blocks, but what may be in flight always has room.
     if (::send(c.fd, first, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) die("send");
 }
 
@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
     for (auto& c : all) ask(c, depth);
     static epoll_event events[EVENTS];
     for (; now < end; now = clock::now()) {
-        const int count = ::epoll_wait(poller, events, EVENTS, PATIENCE);
+        const int count = ::epoll_wait(poller, events, EVENTS, TIMEOUT);
         if (count < 0) die("epoll_wait");
         if (count == 0) fail("nothing came for three seconds");
         for (int i = 0; i < count; ++i) readable(*static_cast<connection*>(events[i].data.ptr));

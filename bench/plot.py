@@ -82,7 +82,7 @@ def described(document):
     options = document["options"]
     words = [document["mode"], f"{options['connections']} connections"]
     if options["depth"] > 1:
-        words.append(f"{options['depth']} under way on each")
+        words.append(f"{options['depth']} in flight on each")
     words.append(f"{options['rate']:,.0f}/s asked" if document["loop"] == "open" else "closed loop")
     return ", ".join(words)
 

@@ -69,8 +69,8 @@ struct client {
         co_await ask_pool(pool);
         start();
         if (how == "direct") {
-            const auto patience = length + std::chrono::seconds(10);
-            auto own = co_await pool.acquire(patience);
+            const auto timeout = length + std::chrono::seconds(10);
+            auto own = co_await pool.acquire(timeout);
             if (!own) throw std::runtime_error(own.error().message());
             for (; !over(); requests += BATCH) co_await ask(**own);
         } else {

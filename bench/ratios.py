@@ -175,7 +175,7 @@ def against_redis(command, depth):
         return compared(run, row, *interleaved(run, side("keyvalue"), side("redis-server")),
                         "server", "generator")
     name = command.partition("_")[0].upper()
-    return Row(6, f"RESP {name}, {depth} under way", "redis-server", 1.3, measure,
+    return Row(6, f"RESP {name}, {depth} in flight", "redis-server", 1.3, measure,
                ("keyvalue", "redis-server", "redis-benchmark"))
 
 
@@ -214,7 +214,7 @@ def ceiling():
         def raw():
             return measuring.Server([run.build / "bench/raw_line", "0"])
         return compared(run, row, *interleaved(run, ours, theirs), "generator", "server")
-    return Row(9, "ice-bench itself, lines, 64 under way", "epoll_generator", 0.9, measure,
+    return Row(9, "ice-bench itself, lines, 64 in flight", "epoll_generator", 0.9, measure,
                ("bench/epoll_generator",))
 
 
@@ -339,18 +339,18 @@ def compiling():
 ROWS = [
     throughput(1, "lines, one at a time", "ice", "raw_line", 0.95, "line"),
     calls("a line, alone", 1, 500, 4),
-    throughput(2, "lines, 16 under way", "ice", "raw_line", None, "line", "-P", 16),
-    throughput(2, "lines, 64 under way", "ice", "raw_line", 0.95, "line", "-P", 64),
-    throughput(2, "lines, 64 under way, coroutine", "ice, coroutine", "raw_line", 0.85, "line",
+    throughput(2, "lines, 16 in flight", "ice", "raw_line", None, "line", "-P", 16),
+    throughput(2, "lines, 64 in flight", "ice", "raw_line", 0.95, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight, coroutine", "ice, coroutine", "raw_line", 0.85, "line",
                "-P", 64),
     throughput(2, "lines, one at a time, coroutine", "ice, coroutine", "ice", None, "line"),
     calls("a burst of 64 lines", 64, 20, None),
-    throughput(2, "lines, 64 under way", "ice", "asio_line", 25, "line", "-P", 64),
-    throughput(2, "lines, 64 under way", "ice", "go_line", 1, "line", "-P", 64),
-    throughput(2, "lines, 64 under way", "ice", "libuv_line", None, "line", "-P", 64),
-    throughput(2, "lines, 64 under way", "ice", "tokio_line", None, "line", "-P", 64),
-    throughput(2, "lines, 64 under way", "ice", "asyncio_line", None, "line", "-P", 64),
-    throughput(2, "lines, 64 under way", "ice", "uvloop_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight", "ice", "asio_line", 25, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight", "ice", "go_line", 1, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight", "ice", "libuv_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight", "ice", "tokio_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight", "ice", "asyncio_line", None, "line", "-P", 64),
+    throughput(2, "lines, 64 in flight", "ice", "uvloop_line", None, "line", "-P", 64),
     throughput(2, "64 bytes, one at a time", "ice, bytes", "raw_echo", None, "echo", "-s", 64),
     allocations("ice", "lines", LINE, LINE),
     allocations("ice, coroutine", "lines, coroutine", LINE, LINE),
@@ -363,7 +363,7 @@ ROWS = [
     idle_cpu(),
     *(against_redis(command, depth) for depth in (16, 64)
       for command in ("ping_mbulk", "set", "get")),
-    *(throughput(6, f"RESP ECHO, {depth} under way, by ice-bench", "keyvalue", "redis-server", 1.3,
+    *(throughput(6, f"RESP ECHO, {depth} in flight, by ice-bench", "keyvalue", "redis-server", 1.3,
                  "resp", "-P", depth) for depth in (16, 64)),
     pool("a pool of 1, one caller", "pool", "its connection, used directly", "direct", 0.95),
     pool("64 callers, pipelined on one connection", "pipelined", "one at a time", "queued", 10),
@@ -372,7 +372,7 @@ ROWS = [
     compiling(),
     linear("connections", cost_of("-c"), 1000),
     linear("bytes of a line", cost_of("-s"), 2000),
-    linear("lines under way", cost_of("-P"), 64),
+    linear("lines in flight", cost_of("-P"), 64),
     linear("bytes of an unfinished line, one by one", cost_of_bytes, 3000)]
 
 

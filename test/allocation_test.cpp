@@ -176,18 +176,18 @@ BOOST_AUTO_TEST_CASE(a_server_of_redis_language_allocates_nothing_for_ping_and_g
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_at_rest_keeps_no_large_inline_command) {
+BOOST_AUTO_TEST_CASE(an_idle_connection_keeps_no_large_inline_command) {
     // Each of 10,000 could hold 14 KB for ever, for one line.
     ice::resp_requests p;
     std::string out;
-    const auto released_at_rest = [&](const std::string& line) {
+    const auto released_when_idle = [&](const std::string& line) {
         BOOST_TEST(p.parse(line, out).has_message());
         const std::size_t before = releases;
         BOOST_TEST(!p.parse("", out).has_message());
         return releases - before;
     };
-    BOOST_TEST(released_at_rest(burst_of(1000, "a ") + "\n") == 1u);
-    BOOST_TEST(released_at_rest("GET key\r\n") == 0u);
+    BOOST_TEST(released_when_idle(burst_of(1000, "a ") + "\n") == 1u);
+    BOOST_TEST(released_when_idle("GET key\r\n") == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {
@@ -241,8 +241,9 @@ BOOST_AUTO_TEST_CASE(a_connection_that_comes_back_without_memory_is_closed) {
         co_await talk(p, true);
         ended = true;
     };
-    ice::spawn(std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor())),
-               both(), "borrower");
+    ice::spawn(
+        std::make_shared<ice::server_context>(ice::make_socket_transport(w.io.get_executor())),
+        both(), "borrower");
     w.until([&] { return ended; }, "the borrower");
     BOOST_TEST(!scarce);
     const auto ask = [](ice::pool<ice::line>& from) -> ice::task<bool> {

@@ -39,13 +39,13 @@ struct asking {
         return open(ice::tcp_client_action{far, name, size}.timeouts(t).limits(l).breaker(b));
     }
 
-    // A caller, and where its reply will be. Without a patience of its own it has the pool's.
-    slot& begin(std::string what = "hello", ice::duration patience = {}) {
-        return begin(srv.get(name), std::move(what), patience);
+    // A caller, and where its reply will be. Without a timeout of its own it has the pool's.
+    slot& begin(std::string what = "hello", ice::duration timeout = {}) {
+        return begin(srv.get(name), std::move(what), timeout);
     }
-    slot& begin(ice::pool<ice::line>& p, std::string what, ice::duration patience = {}) {
+    slot& begin(ice::pool<ice::line>& p, std::string what, ice::duration timeout = {}) {
         auto& made = replies.emplace_back();
-        sim.spawn(keep(p, std::move(what), patience, made));
+        sim.spawn(keep(p, std::move(what), timeout, made));
         sim.run_for(std::chrono::microseconds(1));
         return made;
     }
@@ -54,8 +54,8 @@ struct asking {
         BOOST_TEST_REQUIRE(sim.run_until([&] { return s.has_value(); }, std::chrono::hours(1)));
         return s->error();
     }
-    ice::error_code ask(std::string what = "hello", ice::duration patience = {}) {
-        return end(begin(std::move(what), patience));
+    ice::error_code ask(std::string what = "hello", ice::duration timeout = {}) {
+        return end(begin(std::move(what), timeout));
     }
 
     ice::testing::simulation sim;
@@ -63,13 +63,13 @@ struct asking {
     std::list<slot> replies;
 
 private:
-    static ice::task<> keep(ice::pool<ice::line>& p, std::string what, ice::duration patience,
+    static ice::task<> keep(ice::pool<ice::line>& p, std::string what, ice::duration timeout,
                             slot& to) {
-        if (patience == ice::duration::zero()) {
+        if (timeout == ice::duration::zero()) {
             auto got = co_await p.request(std::move(what));
             to.emplace(std::move(got));
         } else {
-            auto got = co_await p.request(std::move(what), patience);
+            auto got = co_await p.request(std::move(what), timeout);
             to.emplace(std::move(got));
         }
     }

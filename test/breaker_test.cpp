@@ -63,20 +63,20 @@ BOOST_AUTO_TEST_CASE(unlimited_never_opens_and_zero_opens_at_the_first) {
 
 BOOST_AUTO_TEST_CASE(nobody_passes_during_the_pause_and_one_after_it) {
     auto b = opened(at(1s), 80ms);
-    BOOST_TEST(b.begin_probe(at(1s)) == 0U);
-    BOOST_TEST(b.begin_probe(at(1080ms - 1ns)) == 0U);
-    BOOST_TEST(b.begin_probe(at(1080ms)) != 0U);
+    BOOST_TEST(b.begin_trial(at(1s)) == 0U);
+    BOOST_TEST(b.begin_trial(at(1080ms - 1ns)) == 0U);
+    BOOST_TEST(b.begin_trial(at(1080ms)) != 0U);
     BOOST_TEST((b.state() == states::half_open));
-    BOOST_TEST(b.begin_probe(at(1h)) == 0U, "exactly one");
+    BOOST_TEST(b.begin_trial(at(1h)) == 0U, "exactly one");
 }
 
-BOOST_AUTO_TEST_CASE(a_probe_that_comes_to_no_end_is_not_waited_for) {
+BOOST_AUTO_TEST_CASE(a_trial_that_comes_to_no_end_is_not_waited_for) {
     // The danger: its caller has an hour, and for an hour all others are refused.
     auto b = opened(at(1s), 0ms);
-    const auto first = b.begin_probe(at(1s));
+    const auto first = b.begin_trial(at(1s));
     b.give_up(first, at(6s));
-    BOOST_TEST(b.begin_probe(at(6s - 1ns)) == 0U);
-    const auto second = b.begin_probe(at(6s));
+    BOOST_TEST(b.begin_trial(at(6s - 1ns)) == 0U);
+    const auto second = b.begin_trial(at(6s));
     b.give_up(first, at(7s));
     BOOST_TEST((b.due() == ice::never));
     BOOST_TEST(second != 0U);
@@ -86,13 +86,13 @@ BOOST_AUTO_TEST_CASE(a_probe_that_comes_to_no_end_is_not_waited_for) {
     BOOST_TEST(b.failed(late(), second, at(7s), 0));
 }
 
-BOOST_AUTO_TEST_CASE(the_end_of_the_probe_decides) {
+BOOST_AUTO_TEST_CASE(the_end_of_the_trial_decides) {
     auto good = opened(at(1s), 0ms), bad = good;
-    good.begin_probe(at(1s));
+    good.begin_trial(at(1s));
     BOOST_TEST(good.succeeded());
     BOOST_TEST(good.is_closed());
     BOOST_TEST(good.failures() == 0U);
-    const auto p = bad.begin_probe(at(1s));
+    const auto p = bad.begin_trial(at(1s));
     BOOST_TEST(bad.failed(late(), p, at(2s), all_of(1s)), "once is enough");
     BOOST_TEST((bad.state() == states::open));
     BOOST_TEST((bad.due() == at(3s)), "and the pause is longer");
@@ -103,12 +103,12 @@ BOOST_AUTO_TEST_CASE(a_pause_is_as_long_as_the_outage_at_most_and_as_its_cap) {
     auto b = opened(at(1s), 100ms);
     struct {
         ice::duration now, most;
-    } const probes[] = {{1050ms, 100ms}, {1150ms, 150ms}, {2s, 1s}, {4s, 3s}, {1h, 3s}};
-    for (const auto& [now, most] : probes) {
+    } const trials[] = {{1050ms, 100ms}, {1150ms, 150ms}, {2s, 1s}, {4s, 3s}, {1h, 3s}};
+    for (const auto& [now, most] : trials) {
         auto longer = b;
-        longer.failed(late(), longer.begin_probe(at(1h)), at(now), all_of(most) + 1);
+        longer.failed(late(), longer.begin_trial(at(1h)), at(now), all_of(most) + 1);
         BOOST_TEST((longer.due() == at(now)), "no pause is longer than its bound");
-        b.failed(late(), b.begin_probe(at(1h)), at(now), all_of(most));
+        b.failed(late(), b.begin_trial(at(1h)), at(now), all_of(most));
         BOOST_TEST((b.due() == at(now + most)));
     }
     b.succeeded();
@@ -116,43 +116,43 @@ BOOST_AUTO_TEST_CASE(a_pause_is_as_long_as_the_outage_at_most_and_as_its_cap) {
     BOOST_TEST((b.due() == at(2h + 100ms)), "a new outage");
 }
 
-BOOST_AUTO_TEST_CASE(who_was_under_way_before_has_no_say_but_by_a_reply) {
-    // The danger: ten callers that time out after the probe began take it back, for ever.
+BOOST_AUTO_TEST_CASE(who_was_in_flight_before_has_no_say_but_by_a_reply) {
+    // The danger: ten callers that time out after the trial began take it back, for ever.
     auto b = opened(at(1s), 0ms);
     BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
-    const auto p = b.begin_probe(at(1s));
+    const auto p = b.begin_trial(at(1s));
     BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
     BOOST_TEST((b.state() == states::half_open));
     BOOST_TEST(b.succeeded(), "a late reply is a reply");
-    BOOST_TEST(!b.failed(late(), p, at(1s), 0), "then the probe is one of many");
+    BOOST_TEST(!b.failed(late(), p, at(1s), 0), "then the trial is one of many");
 }
 
-BOOST_AUTO_TEST_CASE(a_probe_of_an_earlier_pause_is_none_when_the_breaker_opens_again) {
+BOOST_AUTO_TEST_CASE(a_trial_of_an_earlier_pause_is_none_when_the_breaker_opens_again) {
     // Its connection would stay idle, and be lent, though nobody may ask that address.
     ice::breaker b = opened(at(0s), 100ms);
-    const auto p = b.begin_probe(at(1s));
+    const auto p = b.begin_trial(at(1s));
     BOOST_TEST(b.is_current(p));
     BOOST_TEST(b.succeeded(), "another request was answered meanwhile");
     BOOST_TEST(!b.is_current(p));
     for (int i = 0; i < 3; ++i) b.failed(late(), 0, at(2s), 0);
     BOOST_TEST((b.state() == states::open));
     BOOST_TEST(!b.is_current(p));
-    const auto q = b.begin_probe(at(3s));
+    const auto q = b.begin_trial(at(3s));
     BOOST_TEST(!b.is_current(p));
     BOOST_TEST(b.is_current(q));
     BOOST_TEST(!b.is_current(0));
 }
 
-BOOST_AUTO_TEST_CASE(a_probe_that_left_makes_room_for_the_next) {
+BOOST_AUTO_TEST_CASE(a_trial_that_left_makes_room_for_the_next) {
     // The danger: its caller is cancelled, and the upstream is never asked again.
     auto b = opened(at(1s), 80ms);
-    const auto p = b.begin_probe(at(2s));
+    const auto p = b.begin_trial(at(2s));
     b.left(p);
     BOOST_TEST((b.state() == states::open));
-    const auto q = b.begin_probe(at(2s));
+    const auto q = b.begin_trial(at(2s));
     BOOST_TEST(q != 0U);
     b.left(p);
-    BOOST_TEST((b.state() == states::half_open), "an old probe says nothing of the new one");
+    BOOST_TEST((b.state() == states::half_open), "an old trial says nothing of the new one");
     BOOST_TEST(!b.failed(late(), p, at(2s), 0));
     BOOST_TEST((b.state() == states::half_open));
     b.left(0);
@@ -181,13 +181,13 @@ struct fixture : asking {
     void break_it() {
         hangs = true;
         for (int i = 0; i < 5; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
-        BOOST_TEST((gate() == states::open));
+        BOOST_TEST((breaker_state() == states::open));
     }
-    states gate() { return srv.get(name).state().upstreams.front().gate; }
+    states breaker_state() { return srv.get(name).state().upstreams.front().breaker; }
     // How many of so many that ask at once get a reply.
-    int passed(int callers, ice::duration patience = {}) {
+    int passed(int callers, ice::duration timeout = {}) {
         std::vector<const slot*> many;
-        for (int i = 0; i < callers; ++i) many.push_back(&begin("hello", patience));
+        for (int i = 0; i < callers; ++i) many.push_back(&begin("hello", timeout));
         int n = 0;
         for (auto* r : many) n += end(*r) ? 0 : 1;
         return n;
@@ -204,9 +204,9 @@ BOOST_FIXTURE_TEST_CASE(an_upstream_that_hangs_is_not_asked_after_five_timeouts,
     auto& p = add();
     hangs = true;
     for (int i = 0; i < 4; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
-    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST((breaker_state() == states::closed));
     BOOST_TEST(ask() == ice::errc::request_timeout);
-    BOOST_TEST((gate() == states::open));
+    BOOST_TEST((breaker_state() == states::open));
     const auto before = sim.now();
     const ice::error_code sixth = ask();
     BOOST_TEST(sixth == ice::errc::breaker_open);
@@ -229,7 +229,7 @@ BOOST_FIXTURE_TEST_CASE(one_request_asks_after_the_pause_and_its_reply_lets_all_
     sim.run_for(1s);
     BOOST_TEST(passed(10) == 1, "exactly one");
     BOOST_TEST(asked == 1);
-    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST((breaker_state() == states::closed));
     for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
 }
 
@@ -246,32 +246,32 @@ BOOST_FIXTURE_TEST_CASE(a_pool_that_recovers_is_no_larger_than_it_may_be, fixtur
     BOOST_TEST(p.counters().connects == connects);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_probe_that_fails_costs_one_caller_and_no_more, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_trial_that_fails_costs_one_caller_and_no_more, fixture) {
     add(3);
     break_it();
     asked = 0;
-    int probes = 0;
+    int trials = 0;
     for (int i = 0; i < 6000; ++i) {
-        if (ask() != ice::errc::breaker_open) ++probes;
+        if (ask() != ice::errc::breaker_open) ++trials;
         sim.run_for(10ms);
     }
-    BOOST_TEST(probes == asked);
-    BOOST_TEST(probes >= 7, "a minute, and a pause is no longer than 8 s");
-    BOOST_TEST(probes <= 60);
+    BOOST_TEST(trials == asked);
+    BOOST_TEST(trials >= 7, "a minute, and a pause is no longer than 8 s");
+    BOOST_TEST(trials <= 60);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_probe_whose_caller_leaves_is_not_the_last, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_trial_whose_caller_leaves_is_not_the_last, fixture) {
     add();
     break_it();
     hangs = false;
     sim.run_for(1s);
-    BOOST_TEST(ask("t\r\nwo") == ice::errc::unpackable);
-    BOOST_TEST((gate() != states::closed));
+    BOOST_TEST(ask("t\r\nwo") == ice::errc::unencodable);
+    BOOST_TEST((breaker_state() != states::closed));
     BOOST_TEST(!ask());
-    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST((breaker_state() == states::closed));
 }
 
-BOOST_FIXTURE_TEST_CASE(who_asks_while_the_probe_connects_is_the_one, fixture) {
+BOOST_FIXTURE_TEST_CASE(who_asks_while_the_trial_connects_is_the_one, fixture) {
     // The danger: it is refused, and then the connection stands idle for want of somebody who asks.
     auto& p = add();
     break_it();
@@ -280,22 +280,22 @@ BOOST_FIXTURE_TEST_CASE(who_asks_while_the_probe_connects_is_the_one, fixture) {
     auto &first = begin(), &second = begin();
     BOOST_TEST(end(second) == ice::errc::breaker_open);
     BOOST_TEST(!end(first));
-    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST((breaker_state() == states::closed));
 }
 
-BOOST_FIXTURE_TEST_CASE(a_probe_that_nobody_makes_does_not_keep_it_open, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_trial_that_nobody_makes_does_not_keep_it_open, fixture) {
     // Its connection is closed while idle, and the next caller needs another.
     add();
     break_it();
     hangs = false;
     sim.run_for(10min);
-    BOOST_TEST((gate() != states::closed));
+    BOOST_TEST((breaker_state() != states::closed));
     BOOST_TEST(!ask());
 }
 
 BOOST_FIXTURE_TEST_CASE(what_is_the_callers_own_doing_does_not_count, fixture) {
     auto& p = add();
-    for (int i = 0; i < 20; ++i) BOOST_TEST(ask("t\r\nwo") == ice::errc::unpackable);
+    for (int i = 0; i < 20; ++i) BOOST_TEST(ask("t\r\nwo") == ice::errc::unencodable);
     for (int i = 0; i < 20; ++i)
         BOOST_TEST(ask(std::string(9000, 'x')) == ice::errc::message_too_large);
     BOOST_TEST((replies.back()->failure().kind() == ice::failure_kind::bad_request));
@@ -308,7 +308,7 @@ BOOST_FIXTURE_TEST_CASE(what_is_the_callers_own_doing_does_not_count, fixture) {
         sim.run(leaver());
     }
     BOOST_TEST(p.counters().discarded == 20U);
-    BOOST_TEST((gate() == states::closed));
+    BOOST_TEST((breaker_state() == states::closed));
     BOOST_TEST(!ask());
 }
 
@@ -317,17 +317,17 @@ BOOST_FIXTURE_TEST_CASE(a_connection_that_many_share_breaks_once, fixture) {
     add(1, 16);
     hangs = true;
     for (int round = 1; round <= 5; ++round) {
-        BOOST_TEST((gate() == states::closed));
+        BOOST_TEST((breaker_state() == states::closed));
         BOOST_TEST(passed(16, 10s) == 0);
     }
-    BOOST_TEST((gate() == states::open));
+    BOOST_TEST((breaker_state() == states::open));
 }
 
-BOOST_FIXTURE_TEST_CASE(a_probe_is_not_shared, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_trial_is_not_shared, fixture) {
     add(1, 16);
     hangs_up = true;
     for (int i = 0; i < 5; ++i) BOOST_TEST(ask() == ice::errc::closed);
-    BOOST_TEST((gate() == states::open));
+    BOOST_TEST((breaker_state() == states::open));
     hangs_up = false;
     asked = 0;
     sim.run_for(1s);

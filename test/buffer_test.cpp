@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(one_byte_more_than_the_capacity_grows_it) {
 }
 
 BOOST_AUTO_TEST_CASE(shrinking_gives_back_all_but_what_is_kept) {
-    // The bytes of a message under way are not the buffer's to give.
+    // The bytes of a message in flight are not the buffer's to give.
     ice::buffer b;
     feed(b, std::string(10'000, 'x').append("tail"));
     b.consume(10'000);

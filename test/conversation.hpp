@@ -21,11 +21,11 @@ using namespace std::chrono_literals;
 struct memory_world {
     asio::io_context loop;
     std::shared_ptr<memory_transport> net = std::make_shared<memory_transport>(loop);
-    std::shared_ptr<ice::environment> env = std::make_shared<ice::environment>(net);
+    std::shared_ptr<ice::server_context> context = std::make_shared<ice::server_context>(net);
     std::vector<std::string> log;
 
     memory_world() {
-        env->log.to([this](ice::log_level, std::string_view line) { log.emplace_back(line); });
+        context->log.to([this](ice::log_level, std::string_view line) { log.emplace_back(line); });
     }
 
     // Runs whatever is ready now, and what that makes ready.
@@ -41,7 +41,7 @@ struct memory_world {
     }
 
     // Runs a coroutine beside everything else.
-    void spawn(ice::task<> work) { ice::spawn(env, std::move(work), "test"); }
+    void spawn(ice::task<> work) { ice::spawn(context, std::move(work), "test"); }
 };
 
 template <class P>

@@ -23,9 +23,9 @@ struct fixture {
 
 // A deadline that writes down its number, and then does something.
 struct bell {
-    bell(fixture& f, int n) : test(f), number(n), when(f.queue, ring, this) {}
+    bell(fixture& f, int n) : test(f), number(n), when(f.queue, fire, this) {}
 
-    static void ring(void* self) {
+    static void fire(void* self) {
         auto& b = *static_cast<bell*>(self);
         b.test.rung.push_back(b.number);
         const auto act = b.then;  // a copy: it may destroy the bell

@@ -66,8 +66,8 @@ BOOST_AUTO_TEST_CASE(it_is_as_std_chrono_in_all_else) {
 BOOST_AUTO_TEST_CASE(options_are_given_any_duration) {
     constexpr ice::timeouts t{.idle = chrono::hours::max(), .write = 1h};
     static_assert(t.idle == ice::no_timeout && t.write == 1h);
-    constexpr ice::pool_timeouts p{.request = chrono::years(1000), .age = ice::no_timeout};
-    static_assert(p.request == ice::no_timeout && p.age == ice::no_timeout);
+    constexpr ice::pool_timeouts p{.request = chrono::years(1000), .max_lifetime = ice::no_timeout};
+    static_assert(p.request == ice::no_timeout && p.max_lifetime == ice::no_timeout);
     constexpr ice::backoff_limits b{.first = chrono::minutes::min()};
     static_assert(b.first < 0s && b.cap == 30s);
 }

@@ -14,7 +14,7 @@ using ice::errc;
 constexpr bool not_executed(errc e) {
     switch (e) {
         case errc::closed:
-        case errc::cut_short:
+        case errc::truncated:
         case errc::bad_message:
         case errc::message_too_large:
         case errc::message_timeout:
@@ -23,13 +23,13 @@ constexpr bool not_executed(errc e) {
         case errc::logic_timeout:
         case errc::stopped:
         case errc::request_timeout:
-        case errc::upstream_stuck: return false;
-        case errc::unpackable:
+        case errc::pipeline_stalled: return false;
+        case errc::unencodable:
         case errc::handshake_timeout:
         case errc::handshake_failed:
         case errc::draining:
         case errc::pool_full:
-        case errc::pool_wait_timeout:
+        case errc::acquire_timeout:
         case errc::connect_timeout:
         case errc::host_not_found:
         case errc::name_resolution_failed:

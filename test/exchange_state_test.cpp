@@ -4,7 +4,7 @@
 
 namespace {
 
-constexpr ice::exchange_state clean{.asked = 1, .replied = 1, .settled = true};
+constexpr ice::exchange_state clean{.asked = 1, .replied = 1, .reusable = true};
 
 }  // namespace
 
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(each_single_doubt_closes) {
     e.failed = true;
     BOOST_TEST(!ice::may_return(e), "an error");
     e = clean;
-    e.settled = false;
+    e.reusable = false;
     BOOST_TEST(!ice::may_return(e), "the borrower never said that it was done");
 }
 

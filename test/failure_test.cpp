@@ -58,19 +58,19 @@ BOOST_AUTO_TEST_CASE(what_was_not_sent_was_not_executed_whatever_has_ended_it) {
     // A payment that is not sent again is lost; one that is sent twice is worse.
     BOOST_TEST(text(errc::stopped, {}, false).ends_with("(not executed)"));
     BOOST_TEST(text(errc::stopped, {}, true).ends_with("(may have been executed)"));
-    BOOST_TEST(text(errc::unpackable, {}, true).ends_with("(not executed)"));
+    BOOST_TEST(text(errc::unencodable, {}, true).ends_with("(not executed)"));
 }
 
 BOOST_AUTO_TEST_CASE(each_error_is_of_one_kind) {
     const auto kind = [](errc e) { return ice::kind_of(e); };
-    BOOST_TEST((kind(errc::pool_wait_timeout) == failure_kind::wait));
+    BOOST_TEST((kind(errc::acquire_timeout) == failure_kind::wait));
     BOOST_TEST((kind(errc::host_not_found) == failure_kind::connect));
     BOOST_TEST((kind(errc::name_resolution_failed) == failure_kind::connect));
     BOOST_TEST((kind(errc::request_timeout) == failure_kind::timeout));
     BOOST_TEST((kind(errc::closed) == failure_kind::closed));
-    BOOST_TEST((kind(errc::cut_short) == failure_kind::cut_short));
+    BOOST_TEST((kind(errc::truncated) == failure_kind::truncated));
     BOOST_TEST((kind(errc::bad_message) == failure_kind::bad_reply));
-    BOOST_TEST((kind(errc::unpackable) == failure_kind::bad_request));
+    BOOST_TEST((kind(errc::unencodable) == failure_kind::bad_request));
     BOOST_TEST((kind(errc::draining) == failure_kind::ended));
     BOOST_TEST((ice::kind_of(asio::error::operation_aborted) == failure_kind::ended));
     BOOST_TEST((ice::kind_of(asio::error::connection_reset) == failure_kind::closed));
@@ -92,7 +92,7 @@ BOOST_FIXTURE_TEST_CASE(nobody_listens, fixture) {
 BOOST_FIXTURE_TEST_CASE(a_wait_that_was_too_long_says_why_there_was_no_connection, fixture) {
     // "No connection came free" sends people to look for a pool that is too small.
     listen();
-    auto& p = add(1, {.wait = 100ms});
+    auto& p = add(1, {.acquire = 100ms});
     auto& busy = begin("slow", 1min);
     BOOST_TEST(told(begin("hello")) ==
                "pool 'far' of 10.0.0.1:7: no connection of the pool came free in time (not "
@@ -111,7 +111,7 @@ BOOST_FIXTURE_TEST_CASE(an_end_before_the_reply_is_counted_as_such, fixture) {
                "pool 'far' of 10.0.0.1:7: closed by the peer (may have been executed)");
     BOOST_TEST(p.counters().failures == 1U);
     BOOST_TEST(p.counters().closed == 1U);
-    BOOST_TEST(p.counters().cut_short == 0U);
+    BOOST_TEST(p.counters().truncated == 0U);
 }
 
 BOOST_FIXTURE_TEST_CASE(who_was_still_waiting_when_the_pool_stopped_was_not_executed, fixture) {

@@ -185,7 +185,7 @@ BOOST_AUTO_TEST_CASE(what_arrives_while_the_loop_is_late_is_there_when_it_comes)
         auto peer = world.run(world.open<ice::line>(here)).value();
         world.faults()[fault::late_loop] = 1;
         const auto until = world.now() + 150ms;
-        peer->within(until, ice::errc::request_timeout);
+        peer->set_deadline(until, ice::errc::request_timeout);
         BOOST_TEST(!world.run(peer->send(std::string_view("hello"))));
         auto receive = [](ice::session<ice::line>& from) -> ice::task<ice::error_code> {
             auto got = co_await from.receive();

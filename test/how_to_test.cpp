@@ -37,7 +37,7 @@ struct counted {
     }
 
     ice::error_code packet(std::string_view text, std::string& out) {
-        if (text.size() > 99) return make_error_code(ice::errc::unpackable);
+        if (text.size() > 99) return make_error_code(ice::errc::unencodable);
         out += fmt::format("{:02}{}", text.size(), text);
         return {};
     }
@@ -56,16 +56,16 @@ ice::task<std::string> get(ice::server& srv, std::string_view key) {
 
 std::string_view greet(std::string_view) { return "hello"; }
 
-// [unpackable]
+// [unencodable]
 struct read_aloud {
     std::string text;  // from a file, say: it may have more lines than one
     std::string operator()(std::string_view) { return text; }
 
-    std::string unpackable(ice::error_code why, ice::session<ice::line>&) {
+    std::string unencodable(ice::error_code why, ice::session<ice::line>&) {
         return fmt::format("error: {}", why.message());
     }
 };
-// [unpackable]
+// [unencodable]
 
 }  // namespace
 
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(a_pool_tells_what_became_of_a_request) {
     // [pool]
     srv.add(ice::tcp_client_action{REDIS, redis, 4}
                 .timeouts({.connect = 1s, .request = 500ms})
-                .limits({.keep = 1, .pipeline = 16}));
+                .limits({.min_connections = 1, .pipeline = 16}));
     // [pool]
     BOOST_TEST(sim.run(get(srv, "key")) ==
                "pool 'redis' of 127.0.0.1:6379: cannot connect: Connection refused (not executed)");

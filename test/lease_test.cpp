@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(who_has_none_in_time_is_told_why) {
         const auto second = co_await pool.acquire(10ms);
         co_return second.error();
     };
-    BOOST_TEST(sim.run(waits()) == ice::errc::pool_wait_timeout);
+    BOOST_TEST(sim.run(waits()) == ice::errc::acquire_timeout);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -77,9 +77,9 @@ BOOST_AUTO_TEST_CASE(the_defaults_fit_together) {
     const ice::backoff_limits b;
     const ice::breaker_limits br;
     BOOST_TEST((pt.idle < t.idle), "a pool closes an unused connection before the server does");
-    BOOST_TEST((pt.wait <= pt.request), "waiting is a part of the request");
+    BOOST_TEST((pt.acquire <= pt.request), "waiting is a part of the request");
     BOOST_TEST((pt.connect < pt.request), "a request outlives an attempt to connect");
-    BOOST_TEST((pt.probe < pt.connect));
+    BOOST_TEST((pt.retry_interval < pt.connect));
     BOOST_TEST((t.linger < t.idle));
     BOOST_TEST((b.first < b.cap));
     BOOST_TEST((br.first < br.cap));
@@ -88,11 +88,11 @@ BOOST_AUTO_TEST_CASE(the_defaults_fit_together) {
     BOOST_TEST(l.connections_per_peer < l.connections);
     BOOST_TEST(pl.message == l.message);
     for (const std::size_t n : {l.connections, l.connections_per_peer, l.message, l.inbox, l.outbox,
-                                l.turn, l.accepts, pl.waiters, pl.message, br.failures})
+                                l.batch, l.accepts, pl.max_waiters, pl.message, br.failures})
         BOOST_TEST((0 < n && n < ice::unlimited), "everything has a limit");
     for (const auto span : {t.handshake, t.message, t.idle, t.write, t.logic, t.linger, pt.connect,
-                            pt.handshake, pt.wait, pt.request, pt.idle, pt.probe, pt.age, pt.check,
-                            b.first, b.cap, br.first, br.cap})
+                            pt.handshake, pt.acquire, pt.request, pt.idle, pt.retry_interval,
+                            pt.max_lifetime, pt.check, b.first, b.cap, br.first, br.cap})
         BOOST_TEST((span > span.zero() && span < std::chrono::hours(1)), "and an end");
 }
 

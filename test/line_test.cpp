@@ -217,19 +217,19 @@ BOOST_AUTO_TEST_CASE(a_line_is_sent_with_its_delimiter) {
 BOOST_AUTO_TEST_CASE(a_text_with_the_delimiter_in_it_is_refused) {
     // It would be two lines on the other side: whoever chose the text chose the second one.
     std::string out = "before";
-    BOOST_TEST((packed(ice::line(), "one\r\ntwo", out) == errc::unpackable));
-    BOOST_TEST((packed(ice::line(), "\r\n", out) == errc::unpackable));
-    BOOST_TEST((packed(ice::line("aab"), "xaaaby", out) == errc::unpackable));
-    BOOST_TEST((packed(ice::line("\0"s), "a\0b"s, out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line(), "one\r\ntwo", out) == errc::unencodable));
+    BOOST_TEST((packed(ice::line(), "\r\n", out) == errc::unencodable));
+    BOOST_TEST((packed(ice::line("aab"), "xaaaby", out) == errc::unencodable));
+    BOOST_TEST((packed(ice::line("\0"s), "a\0b"s, out) == errc::unencodable));
     BOOST_TEST(out == "before", "nothing is left of it");
 }
 
 BOOST_AUTO_TEST_CASE(a_text_that_makes_a_delimiter_with_its_own_is_refused) {
     // "a CR LF" before "CR LF CR LF" ends two bytes too early, and the rest begins the next line.
     std::string out = "before\r\n";
-    BOOST_TEST((packed(ice::line("\r\n\r\n"), "a\r\n", out) == errc::unpackable));
-    BOOST_TEST((packed(ice::line("aa"), "xa", out) == errc::unpackable));
-    BOOST_TEST((packed(ice::line("aba"), "ab", out) == errc::unpackable));
+    BOOST_TEST((packed(ice::line("\r\n\r\n"), "a\r\n", out) == errc::unencodable));
+    BOOST_TEST((packed(ice::line("aa"), "xa", out) == errc::unencodable));
+    BOOST_TEST((packed(ice::line("aba"), "ab", out) == errc::unencodable));
     BOOST_TEST(out == "before\r\n");
     BOOST_TEST((packed(ice::line("\r\n\r\n"), "\n", out) == none), "only the text itself counts");
 }
@@ -286,7 +286,7 @@ BOOST_AUTO_TEST_CASE(packing_is_the_same_with_room_for_it_or_without) {
                 BOOST_TEST((packed(ice::line(d), text, out) == none));
                 BOOST_TEST(out == "before" + text + d);
                 const std::string part = d.substr(0, d.size() - 1);
-                BOOST_TEST((packed(ice::line(d), text + d + text, out) == errc::unpackable));
+                BOOST_TEST((packed(ice::line(d), text + d + text, out) == errc::unencodable));
                 BOOST_TEST((packed(ice::line(d), part + 'y', out) == none));
                 BOOST_TEST(out == "before" + text + d + part + 'y' + d);
             }
@@ -310,7 +310,7 @@ BOOST_AUTO_TEST_CASE(a_line_end_is_seen_wherever_it_stands) {
             BOOST_TEST_REQUIRE(out == end + "\r\n");
             if (at == 0) continue;
             end[at - 1] = '\r';
-            BOOST_TEST_REQUIRE((packed(ice::line(), end, out) == errc::unpackable));
+            BOOST_TEST_REQUIRE((packed(ice::line(), end, out) == errc::unencodable));
             BOOST_TEST_REQUIRE(out.size() == size + 2);
         }
     }

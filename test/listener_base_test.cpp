@@ -5,7 +5,7 @@
 
 namespace {
 
-ice::accept_verdict judge(int error) {
+ice::accept_disposition judge(int error) {
     return ice::judge_accept(std::error_code(error, std::system_category()));
 }
 
@@ -16,23 +16,23 @@ BOOST_AUTO_TEST_SUITE(listener_base)
 BOOST_AUTO_TEST_CASE(what_runs_out_is_waited_for) {
     // Trying again at once spins at 100 % CPU until a descriptor comes free.
     for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC})
-        BOOST_TEST((judge(error) == ice::accept_verdict::back_off), "errno " << error);
+        BOOST_TEST((judge(error) == ice::accept_disposition::back_off), "errno " << error);
 }
 
 BOOST_AUTO_TEST_CASE(a_connection_that_died_does_not_keep_the_next_from_being_accepted) {
     for (const int error : {ECONNABORTED, EINTR, EPROTO, ENETDOWN, EHOSTUNREACH, EPERM, ETIMEDOUT})
-        BOOST_TEST((judge(error) == ice::accept_verdict::next), "errno " << error);
+        BOOST_TEST((judge(error) == ice::accept_disposition::next), "errno " << error);
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_backlog_is_waited_on_and_a_closed_listener_given_up) {
-    BOOST_TEST((judge(EAGAIN) == ice::accept_verdict::wait));
+    BOOST_TEST((judge(EAGAIN) == ice::accept_disposition::wait));
     for (const int error : {EBADF, EINVAL, ENOTSOCK})
-        BOOST_TEST((judge(error) == ice::accept_verdict::give_up), "errno " << error);
+        BOOST_TEST((judge(error) == ice::accept_disposition::give_up), "errno " << error);
 }
 
 BOOST_AUTO_TEST_CASE(a_peer_is_a_host_and_not_its_address_of_the_moment) {
     // IPv6 gives each host 2^64 addresses: counted one by one, the limit would be none.
-    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
+    const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1)); };
     BOOST_TEST(of("192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("192.0.2.1") != of("192.0.2.2"));
     BOOST_TEST(of("2001:db8::1") == "2001:db8::/56");
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(a_peer_is_a_host_and_not_its_address_of_the_moment) {
 
 BOOST_AUTO_TEST_CASE(the_prefix_of_an_ipv6_peer_can_be_set) {
     const auto of = [](std::size_t bits) {
-        return ice::one_peer(ice::address("2001:db8:1:2ff:3:4:5:6", 1), bits);
+        return ice::peer_key(ice::address("2001:db8:1:2ff:3:4:5:6", 1), bits);
     };
     BOOST_TEST(of(0) == "::/0");
     BOOST_TEST(of(1) == "::/1");
@@ -57,25 +57,25 @@ BOOST_AUTO_TEST_CASE(the_prefix_of_an_ipv6_peer_can_be_set) {
     BOOST_TEST(of(129) == of(128));
     // Whatever it is, it is counted: all zeros would be this host.
     for (std::size_t bits = 0; bits <= 130; ++bits) {
-        const auto one = ice::one_peer(ice::address("::7", 1).ip(), bits);
+        const auto one = ice::peer_key(ice::address("::7", 1).ip(), bits);
         BOOST_TEST((one != ice::ip_bytes{}), bits);
     }
 }
 
 BOOST_AUTO_TEST_CASE(a_peer_by_6to4_is_its_ipv4_address) {
     // One IPv4 host has 2^80 addresses there (RFC 3056), in 256 prefixes of /56.
-    const auto of = [](const char* ip) { return ice::one_peer(ice::address(ip, 1), 56); };
+    const auto of = [](const char* ip) { return ice::peer_key(ice::address(ip, 1), 56); };
     BOOST_TEST(of("2002:c000:201::1") == "192.0.2.1");
     BOOST_TEST(of("2002:c000:201:ff00:1:2:3:4") == of("192.0.2.1"));
     BOOST_TEST(of("2002:c000:202::1") == "192.0.2.2");
     BOOST_TEST(of("2001:c000:201::1") == "2001:c000:201::/56");
     BOOST_TEST(of("2003:c000:201::1") == "2003:c000:201::/56");
-    BOOST_TEST(ice::one_peer(ice::address("2002:c000:201::1", 1), 128) == "192.0.2.1");
+    BOOST_TEST(ice::peer_key(ice::address("2002:c000:201::1", 1), 128) == "192.0.2.1");
 }
 
 BOOST_AUTO_TEST_CASE(only_this_host_itself_is_not_counted) {
     // An address that came through a translator or a tunnel is not this host, whatever it carries.
-    const auto of = [](const char* ip) { return ice::one_peer(ice::address(ip, 1), 56); };
+    const auto of = [](const char* ip) { return ice::peer_key(ice::address(ip, 1), 56); };
     for (const auto* own : {"127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"})
         BOOST_TEST(of(own) == "", own);
     for (const auto* other : {"64:ff9b::127.0.0.1", "2002:7f00:1::1"})
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(only_this_host_itself_is_not_counted) {
 
 BOOST_AUTO_TEST_CASE(a_peer_behind_nat64_is_its_ipv4_address) {
     // A network without IPv4 reaches us so: all its hosts would be one peer.
-    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
+    const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1)); };
     BOOST_TEST(of("64:ff9b::192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("64:ff9b::192.0.2.1") == of("192.0.2.1"));
     BOOST_TEST(of("64:ff9b::192.0.2.2") != of("64:ff9b::192.0.2.1"));
@@ -94,26 +94,26 @@ BOOST_AUTO_TEST_CASE(a_peer_behind_nat64_is_its_ipv4_address) {
 
 BOOST_AUTO_TEST_CASE(an_ipv4_peer_of_an_ipv6_socket_is_still_itself) {
     // All of them share 64 bits: the first 256 would lock out the others.
-    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1)); };
+    const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1)); };
     BOOST_TEST(of("::ffff:192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("::ffff:127.0.0.1") == "");
 }
 
 BOOST_AUTO_TEST_CASE(an_ipv6_network_of_zeros_is_counted_too) {
     // As bytes it looks like nobody; and like the loopback, and like IPv4.
-    const auto of = [](const char* host) { return ice::one_peer(ice::address(host, 1).ip()); };
+    const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1).ip()); };
     BOOST_TEST(of("::7") == of("::8:9"));
     BOOST_TEST(of("::7") != ice::ip_bytes{});
     BOOST_TEST(of("::7") != of("::ffff:0.0.0.56"));
-    BOOST_TEST(ice::one_peer(ice::address("::7", 1)) == "::/56");
-    BOOST_TEST(ice::one_peer(ice::address("0.0.0.64", 1)) == "0.0.0.64");
+    BOOST_TEST(ice::peer_key(ice::address("::7", 1)) == "::/56");
+    BOOST_TEST(ice::peer_key(ice::address("0.0.0.64", 1)) == "0.0.0.64");
 }
 
 BOOST_AUTO_TEST_CASE(who_is_on_this_host_is_not_counted) {
     // A proxy beside the server brings all connections from one address.
     for (const char* host : {"127.0.0.1", "127.255.0.9", "::1"})
-        BOOST_TEST(ice::one_peer(ice::address(host, 1)) == "", host);
-    BOOST_TEST(ice::one_peer(ice::address("unix:/run/peer")) == "");
+        BOOST_TEST(ice::peer_key(ice::address(host, 1)) == "", host);
+    BOOST_TEST(ice::peer_key(ice::address("unix:/run/peer")) == "");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

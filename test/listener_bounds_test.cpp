@@ -34,11 +34,11 @@ public:
 private:
     struct door final : ice::acceptor {
         explicit door(listening& n) : net(n) {}
-        ice::task<ice::outcome> ready() override {
+        ice::task<ice::io_status> ready() override {
             if (std::exchange(net.ready_throws, false)) throw std::runtime_error("ready");
             net.changed_.clear();
             if (net.arrived_.empty() && !net.closed_) co_await net.changed_.wait();
-            ice::outcome said;
+            ice::io_status said;
             if (net.closed_) said = ice::errc::stopped;
             co_return said;
         }

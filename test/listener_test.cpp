@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(every_end_is_counted_by_its_kind) {
     const auto c = l.counters();
     BOOST_TEST(c.accepted == 5U);
     BOOST_TEST(c.closed == 1U);
-    BOOST_TEST(c.cut_short == 1U);
+    BOOST_TEST(c.truncated == 1U);
     BOOST_TEST(c.bad_messages == 1U);
     BOOST_TEST(c.timeouts == 2U);
     BOOST_TEST(c.broken == 0U);
@@ -196,9 +196,9 @@ BOOST_AUTO_TEST_CASE(the_log_says_that_an_answer_could_not_be_sent) {
     BOOST_TEST(q.read_to_end() == "");
     BOOST_TEST(logged("its logic's answer cannot be sent: message too large"));
     BOOST_TEST(!logged("next"));
-    BOOST_TEST(l.counters().unpackable == 2U);
+    BOOST_TEST(l.counters().unencodable == 2U);
     BOOST_TEST(l.counters().bad_messages == 2U);
-    BOOST_TEST(l.report().front().find("2 answers unpackable") != std::string::npos);
+    BOOST_TEST(l.report().front().find("2 answers unencodable") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(an_end_by_a_reset_is_counted_as_broken) {

@@ -5,7 +5,7 @@
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
 #include <functional>
-#include <ice/detail/environment.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
 #include <optional>
@@ -24,9 +24,9 @@ public:
     ice::time_point now() const override { return now_; }
     ice::task<> sleep(ice::duration span) override {
         ice::event over(executor());
-        ice::deadline alarm(
+        ice::deadline timer(
             deadlines(), [](void* e) { static_cast<ice::event*>(e)->set(); }, &over);
-        alarm.set(ice::after(now_, span));
+        timer.set(ice::after(now_, span));
         co_await over.wait();
     }
     std::uint64_t random() override { return chance; }
@@ -90,7 +90,7 @@ public:
         end_stall();
     }
 
-    ice::task<ice::outcome> fill() override {
+    ice::task<ice::io_status> fill() override {
         ++fills;
         while (arrived_.empty() && !ended_ && (!draining_ || in_message_) && !cancelled_) {
             more_.clear();
@@ -98,18 +98,18 @@ public:
         }
         if (cancelled_) co_return cancelled_;
         if (arrived_.empty()) {
-            if (!ended_) co_return ice::outcome(draining_);
+            if (!ended_) co_return ice::io_status(draining_);
             if (data().empty()) co_return ice::errc::closed;
-            co_return ice::errc::cut_short;
+            co_return ice::errc::truncated;
         }
         ++reads;
         const auto r = room();
         const std::size_t n = arrived_.copy(r.data, r.size);
         arrived_.erase(0, n);
         received(n);
-        co_return ice::outcome();
+        co_return ice::io_status();
     }
-    bool quiet() noexcept override { return arrived_.empty() && !ended_ && in_.size() == 0; }
+    bool has_no_input() noexcept override { return arrived_.empty() && !ended_ && in_.size() == 0; }
     bool try_flush() override {
         if (cancelled_) return false;
         if (stalled) {

@@ -19,7 +19,7 @@ struct holds_on {
 BOOST_AUTO_TEST_SUITE(message_lifetime)
 
 BOOST_AUTO_TEST_CASE(a_message_outlives_what_other_connections_receive) {
-    // The danger: sockets lend each other the storage that they read into, while a logic waits with
+    // The danger: sockets share the storage that they read into, while a logic waits with
     // a view of its own.
     test::world w;
     ice::event go(w.io.get_executor());

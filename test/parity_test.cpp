@@ -37,7 +37,7 @@ public:
     virtual ~place() = default;
     virtual const std::shared_ptr<ice::transport>& net() = 0;
     virtual void until(const std::function<bool()>& done) = 0;
-    // Lets everything happen that is under way.
+    // Lets everything happen that is in flight.
     virtual void pass() = 0;
     virtual void wait_for_reset(channel&) = 0;  // and take no notice of it
     virtual void half_close(channel&) = 0;
@@ -52,13 +52,12 @@ public:
         return *std::move(made);
     }
     // It ends before the test does: a channel must not die while something waits in it.
-    std::shared_ptr<operation> start(ice::task<ice::outcome> work) {
+    std::shared_ptr<operation> start(ice::task<ice::io_status> work) {
         auto o = std::make_shared<operation>();
         asio::co_spawn(net()->executor(), std::move(work),
                        asio::bind_cancellation_slot(
-                           o->leave.slot(), [o](const std::exception_ptr&, const ice::outcome& ec) {
-                               o->ended = ec;
-                           }));
+                           o->leave.slot(), [o](const std::exception_ptr&,
+                                                const ice::io_status& ec) { o->ended = ec; }));
         pass();
         return o;
     }
@@ -90,7 +89,7 @@ public:
         while (e.far->data().size() < before + text.size()) BOOST_TEST_REQUIRE(!fill(*e.far));
     }
     void wait_for_news(channel& c) {
-        until([&] { return !c.quiet(); });
+        until([&] { return !c.has_no_input(); });
     }
     // As much as neither end's kernel takes.
     void stuff(channel& c) {
@@ -151,21 +150,21 @@ std::unique_ptr<place> make(std::string_view kind) {
 const error_code reset = asio::error::connection_reset;
 const error_code broken_pipe = asio::error::broken_pipe;
 
-ice::task<ice::outcome> sleep(std::shared_ptr<ice::transport> net, ice::duration span) {
+ice::task<ice::io_status> sleep(std::shared_ptr<ice::transport> net, ice::duration span) {
     co_await net->sleep(span);
-    co_return ice::outcome();
+    co_return ice::io_status();
 }
-ice::task<ice::outcome> goodbye(channel& c, ice::duration patience) {
-    co_await c.linger(patience);
-    co_return ice::outcome();
+ice::task<ice::io_status> close_gracefully(channel& c, ice::duration timeout) {
+    co_await c.linger(timeout);
+    co_return ice::io_status();
 }
 // Reads `n` bytes and forgets them.
-ice::task<ice::outcome> read(channel& c, std::size_t n) {
+ice::task<ice::io_status> read(channel& c, std::size_t n) {
     for (;;) {
         const std::size_t got = std::min(n, c.data().size());
         c.consume(got);
         n -= got;
-        if (n == 0) co_return ice::outcome();
+        if (n == 0) co_return ice::io_status();
         const error_code ec = co_await c.fill();
         if (ec) co_return ec;
     }
@@ -201,7 +200,7 @@ BOOST_DATA_TEST_CASE(sending_nothing_sends_nothing, both) {
     BOOST_TEST(e.near->try_flush());
     BOOST_TEST(!w->flush(*e.near));
     w->pass();
-    BOOST_TEST(e.far->quiet());
+    BOOST_TEST(e.far->has_no_input());
     BOOST_TEST(e.near->sent() == 0u);
 }
 
@@ -310,12 +309,12 @@ BOOST_DATA_TEST_CASE(an_end_is_told_again, both) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_cut_short, both) {
+BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_truncated, both) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "half a mess");
     e.near.reset();
-    BOOST_TEST(w->fill(*e.far) == errc::cut_short);
+    BOOST_TEST(w->fill(*e.far) == errc::truncated);
     BOOST_TEST(e.far->data() == "half a mess");
 }
 
@@ -458,50 +457,50 @@ BOOST_DATA_TEST_CASE(a_reset_ends_a_write_that_waits, both) {
     BOOST_TEST(w->end_of(flushed) == reset);
 }
 
-// -- quiet()
+// -- has_no_input()
 
-BOOST_DATA_TEST_CASE(a_new_connection_is_quiet, both) {
+BOOST_DATA_TEST_CASE(a_new_connection_has_no_input, both) {
     const auto w = make(sample);
     auto e = w->pair();
-    BOOST_TEST(e.near->quiet());
-    BOOST_TEST(e.far->quiet());
+    BOOST_TEST(e.near->has_no_input());
+    BOOST_TEST(e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(bytes_are_not_quiet_until_they_are_consumed, both) {
+BOOST_DATA_TEST_CASE(bytes_are_input_until_they_are_consumed, both) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "abc");
-    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(!e.far->has_no_input());
     e.far->consume(2);
-    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(!e.far->has_no_input());
     e.far->consume(1);
-    BOOST_TEST(e.far->quiet());
+    BOOST_TEST(e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(an_end_is_not_quiet, both) {
+BOOST_DATA_TEST_CASE(an_end_has_input, both) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
     w->wait_for_news(*e.far);
-    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(!e.far->has_no_input());
     BOOST_TEST(w->fill(*e.far) == errc::closed);
-    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(!e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_not_quiet_and_who_asks_is_told, both) {
+BOOST_DATA_TEST_CASE(a_reset_has_input_and_who_asks_is_told, both) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
     w->wait_for_news(*e.far);
-    BOOST_TEST(!e.far->quiet());
+    BOOST_TEST(!e.far->has_no_input());
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(what_is_cancelled_is_not_quiet, both) {
+BOOST_DATA_TEST_CASE(what_is_cancelled_has_input, both) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->cancel(errc::stopped);
-    BOOST_TEST(!e.near->quiet());
+    BOOST_TEST(!e.near->has_no_input());
 }
 
 // -- cancelling, on our side
@@ -620,10 +619,10 @@ BOOST_DATA_TEST_CASE(a_drain_does_not_end_sending, both) {
     auto e = w->pair();
     e.far->drain(errc::draining);
     BOOST_TEST(w->fill(*e.far) == errc::draining);
-    e.far->out() = "goodbye";
+    e.far->out() = "the last";
     BOOST_TEST(e.far->try_flush());
     BOOST_TEST(!w->fill(*e.near));
-    BOOST_TEST(e.near->data() == "goodbye");
+    BOOST_TEST(e.near->data() == "the last");
 }
 
 BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, both) {
@@ -635,22 +634,22 @@ BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, both) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-// -- saying goodbye
+// -- closing gracefully
 
-BOOST_DATA_TEST_CASE(a_goodbye_waits_for_the_peer_to_close, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_waits_for_the_peer_to_close, both) {
     const auto w = make(sample);
     auto e = w->pair();
-    const auto leaves = w->start(goodbye(*e.far, 10s));
+    const auto leaves = w->start(close_gracefully(*e.far, 10s));
     BOOST_TEST(!leaves->ended);
     BOOST_TEST(w->fill(*e.near) == errc::closed);
     e.near.reset();
     BOOST_TEST(!w->end_of(leaves));
 }
 
-BOOST_DATA_TEST_CASE(a_goodbye_reads_what_still_comes, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_reads_what_still_comes, both) {
     const auto w = make(sample);
     auto e = w->pair();
-    const auto leaves = w->start(goodbye(*e.far, 10s));
+    const auto leaves = w->start(close_gracefully(*e.far, 10s));
     e.near->out() = "wait, one more";
     BOOST_TEST(e.near->try_flush());
     w->pass();
@@ -660,21 +659,21 @@ BOOST_DATA_TEST_CASE(a_goodbye_reads_what_still_comes, both) {
     BOOST_TEST(e.far->data() == "");
 }
 
-BOOST_DATA_TEST_CASE(a_goodbye_has_its_time, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_has_its_time, both) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto at = w->net()->now() + 20ms;
-    const auto leaves = w->start(goodbye(*e.far, 20ms));
+    const auto leaves = w->start(close_gracefully(*e.far, 20ms));
     BOOST_TEST(!w->end_of(leaves));
     BOOST_TEST((w->net()->now() >= at));
 }
 
-BOOST_DATA_TEST_CASE(a_goodbye_to_who_is_gone_is_short, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_of_a_gone_peer_is_short, both) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
     BOOST_TEST(w->fill(*e.far) == errc::closed);
-    BOOST_TEST(!w->run(goodbye(*e.far, 1h)));
+    BOOST_TEST(!w->run(close_gracefully(*e.far, 1h)));
 }
 
 // -- connecting and accepting

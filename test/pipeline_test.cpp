@@ -99,7 +99,7 @@ struct jumping_clock final : test::memory_transport {
 struct two_callers {
     two_callers() {
         pool = &srv.add(ice::tcp_client_action{asking::far, asking::name, 1}
-                            .timeouts({.request = 3h, .age = 1h})
+                            .timeouts({.request = 3h, .max_lifetime = 1h})
                             .limits({.pipeline = 4}));
         settle();
     }
@@ -117,9 +117,9 @@ struct two_callers {
         } while (loop.poll() != 0);
     }
     void ask_both() {
-        const auto env = std::make_shared<ice::environment>(net);
-        ice::spawn(env, ask(*pool, "one", first), "test");
-        ice::spawn(env, ask(*pool, "two", second), "test");
+        const auto context = std::make_shared<ice::server_context>(net);
+        ice::spawn(context, ask(*pool, "one", first), "test");
+        ice::spawn(context, ask(*pool, "two", second), "test");
         settle();
         for (int i = 0; i < 3 && !(first && second); ++i) {
             for (auto* channel : net->open) channel->answer();
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(who_waits_behind_a_request_that_got_no_reply_is_told_so) {
     auto& second = begin("two", 5s);
     sim.run_for(2s);
     BOOST_TEST(error_of(first) == ice::errc::request_timeout);
-    BOOST_TEST(error_of(second) == ice::errc::upstream_stuck);
+    BOOST_TEST(error_of(second) == ice::errc::pipeline_stalled);
 }
 
 BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
@@ -273,11 +273,11 @@ BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_harms_nobody) {
     auto& p = add(8);
     auto& c = accept();
     auto &a = begin("one"), &bad = begin("t\r\nwo"), &b = begin("three");
-    BOOST_TEST(error_of(bad) == ice::errc::unpackable);
+    BOOST_TEST(error_of(bad) == ice::errc::unencodable);
     send(c, "1\r\n3\r\n");
     BOOST_TEST(text_of(a) == "1");
     BOOST_TEST(text_of(b) == "3");
-    BOOST_TEST(error_of(begin("t\r\nwo")) == ice::errc::unpackable);
+    BOOST_TEST(error_of(begin("t\r\nwo")) == ice::errc::unencodable);
     BOOST_TEST(p.idle() == 1U);
 }
 
@@ -299,7 +299,7 @@ BOOST_AUTO_TEST_CASE(what_is_too_long_for_its_protocol_harms_nobody) {
 
 BOOST_AUTO_TEST_CASE(a_connection_of_age_takes_no_more_requests) {
     // The danger: under a steady load it is never free, so it never ends, and the load never moves.
-    add(8, 1, {.age = 1s});
+    add(8, 1, {.max_lifetime = 1s});
     auto& old = accept();
     auto& first = begin("one");
     sim.run_for(2s);

@@ -1,4 +1,4 @@
-// poller: storage that sockets lend each other, and whom it tells of what.
+// poller: storage that sockets share, and whom it tells of what.
 #include "../lib/transport/poller.hpp"
 
 #include <fcntl.h>
@@ -74,16 +74,16 @@ BOOST_AUTO_TEST_CASE(one_piece_of_storage_goes_from_socket_to_socket) {
     looped l;
     ice::buffer in, other;
     std::string out, other_out;
-    l.p.lend(in, out);
+    l.p.acquire_buffers(in, out);
     BOOST_TEST(in.capacity() == spare_size);
-    l.p.lend(other, other_out);
+    l.p.acquire_buffers(other, other_out);
     BOOST_TEST(other.capacity() == 0u, "there is one");
     out.assign(1000, 'x');
     out.clear();
-    l.p.take_back(in, out);
+    l.p.release_buffers(in, out);
     BOOST_TEST(in.capacity() == 0u);
     BOOST_TEST(out.capacity() < 100u);
-    l.p.lend(other, other_out);
+    l.p.acquire_buffers(other, other_out);
     BOOST_TEST(other.capacity() == spare_size);
     BOOST_TEST(other_out.capacity() >= 1000u);
 }
@@ -93,14 +93,14 @@ BOOST_AUTO_TEST_CASE(what_is_not_consumed_stays) {
     looped l;
     ice::buffer in;
     std::string out = "unsent";
-    l.p.lend(in, out);
+    l.p.acquire_buffers(in, out);
     in.append("whole, unfinished");
     in.consume(7);
-    l.p.take_back(in, out);
+    l.p.release_buffers(in, out);
     BOOST_TEST(in.data() == "unfinished");
     BOOST_TEST(in.capacity() < 1000u);
     BOOST_TEST(out == "unsent");
-    l.p.lend(in, out);
+    l.p.acquire_buffers(in, out);
     BOOST_TEST(in.data() == "unfinished");
     BOOST_TEST(in.capacity() == spare_size);
 }
@@ -110,11 +110,11 @@ BOOST_AUTO_TEST_CASE(a_large_unfinished_message_keeps_its_storage) {
     looped l;
     ice::buffer in;
     std::string out;
-    l.p.lend(in, out);
+    l.p.acquire_buffers(in, out);
     in.append(std::string(40'000, 'x'));
     const char* where = in.data().data();
-    l.p.take_back(in, out);
-    l.p.lend(in, out);
+    l.p.release_buffers(in, out);
+    l.p.acquire_buffers(in, out);
     BOOST_TEST(static_cast<const void*>(in.data().data()) == static_cast<const void*>(where));
 }
 
@@ -126,9 +126,9 @@ BOOST_AUTO_TEST_CASE(storage_that_is_too_large_is_freed) {
     in.append(std::string(10'000'000, 'x'));
     in.consume(in.size());
     out.clear();
-    l.p.take_back(in, out);
+    l.p.release_buffers(in, out);
     BOOST_TEST(in.capacity() == 0u);
-    l.p.lend(next, next_out);
+    l.p.acquire_buffers(next, next_out);
     BOOST_TEST(next.capacity() == spare_size);
     BOOST_TEST(next_out.capacity() < 100u);
 }

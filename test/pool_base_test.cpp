@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(a_drain_ends_what_was_taken_and_takes_nothing_new) {
 
 BOOST_AUTO_TEST_CASE(a_drained_pool_opens_nothing) {
     // The danger: its upstream comes back, or a connection that is kept open ends, and it goes on.
-    auto& p = add(2, {.idle = 10s}, {.keep = 2});
+    auto& p = add(2, {.idle = 10s}, {.min_connections = 2});
     p.drain();
     BOOST_TEST(p.idle() == 0U);
     sim.run_for(1h);
@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(a_server_drains_its_pools_last) {
     BOOST_TEST(p.counters().replies == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(patience_ends_the_drain_of_a_pool) {
+BOOST_AUTO_TEST_CASE(the_grace_period_ends_the_drain_of_a_pool) {
     auto& p = add(1);
     auto &asked = begin("hello", 1h), &waits = begin("hello", 1h);
     srv.drain(100ms);
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(patience_ends_the_drain_of_a_pool) {
 }
 
 BOOST_AUTO_TEST_CASE(who_waits_learns_at_once_that_the_last_connection_of_a_dead_upstream_is_gone) {
-    // The danger: nothing can be connected to, and it waits for its whole patience.
+    // The danger: nothing can be connected to, and it waits for its whole grace_period.
     up.stop();
     sim.run_for(1ms);
     auto dying = sim.host("10.0.0.2");

@@ -43,7 +43,7 @@ BOOST_FIXTURE_TEST_SUITE(pool_bounds, fixture)
 
 BOOST_AUTO_TEST_CASE(so_many_wait_and_no_more) {
     work = 1h;
-    auto& p = add(1, {}, {.waiters = 3});
+    auto& p = add(1, {}, {.max_waiters = 3});
     begin();  // has the connection
     for (int i = 0; i < 3; ++i) BOOST_TEST(!begin().has_value());
     BOOST_TEST(p.waiting() == 3U);
@@ -144,16 +144,16 @@ BOOST_AUTO_TEST_CASE(a_reply_that_never_becomes_whole_is_told_from_silence) {
         auto& p = open(ice::tcp_client_action{other, own, 2}
                            .timeouts({.request = 1s})
                            .limits({.pipeline = depth}));
-        const auto text = [&](ice::duration patience) {
-            auto& reply = begin(p, "gettime", patience);
+        const auto text = [&](ice::duration timeout) {
+            auto& reply = begin(p, "gettime", timeout);
             BOOST_TEST(end(reply) == ice::errc::request_timeout);
             sim.run_for(1min);
             return reply->failure().text();
         };
         const std::string bytes = "; 5 bytes received are no whole message";
         is_silent = false;
-        for (const ice::duration patience : {ice::duration(500ms), ice::duration(1s)})
-            BOOST_TEST(text(patience).find("no reply in time" + bytes) != std::string::npos);
+        for (const ice::duration timeout : {ice::duration(500ms), ice::duration(1s)})
+            BOOST_TEST(text(timeout).find("no reply in time" + bytes) != std::string::npos);
         is_silent = true;
         BOOST_TEST(text(500ms).find("received") == std::string::npos);
     }
@@ -171,11 +171,11 @@ BOOST_AUTO_TEST_CASE(a_request_with_no_time_left_is_refused_and_never_sent) {
             const auto asks = [&]() -> ice::task<> {
                 const auto reply = co_await p.request("hello", none);
                 BOOST_TEST_REQUIRE(!reply.has_value());
-                BOOST_TEST(reply.error() == ice::errc::pool_wait_timeout);
+                BOOST_TEST(reply.error() == ice::errc::acquire_timeout);
                 BOOST_TEST(!reply.failure().may_have_been_executed());
                 const auto lent = co_await p.acquire(none);
                 BOOST_TEST_REQUIRE(!lent.has_value());
-                BOOST_TEST(lent.error() == ice::errc::pool_wait_timeout);
+                BOOST_TEST(lent.error() == ice::errc::acquire_timeout);
                 is_over = true;
             };
             const std::uint64_t before = sim.operations();
@@ -193,14 +193,14 @@ BOOST_AUTO_TEST_CASE(a_request_with_no_time_left_is_refused_and_never_sent) {
 
 BOOST_AUTO_TEST_CASE(a_caller_waits_for_a_connection_and_no_longer) {
     work = 1h;
-    add(1, {.wait = 1s});
+    add(1, {.acquire = 1s});
     begin();
     auto& waits = begin();
     sim.run_for(999ms);
     BOOST_TEST(!waits.has_value());
     sim.run_for(1ms);
     BOOST_TEST_REQUIRE(waits.has_value());
-    BOOST_TEST(waits->error() == ice::errc::pool_wait_timeout);
+    BOOST_TEST(waits->error() == ice::errc::acquire_timeout);
     BOOST_TEST(srv.get(name).counters().refused == 1U);
 }
 
@@ -221,7 +221,7 @@ BOOST_AUTO_TEST_CASE(a_handshake_takes_its_time_and_no_longer) {
     work = 998ms;  // and 0.2 ms to and fro
     constexpr ice::pool_name<greeted> polite{"polite"};
     auto action = ice::tcp_client_action{far, polite, 1};
-    auto& p = srv.add(std::move(action).timeouts({.handshake = 1s, .age = 3s}));
+    auto& p = srv.add(std::move(action).timeouts({.handshake = 1s, .max_lifetime = 3s}));
     sim.run_for(1s);
     BOOST_TEST(p.idle() == 1U);
     BOOST_TEST(p.counters().connect_failures == 0U);
@@ -254,7 +254,7 @@ BOOST_AUTO_TEST_CASE(an_unused_connection_lives_as_long_as_idle_says) {
 
 BOOST_AUTO_TEST_CASE(a_connection_ends_in_the_last_quarter_of_its_age) {
     // All at once, and an upstream behind a balancer gets all of them at once again.
-    auto& p = add(50, {.idle = 1h, .age = 100s});
+    auto& p = add(50, {.idle = 1h, .max_lifetime = 100s});
     sim.run_for(74s);
     BOOST_TEST(p.counters().aged == 0U);
     sim.run_for(13s);
@@ -268,7 +268,7 @@ BOOST_AUTO_TEST_CASE(so_many_are_kept_although_nobody_asks) {
     for (const std::size_t kept : {0U, 1U, 2U}) {
         const ice::pool_name<ice::line> own{kept == 0 ? "none" : kept == 1 ? "one" : "both"};
         auto action = ice::tcp_client_action{far, own, 2};
-        auto& p = open(std::move(action).timeouts({.idle = 1s}).limits({.keep = kept}));
+        auto& p = open(std::move(action).timeouts({.idle = 1s}).limits({.min_connections = kept}));
         sim.run_for(1500ms);
         BOOST_TEST(p.idle() == kept);
     }

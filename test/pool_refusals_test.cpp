@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(a_pool_with_an_open_breaker_lets_others_run) {
 
 BOOST_AUTO_TEST_CASE(a_full_pool_lets_others_run) {
     serve_slowly();
-    auto& p = add(1, {}, {.waiters = 1});
+    auto& p = add(1, {}, {.max_waiters = 1});
     begin();  // has the connection
     begin();  // waits for it
     refuses_and_lets_others_run(p, ice::errc::pool_full);
@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_lets_others_run) {
         const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
         auto& p = open(ice::tcp_client_action{far, own, 1}.limits({.pipeline = depth}));
         BOOST_TEST(turns_beside(insist(p, "two\r\nlines")) >= refusals);
-        BOOST_TEST(why == ice::errc::unpackable);
+        BOOST_TEST(why == ice::errc::unencodable);
         BOOST_TEST(p.idle() == 1U);
         BOOST_TEST(!end(begin(p, "one line")));
     }

@@ -18,7 +18,7 @@ BOOST_FIXTURE_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections, aski
     BOOST_TEST(during.upstreams[0].where == "10.0.0.1:7");
     BOOST_TEST(during.upstreams[0].open == 2U);
     BOOST_TEST(!during.upstreams[0].down);
-    BOOST_TEST((during.upstreams[0].gate == ice::breaker::states::closed));
+    BOOST_TEST((during.upstreams[0].breaker == ice::breaker::states::closed));
     BOOST_TEST(during.size == 2U);
     BOOST_TEST(during.open() == 2U);
     BOOST_TEST(during.idle == 1U);
@@ -35,7 +35,7 @@ BOOST_AUTO_TEST_CASE(it_is_one_line_and_says_why_an_upstream_is_down) {
     u.down = ice::errc::connect_timeout;
     s.upstreams.push_back(u);
     s.size = 3;
-    s.counters.cut_short = 7;
+    s.counters.truncated = 7;
     const std::string line = to_string(s);
     BOOST_TEST(
         line.starts_with("pool 'far' of 10.0.0.1:7: down, cannot connect: timed out, 0 of 3 "
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(it_is_one_line_and_says_why_an_upstream_is_down) {
     BOOST_TEST(line.find(" 7 cut short") != std::string::npos);
     BOOST_TEST(line.find('\n') == std::string::npos);
     u.down = {};
-    u.gate = ice::breaker::states::half_open;
+    u.breaker = ice::breaker::states::half_open;
     u.broken = ice::errc::closed;
     u.open = 1;
     s.upstreams.push_back(u);

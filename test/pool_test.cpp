@@ -20,10 +20,10 @@ struct fixture : world {
         return srv.add(ice::tcp_client_action{up.where(), name, size}.timeouts(t).limits(l));
     }
 
-    // A request that is under way; its reply stands in the returned slot.
+    // A request that is in flight; its reply stands in the returned slot.
     std::optional<reply>& ask(std::string text, ice::duration timeout = 5s) {
         auto& slot = replies.emplace_back();
-        ice::spawn(env, keep(srv.get(name), std::move(text), timeout, slot), "caller");
+        ice::spawn(context, keep(srv.get(name), std::move(text), timeout, slot), "caller");
         settle();
         return slot;
     }
@@ -38,8 +38,8 @@ struct fixture : world {
 
     upstream up{*this};
     std::list<std::optional<reply>> replies;
-    std::shared_ptr<ice::environment> env =
-        std::make_shared<ice::environment>(ice::make_socket_transport(io.get_executor()));
+    std::shared_ptr<ice::server_context> context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(io.get_executor()));
 };
 
 bool not_executed(const ice::result<std::string>& r) {
@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(bytes_that_come_while_idle_close_the_connection_before_the_
     BOOST_TEST(second.read_line() == "two");
     second.send("fresh\r\n");
     BOOST_TEST(*wait(next) == "fresh");
-    BOOST_TEST(p.counters().found_dead == 1U);
+    BOOST_TEST(p.counters().stale == 1U);
     BOOST_TEST(first.read_to_end() == "");
 }
 
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(an_urgent_byte_that_comes_while_idle_closes_the_connection_
     BOOST_TEST(second.read_line() == "two");
     second.send("fresh\r\n");
     BOOST_TEST(*wait(next) == "fresh");
-    BOOST_TEST(p.counters().found_dead == 1U);
+    BOOST_TEST(p.counters().stale == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(a_connection_that_was_closed_while_idle_is_replaced_unseen) {
@@ -151,14 +151,14 @@ BOOST_AUTO_TEST_CASE(a_connection_that_was_closed_while_idle_is_replaced_unseen)
     BOOST_TEST(*wait(r) == "reply");
 }
 
-BOOST_AUTO_TEST_CASE(a_reply_that_is_cut_short_is_an_error) {
+BOOST_AUTO_TEST_CASE(a_reply_that_is_truncated_is_an_error) {
     auto& p = add(1);
     auto& conn = up.accept();
     auto& r = ask("one");
     conn.read_line();
     conn.send("half a rep");
     conn.close();
-    BOOST_TEST(wait(r).error() == ice::errc::cut_short);
+    BOOST_TEST(wait(r).error() == ice::errc::truncated);
     BOOST_TEST(!not_executed(*r));
     BOOST_TEST(p.counters().failures == 1U);
 }
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(a_request_that_cannot_be_expressed_leaves_the_connection_as
     up.accept();
     until([&] { return p.idle() == 1; });
     auto& r = ask("two\r\nlines");
-    BOOST_TEST(wait(r).error() == ice::errc::unpackable);
+    BOOST_TEST(wait(r).error() == ice::errc::unencodable);
     BOOST_TEST(not_executed(*r));
     BOOST_TEST(p.idle() == 1U);
     BOOST_TEST(p.counters().discarded == 0U);
@@ -215,7 +215,7 @@ BOOST_AUTO_TEST_CASE(a_waiter_that_gave_up_leaves_no_hole) {
     auto& first = ask("q0");
     auto& second = ask("q1", 20ms);
     auto& third = ask("q2");
-    BOOST_TEST(wait(second).error() == ice::errc::pool_wait_timeout);
+    BOOST_TEST(wait(second).error() == ice::errc::acquire_timeout);
     BOOST_TEST(not_executed(*second));
     BOOST_TEST(p.waiting() == 1U);
     conn.read_line();
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_waiter_that_gave_up_leaves_no_hole) {
 }
 
 BOOST_AUTO_TEST_CASE(more_waiters_than_the_limit_are_refused_at_once) {
-    auto& p = add(1, {}, {.waiters = 2});
+    auto& p = add(1, {}, {.max_waiters = 2});
     up.accept();
     until([&] { return p.idle() == 1; });
     ask("busy");
@@ -240,11 +240,11 @@ BOOST_AUTO_TEST_CASE(more_waiters_than_the_limit_are_refused_at_once) {
 }
 
 BOOST_AUTO_TEST_CASE(waiting_ends_with_its_own_timeout) {
-    add(1, {.wait = 20ms});
+    add(1, {.acquire = 20ms});
     up.accept();
     ask("busy");
     auto& r = ask("waits");
-    BOOST_TEST(wait(r).error() == ice::errc::pool_wait_timeout);
+    BOOST_TEST(wait(r).error() == ice::errc::acquire_timeout);
 }
 
 BOOST_AUTO_TEST_CASE(while_the_upstream_refuses_callers_are_told_at_once_and_why) {
@@ -301,7 +301,7 @@ BOOST_AUTO_TEST_CASE(idle_connections_are_closed_before_the_other_side_does_it) 
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_keeps_some_connections_open_although_nobody_asks) {
-    auto& p = add(3, {.idle = 30ms}, {.keep = 2});
+    auto& p = add(3, {.idle = 30ms}, {.min_connections = 2});
     until([&] { return p.idle() == 3; });
     until([&] { return p.counters().expired >= 3 && p.idle() == 2; }, "two in their place");
     BOOST_TEST(p.counters().connects == p.counters().expired + 2);  // more on a slow machine
@@ -319,7 +319,7 @@ BOOST_AUTO_TEST_CASE(a_pool_opens_more_only_while_callers_wait) {
 }
 
 BOOST_AUTO_TEST_CASE(idle_connections_end_at_their_age) {
-    auto& p = add(1, {.age = 30ms});
+    auto& p = add(1, {.max_lifetime = 30ms});
     auto& conn = up.accept();
     conn.read_to_end();
     BOOST_TEST(conn.ended);
@@ -328,12 +328,12 @@ BOOST_AUTO_TEST_CASE(idle_connections_end_at_their_age) {
 }
 
 BOOST_AUTO_TEST_CASE(a_busy_connection_that_is_too_old_ends_after_its_reply) {
-    auto& p = add(1, {.age = 30ms});
+    auto& p = add(1, {.max_lifetime = 30ms});
     auto& first = up.accept();
     auto& r = ask("one");
     BOOST_TEST(first.read_line() == "one");
     const auto later = [this]() -> ice::task<bool> {
-        co_await env->net->sleep(40ms);
+        co_await context->net->sleep(40ms);
         co_return true;
     };
     run(later());
@@ -384,7 +384,7 @@ BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean
     };
     std::optional<std::string> got;
     auto run_talk = [&](bool whole) -> ice::task<> { got = co_await talk(p, whole); };
-    ice::spawn(env, run_talk(true), "talk");
+    ice::spawn(context, run_talk(true), "talk");
     BOOST_TEST(conn.read_line() == "first");
     BOOST_TEST(p.busy() == 1U);
     conn.send("a\r\n");
@@ -395,7 +395,7 @@ BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean
     BOOST_TEST(p.idle() == 1U);
 
     got.reset();
-    ice::spawn(env, run_talk(false), "talk");  // leaves with a reply outstanding
+    ice::spawn(context, run_talk(false), "talk");  // leaves with a reply outstanding
     conn.read_line();
     conn.send("a\r\n");
     until([&] { return got.has_value(); });
@@ -403,8 +403,8 @@ BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean
     conn.read_to_end();
 }
 
-BOOST_AUTO_TEST_CASE(a_lease_that_says_goodbye_does_not_return_its_connection) {
-    // The upstream closes it as well: the next caller would find it dead, or in mid-goodbye.
+BOOST_AUTO_TEST_CASE(a_lease_that_closes_gracefully_does_not_return_its_connection) {
+    // The upstream closes it as well: the next caller would find it dead, or about to be closed.
     auto& p = add(1);
     auto& first = up.accept();
     auto talk = [](ice::pool<ice::line>& from) -> ice::task<ice::error_code> {
@@ -445,7 +445,7 @@ BOOST_AUTO_TEST_CASE(what_was_pushed_on_a_lease_wants_its_reply_too) {
         (*lease)->push("A");
         (*lease)->try_flush();
     };
-    ice::spawn(env, talk(p), "talk");
+    ice::spawn(context, talk(p), "talk");
     BOOST_TEST(first.read_line() == "A");
     until([&] { return p.counters().discarded == 1; });
     auto& r = ask("B");
@@ -479,7 +479,7 @@ BOOST_AUTO_TEST_CASE(an_exception_in_the_borrower_closes_the_connection) {
         auto lease = co_await from.acquire();
         throw std::runtime_error("the borrower failed");
     };
-    ice::spawn(env, talk(p), "borrower");
+    ice::spawn(context, talk(p), "borrower");
     until([&] { return p.counters().discarded == 1; });
 }
 

@@ -26,7 +26,7 @@ struct answering {
     // Writes half of it before it finds out that it cannot.
     static ice::error_code packet(std::string_view text, std::string& out) {
         for (const char c : text) {
-            if (c == '!') return errc::unpackable;
+            if (c == '!') return errc::unencodable;
             out += c;
         }
         return {};
@@ -175,7 +175,7 @@ BOOST_AUTO_TEST_CASE(after_an_error_nothing_is_left_of_the_message) {
     answering a;
     std::string out = "before";
     BOOST_TEST(ice::packet(a, std::string_view("half!half"), out) ==
-               make_error_code(errc::unpackable));
+               make_error_code(errc::unencodable));
     BOOST_TEST(out == "before");
     handling h;
     BOOST_TEST(ice::packet(h, std::vector<int>{}, out) == make_error_code(errc::message_too_large));

@@ -59,7 +59,7 @@ public:
         _exit(127);
     }
 
-    // As a crash would: no goodbye.
+    // As a crash would: no graceful close.
     void kill() {
         ::kill(pid_, SIGKILL);
         waitpid(pid_, nullptr, 0);

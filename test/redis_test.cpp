@@ -169,7 +169,7 @@ BOOST_FIXTURE_TEST_CASE(a_connection_killed_in_the_middle_of_a_request_fails_tha
     const auto keep = [](ice::pool<ice::resp>& p, std::optional<reply>& slot) -> ice::task<> {
         slot = co_await p.request(resp_command("BLPOP", "none", 0), 5s);
     };
-    ice::spawn(std::make_shared<ice::environment>(ice::make_socket_transport(io.get_executor())),
+    ice::spawn(std::make_shared<ice::server_context>(ice::make_socket_transport(io.get_executor())),
                keep(*pool, waits), "waits");
     const auto blocked = [&] {
         return ask("INFO", "clients").text().find("blocked_clients:1") != std::string_view::npos;
@@ -211,8 +211,8 @@ BOOST_FIXTURE_TEST_CASE(no_caller_gets_the_reply_of_another_while_redis_comes_an
         ++seen.running;
         for (int i = 0; !seen.over; ++i) {
             const auto mine = fmt::format("{} of {}", i, id);
-            const auto patience = std::chrono::milliseconds(i % 5 == 0 ? 1 : 1000);
-            const reply r = co_await p.request(resp_command("ECHO", mine), patience);
+            const auto timeout = std::chrono::milliseconds(i % 5 == 0 ? 1 : 1000);
+            const reply r = co_await p.request(resp_command("ECHO", mine), timeout);
             if (!r) ++seen.failures;
             else if (r->text() == mine) ++seen.replies;
             else ++seen.wrong;
@@ -222,9 +222,9 @@ BOOST_FIXTURE_TEST_CASE(no_caller_gets_the_reply_of_another_while_redis_comes_an
         }
         --seen.running;
     };
-    const auto env =
-        std::make_shared<ice::environment>(ice::make_socket_transport(io.get_executor()));
-    for (int id = 0; id < 16; ++id) ice::spawn(env, call(*pool, id, t), "caller");
+    const auto context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(io.get_executor()));
+    for (int id = 0; id < 16; ++id) ice::spawn(context, call(*pool, id, t), "caller");
     for (int i = 0; i < 3; ++i) {
         const int enough = t.replies + 200;
         until([&] { return t.replies >= enough; }, "replies");

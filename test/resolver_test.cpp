@@ -61,10 +61,10 @@ namespace {
 using namespace test;
 using ice::errc;
 
-using outcome = std::shared_ptr<std::optional<ice::error_code>>;
+using io_status = std::shared_ptr<std::optional<ice::error_code>>;
 
 ice::task<> attempt(std::shared_ptr<ice::transport> net, ice::address to, ice::time_point until,
-                    outcome ended = std::make_shared<outcome::element_type>()) {
+                    io_status ended = std::make_shared<io_status::element_type>()) {
     const auto r = co_await net->connect(to, until);
     *ended = r.error();
 }
@@ -77,8 +77,8 @@ struct fixture : world {
     ~fixture() { names().release(); }  // no thread of this test is left to wait in the next
 
     // An attempt beside everything else. Its error, when it has ended.
-    outcome begin(const std::string& host, ice::time_point until = ice::never) {
-        auto ended = std::make_shared<outcome::element_type>();
+    io_status begin(const std::string& host, ice::time_point until = ice::never) {
+        auto ended = std::make_shared<io_status::element_type>();
         asio::co_spawn(io, attempt(net, {host, port}, until, ended), [](auto) {});
         return ended;
     }
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(digits_and_localhost_need_no_lookup) {
 
 BOOST_AUTO_TEST_CASE(callers_of_one_name_share_a_lookup) {
     // A pool of a hundred asked a hundred times, one after the other.
-    std::vector<outcome> all;
+    std::vector<io_status> all;
     for (int i = 0; i < 100; ++i) all.push_back(begin(hanging()));
     settle();
     until([&] { return names().asked(hanging()) != 0; });
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_lookup_that_hangs_does_not_hold_the_loop) {
     // Nor does it touch the transport when it ends after it: run with the sanitizers.
     asio::io_context own;
     auto short_lived = ice::make_socket_transport(own.get_executor());
-    const auto ended = std::make_shared<outcome::element_type>();
+    const auto ended = std::make_shared<io_status::element_type>();
     const ice::time_point soon = short_lived->now() + 20ms;
     short_lived->release();  // or its timer holds the loop
     asio::co_spawn(own, attempt(short_lived, {hanging(), 1}, soon, ended), [](auto) {});

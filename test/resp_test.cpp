@@ -413,7 +413,7 @@ BOOST_AUTO_TEST_CASE(a_request_without_words_is_refused) {
     // Redis reads it and says nothing: its reply would never come.
     ice::resp p;
     std::string out = "before";
-    BOOST_TEST((p.packet(std::vector<std::string>(), out) == errc::unpackable));
+    BOOST_TEST((p.packet(std::vector<std::string>(), out) == errc::unencodable));
     BOOST_TEST(out == "before");
 }
 

@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(pieces_are_fed_as_a_connection_would) {
 }
 
 BOOST_AUTO_TEST_CASE(a_sound_protocol_has_no_difference) {
-    // A false alarm would teach people to ignore it.
+    // A false report would teach people to ignore it.
     for (const auto* bytes : {"", "\n", "one\n", "one\ntwo\n\n\n?\n", "#a\n##?b\nrest", "a\n!b\n"})
         BOOST_TEST(split_difference(sound{}, bytes) == "");
     BOOST_TEST(split_difference(sound{}, std::string(1000, 'x') + "\nshort\n") == "");

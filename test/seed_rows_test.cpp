@@ -278,8 +278,9 @@ BOOST_AUTO_TEST_CASE(row_9_such_a_protocol_serves_in_a_pool_as_well) {
     auto& conn = up.accept();
     std::optional<ice::result<std::string>> reply;
     auto ask = [&]() -> ice::task<> { reply = co_await pool.request("q"); };
-    ice::spawn(std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor())),
-               ask(), "caller");
+    ice::spawn(
+        std::make_shared<ice::server_context>(ice::make_socket_transport(w.io.get_executor())),
+        ask(), "caller");
     BOOST_TEST(conn.read_line() == "q");
     conn.send("slow");
     w.settle();

@@ -25,7 +25,7 @@ struct two_lines {
     std::string operator()(std::string_view line) {
         return std::string(line) + (line.starts_with('2') ? "\r\n" : "") + "!";
     }
-    std::string unpackable(ice::error_code why, ice::session<P>& peer) {
+    std::string unencodable(ice::error_code why, ice::session<P>& peer) {
         if (worse) return "\r\n";
         return fmt::format("{}: {}", peer.uid(), why.message());
     }
@@ -40,7 +40,7 @@ struct two_lines_later : two_lines<P> {
 
 // What a peer of protocol P hears of an answer that cannot be packed, in the midst of a burst.
 template <class P, class L>
-void check_unpackable(L logic) {
+void check_unencodable(L logic) {
     const std::string none = "#1: the protocol cannot express this message\r\n";
     memory_world w;
     conversation<P> c(w);
@@ -48,9 +48,9 @@ void check_unpackable(L logic) {
     c.arrive("a\r\n2\r\nb\r\n2\r\n");
     BOOST_TEST(c.heard() == "a!\r\n" + none + "b!\r\n" + none);
     BOOST_TEST(!c.ended);
-    BOOST_TEST(c.settings.unpackable == 2u);
-    BOOST_TEST((c.peer.push(std::string("\r\n")) == ice::errc::unpackable), "as before");
-    BOOST_TEST(c.settings.unpackable == 2u, "answers only");
+    BOOST_TEST(c.settings.unencodable == 2u);
+    BOOST_TEST((c.peer.push(std::string("\r\n")) == ice::errc::unencodable), "as before");
+    BOOST_TEST(c.settings.unencodable == 2u, "answers only");
 
     conversation<P> worse(w);
     logic.worse = true;
@@ -58,7 +58,7 @@ void check_unpackable(L logic) {
     worse.arrive("a\r\n2\r\nb\r\n");
     BOOST_TEST(worse.heard() == "a!\r\n");
     BOOST_TEST_REQUIRE(worse.ended.has_value());
-    BOOST_TEST(*worse.ended == ice::errc::unpackable);
+    BOOST_TEST(*worse.ended == ice::errc::unencodable);
 }
 
 // A message is one digit; anything else is an error.
@@ -152,7 +152,7 @@ BOOST_AUTO_TEST_CASE(what_came_before_the_peers_end_is_answered) {
 }
 
 // Half a message at the end is no message, and no reason to keep the answers.
-BOOST_AUTO_TEST_CASE(a_message_cut_short_ends_the_conversation_after_the_answers) {
+BOOST_AUTO_TEST_CASE(a_message_truncated_ends_the_conversation_after_the_answers) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(a_message_cut_short_ends_the_conversation_after_the_answers
     w.settle();
     BOOST_TEST(c.heard() == "a\r\n");
     BOOST_TEST_REQUIRE(c.ended.has_value());
-    BOOST_TEST(*c.ended == ice::errc::cut_short);
+    BOOST_TEST(*c.ended == ice::errc::truncated);
 }
 
 // The messages before the broken one were good.
@@ -195,16 +195,16 @@ BOOST_AUTO_TEST_CASE(after_an_answer_that_cannot_be_packed_nothing_more_is_answe
         BOOST_TEST(c.heard() == "a\r\n");
         BOOST_TEST(called == 2);
         BOOST_TEST_REQUIRE(c.ended.has_value());
-        BOOST_TEST(*c.ended == ice::errc::unpackable);
+        BOOST_TEST(*c.ended == ice::errc::unencodable);
     }
 }
 
 // The peer would wait in vain, or lose its connection without a word.
 BOOST_AUTO_TEST_CASE(a_logic_may_say_what_is_sent_for_an_answer_that_cannot_be_packed) {
-    check_unpackable<ice::line>(two_lines<ice::line>());
-    check_unpackable<ice::line>(two_lines_later<ice::line>());
-    check_unpackable<ice::telnet>(two_lines<ice::telnet>());
-    check_unpackable<ice::telnet>(two_lines_later<ice::telnet>());
+    check_unencodable<ice::line>(two_lines<ice::line>());
+    check_unencodable<ice::line>(two_lines_later<ice::line>());
+    check_unencodable<ice::telnet>(two_lines<ice::telnet>());
+    check_unencodable<ice::telnet>(two_lines_later<ice::telnet>());
 }
 
 // What a logic has ended must not go on behind its back.

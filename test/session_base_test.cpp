@@ -235,7 +235,7 @@ namespace {
 struct guarded : ice::line {
     ice::task<bool> handshake(ice::session<guarded>& peer) {
         const auto word = co_await peer.receive();
-        if (!word) co_return word.error() == ice::errc::unpackable;
+        if (!word) co_return word.error() == ice::errc::unencodable;
         co_return *word == "open sesame";
     }
 };

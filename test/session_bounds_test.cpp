@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(after_its_turn_a_conversation_lets_the_others_have_theirs) 
 BOOST_AUTO_TEST_CASE(the_size_of_a_turn_can_be_set) {
     memory_world w;
     ice::limits l;
-    l.turn = 3;
+    l.batch = 3;
     conversation<ice::line> c(w, ice::line{}, l);
     c.serve(same);
     c.arrive(lines(10));
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(a_turn_ends_with_the_answer_that_reaches_its_bytes) {
     for (const std::size_t size : {limit / 2 - 3, limit / 2 - 2, limit - 2, limit, 5 * limit}) {
         memory_world w;
         ice::limits l;
-        l.turn_bytes = limit;
+        l.batch_bytes = limit;
         conversation<ice::line> c(w, ice::line("\r\n", 10 * limit), l);
         c.wire.stalled = true;
         unsigned answered = 0;
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_turn_ends_with_the_answer_that_reaches_its_bytes) {
 BOOST_AUTO_TEST_CASE(a_turn_of_coroutines_ends_with_its_bytes) {
     memory_world w;
     ice::limits l;
-    l.turn_bytes = 1000;
+    l.batch_bytes = 1000;
     conversation<ice::line> c(w, ice::line{}, l);
     c.wire.stalled = true;
     std::size_t answered = 0;

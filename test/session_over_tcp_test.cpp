@@ -134,7 +134,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_pushed_no_more_than_the_outbox
 }
 
 // Closed at once, with requests unread, the kernel would send a reset and destroy the tail.
-BOOST_AUTO_TEST_CASE(a_large_goodbye_arrives_whole) {
+BOOST_AUTO_TEST_CASE(a_large_last_message_arrives_whole) {
     world w;
     const std::string bye(8'000'000, 'x');
     auto& l = w.srv.add(ice::tcp_server_action{any_port}

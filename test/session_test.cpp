@@ -113,8 +113,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_packed_is_not_sent_and_the_connection_goes_o
         co_await peer.send("one");
     };
     run(w, c, work);
-    BOOST_TEST(sent == ice::errc::unpackable);
-    BOOST_TEST(c.peer.push("two\r\nlines") == ice::errc::unpackable);
+    BOOST_TEST(sent == ice::errc::unencodable);
+    BOOST_TEST(c.peer.push("two\r\nlines") == ice::errc::unencodable);
     BOOST_TEST(!c.peer.push("another"));
     w.settle();
     BOOST_TEST(c.heard() == "one\r\nanother\r\n");
@@ -255,7 +255,7 @@ BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_whoever_waits) {
     BOOST_TEST(*c.ended == ice::errc::stopped);
 }
 
-// The goodbye itself is what is said after close(), in a plain logic as in one that waits.
+// The last message is what is pushed after close(), in a plain logic as in one that waits.
 BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
     const auto heard = [](auto logic) {
         memory_world w;
@@ -285,7 +285,7 @@ BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
 }
 
 // A peer that reads slowly gets the tail too; one that does not read holds nothing for ever.
-BOOST_AUTO_TEST_CASE(a_goodbye_is_waited_for_until_the_write_timeout) {
+BOOST_AUTO_TEST_CASE(a_graceful_close_is_waited_for_until_the_write_timeout) {
     for (const bool reads : {true, false}) {
         memory_world w;
         conversation<ice::line> c(w);
@@ -307,7 +307,7 @@ BOOST_AUTO_TEST_CASE(a_goodbye_is_waited_for_until_the_write_timeout) {
 }
 
 // What cannot be said is a defect that must show, also in the last answer.
-BOOST_AUTO_TEST_CASE(a_goodbye_that_cannot_be_packed_is_why_it_ended) {
+BOOST_AUTO_TEST_CASE(a_last_message_that_cannot_be_packed_is_why_it_ended) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([](std::string_view, line_session& peer) {
@@ -317,7 +317,7 @@ BOOST_AUTO_TEST_CASE(a_goodbye_that_cannot_be_packed_is_why_it_ended) {
     });
     c.arrive("quit\r\n");
     BOOST_TEST_REQUIRE(c.ended.has_value());
-    BOOST_TEST(*c.ended == ice::errc::unpackable);
+    BOOST_TEST(*c.ended == ice::errc::unencodable);
 }
 
 // The clock is the transport's: a test of a user's logic must not have to wait.

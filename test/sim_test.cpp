@@ -97,12 +97,12 @@ BOOST_AUTO_TEST_CASE(at_the_end_nothing_is_left) {
         srv.add(ice::tcp_server_action{here}.protocol(ice::line{}));
         auto& pool = srv.add(ice::tcp_client_action{here, upstream, 2});
         BOOST_TEST(world.run(pool.request("x")).value() == "x");
-        BOOST_TEST(!world.at_rest());
+        BOOST_TEST(!world.quiescent());
         srv.stop();
         world.run_for(1s);
     }
     world.run_for(1s);
-    BOOST_TEST(world.at_rest());
+    BOOST_TEST(world.quiescent());
 }
 
 BOOST_AUTO_TEST_CASE(coroutines_that_still_run_are_destroyed) {

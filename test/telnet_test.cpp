@@ -412,7 +412,7 @@ BOOST_AUTO_TEST_CASE(synch_is_a_command_without_effect) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_at_rest_keeps_no_large_line) {
+BOOST_AUTO_TEST_CASE(an_idle_connection_keeps_no_large_line) {
     // Danger: 10,000 idle connections that have each had one long line with a command in it. A
     // short one is kept: a client that has commands in each line costs no allocation for each.
     for (const std::size_t size : {100U, 8192U}) {
@@ -530,7 +530,7 @@ BOOST_AUTO_TEST_CASE(text_with_cr_lf_or_nul_is_refused) {
     std::string out = "before";
     for (const std::string& bad : {"\r"s, "\n"s, nul, "\r\n"s})
         for (const std::string& text : {bad, "a" + bad, bad + "a", iac + bad + iac})
-            BOOST_TEST((packed(text, out) == errc::unpackable), hex(text));
+            BOOST_TEST((packed(text, out) == errc::unencodable), hex(text));
     BOOST_TEST(out == "before");
 }
 

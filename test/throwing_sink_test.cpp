@@ -114,12 +114,12 @@ BOOST_AUTO_TEST_CASE(a_coroutine_that_throws_is_told_and_nothing_else_ends) {
         co_return;
     };
     written();
-    const auto env = std::make_shared<ice::environment>(sim.net());
-    env->log.to([this](ice::log_level, std::string_view) {
+    const auto context = std::make_shared<ice::server_context>(sim.net());
+    context->log.to([this](ice::log_level, std::string_view) {
         ++lines;
         throw std::runtime_error("the disk is full");
     });
-    ice::spawn(env, throws(), "user");
+    ice::spawn(context, throws(), "user");
     sim.run_for(1ms);
     BOOST_TEST(written() == 1);
 }

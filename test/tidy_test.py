@@ -46,7 +46,7 @@ def inspect(root, *changes):
 
 
 def lib(statement):  # one statement, in line 3 of a .cpp
-    return "lib/x.cpp", f"{BANNER}task<> f() {{\n    {statement}\n}}\n"
+    return "lib/core/x.cpp", f"{BANNER}task<> f() {{\n    {statement}\n}}\n"
 
 
 def public(path, line):  # one line, in line 3 of a header
@@ -61,20 +61,20 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
     "a header over 300 lines": (
         ("include/ice/error.hpp", HEADER + "int i;\n" * 299), 301, "301 lines, at most 300"),
     "a private header over 300 lines": (
-        ("lib/x.hpp", HEADER + "int i;\n" * 299), 301, "301 lines, at most 300"),
+        ("lib/core/x.hpp", HEADER + "int i;\n" * 299), 301, "301 lines, at most 300"),
     "an implementation over 420 lines": (
-        ("lib/x.cpp", BANNER + "int i;\n" * 420), 421, "421 lines, at most 420"),
+        ("lib/core/x.cpp", BANNER + "int i;\n" * 420), 421, "421 lines, at most 420"),
     "an app over 60 lines": (
         ("apps/x.cpp", BANNER + "int i;\n" * 61), 61, "61 lines, at most 60"),
     "a first step over ten lines of code": (
         ("apps/tutorial/1_echo.cpp", BANNER + "int i;\n" * 11), 11, "11 lines, at most 10"),
     "a line of 101 columns": (
-        ("lib/x.cpp", BANNER + "x" * 100 + "Y\n"), 2, "'Y' (beyond 100"),
+        ("lib/core/x.cpp", BANNER + "x" * 100 + "Y\n"), 2, "'Y' (beyond 100"),
     "a function of 61 lines": (
-        ("lib/x.cpp", BANNER + "int f(\n    int a) const {\n" + "    a;\n" * 59 + "}\n"),
+        ("lib/core/x.cpp", BANNER + "int f(\n    int a) const {\n" + "    a;\n" * 59 + "}\n"),
         3, "function of 61 lines"),
     "a long constructor": (
-        ("lib/x.cpp", BANNER + "x::x(int a) : a_{a} {\n" + "    a;\n" * 59 + "}\n"),
+        ("lib/core/x.cpp", BANNER + "x::x(int a) : a_{a} {\n" + "    a;\n" * 59 + "}\n"),
         2, "function of 61 lines"),
     "a long function of a class in a namespace": (
         public("error.hpp", "namespace ice {\nstruct a {\n    auto f() -> int {\n" + "int i;\n" * 59
@@ -82,23 +82,23 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
     "a tab": (lib("int\ti;"), 3, r"'\t' (tabs"),
     "a trailing blank": (lib("int i; "), 3, "' ' (tabs"),
     "a trailing blank in CMake": (
-        ("lib/CMakeLists.txt", "# Builds.\nadd_library(x) \n"), 2, "' ' (tabs"),
+        ("lib/core/CMakeLists.txt", "# Builds.\nadd_library(x) \n"), 2, "' ' (tabs"),
     "a header without pragma once": (
         ("include/ice/error.hpp", BANNER), 1, "no #pragma once"),
-    "a file without a banner": (("lib/x.cpp", "int i;\n" + BANNER), 1, "no banner"),
+    "a file without a banner": (("lib/core/x.cpp", "int i;\n" + BANNER), 1, "no banner"),
     "a test without a banner": (("test/line_test.cpp", "int main() {}\n"), 1, "no banner"),
     "a tag is no banner": (("apps/x.cpp", "// [echo]\nint i;\n// [echo]\n"), 1, "no banner"),
-    "a banner of 13 lines": (("lib/x.cpp", "// word\n" * 13 + "int i;\n"), 1, "no banner"),
+    "a banner of 13 lines": (("lib/core/x.cpp", "// word\n" * 13 + "int i;\n"), 1, "no banner"),
     "a header without a test": (
         ("test/line_test.cpp", None), "include/ice/protocols/line.hpp:1", "no test/line_test.cpp"),
     "a header without a room": (public("misc.hpp", "int i;"), 1, "no room"),
     "a quoted include": (public("task.hpp", '#include "error.hpp"'), 3, "says <ice/...>"),
-    "a word that sees a protocol": (include("task.hpp", "ice/protocol.hpp"), 3, "words must not"),
+    "a word that sees a protocol": (include("task.hpp", "ice/protocol.hpp"), 3, "core must not"),
     "a word that sees a later word": (include("error.hpp", "ice/limits.hpp"), 3, "values must not"),
-    "a word that sees sockets": (include("task.hpp", "asio/ip/tcp.hpp"), 3, "words must not"),
+    "a word that sees sockets": (include("task.hpp", "asio/ip/tcp.hpp"), 3, "core must not"),
     "a word that sees boost's sockets": (
-        include("task.hpp", "boost/asio/ip/tcp.hpp"), 3, "words must not"),
-    "a word that sees all of Asio": (include("task.hpp", "asio.hpp"), 3, "asio.hpp (words"),
+        include("task.hpp", "boost/asio/ip/tcp.hpp"), 3, "core must not"),
+    "a word that sees all of Asio": (include("task.hpp", "asio.hpp"), 3, "asio.hpp (core"),
     "an error that brings Asio to protocols": (
         include("error.hpp", "asio/awaitable.hpp"), 3, "values must not"),
     "a protocol that sees Asio": (
@@ -118,6 +118,12 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
     "a server that sees everything": (include("server.hpp", "ice/ice.hpp"), 3, "server must not"),
     "an include of tests in ice.hpp": (
         include("ice.hpp", "ice/testing/script.hpp"), 3, "top must not"),
+    "a source that sees a later room": (
+        ("lib/transport/x.cpp", BANNER + "#include <ice/session.hpp>\n"), 2, "transport must not"),
+    "a source that includes one of a later room": (
+        ("lib/core/x.cpp", BANNER + '#include "../server/x.hpp"\n'), 2, "core must not"),
+    "an old word": (("docs/x.md", "a message under way\n"), 1, "'under way' (docs/glossary.md"),
+    "an old word in a name": (lib("int lend_at_once();"), 3, "'lend' (docs"),
     "an include of a header without a room": (
         include("server.hpp", "ice/misc.hpp"), 3, "ice/misc.hpp (server"),
     "real time in lib": (
@@ -159,7 +165,8 @@ LOOK_ALIKES = {  # sentence: what must not be found
     "words in a string": lib('f("rand()", "\\"getaddrinfo", R"x(time(nullptr) ")x");'),
     "a formatter in a header": public("error.hpp", "auto f() { return fmt::format_to(out, 1); }"),
     "words within words": lib("int brand(int); runtime(nullptr); operand(1);"),
-    "words in CMake": ("lib/CMakeLists.txt", "check_symbol_exists(getaddrinfo netdb.h FOUND)\n"),
+    "words that contain an old one": ("docs/x.md", "a slender calendar, crude and blended\n"),
+    "words in CMake": ("lib/core/CMakeLists.txt", "check_symbol_exists(getaddrinfo netdb.h FOUND)\n"),
     "an include in a comment": public("error.hpp", "/*\n#include <ice/server.hpp>\n*/"),
     "someone else's poll": lib("::poll(&one, 1, 0); queue.poll(); radio.poll();"),
     "std::literals in a test": ("test/x_test.cpp", BANNER + "using namespace std::literals;\n"),
@@ -170,14 +177,14 @@ LOOK_ALIKES = {  # sentence: what must not be found
     "the yardsticks": (
         "bench/x.cpp", BANNER + "auto t = steady_clock::now(); spawn(asio::detached);\n"),
     "a function of 60 lines": (
-        "lib/x.cpp", BANNER + "int f(int a) {\n" + "    a;\n" * 58 + "}\n"),
+        "lib/core/x.cpp", BANNER + "int f(int a) {\n" + "    a;\n" * 58 + "}\n"),
     "a namespace and a class of 70 lines": (
-        "lib/x.cpp", BANNER + "namespace a {\nclass b : c<d()> {\n" + "    int e(int);\n" * 70
+        "lib/core/x.cpp", BANNER + "namespace a {\nclass b : c<d()> {\n" + "    int e(int);\n" * 70
         + "};\n}\n"),
     "a class of 70 lines after a constructor": (
-        "lib/x.cpp", BANNER + "a::a(int b) : c(b) {\n}\nclass d : e {\n" + "    int f;\n" * 70
+        "lib/core/x.cpp", BANNER + "a::a(int b) : c(b) {\n}\nclass d : e {\n" + "    int f;\n" * 70
         + "};\n"),
-    "a banner of 12 lines": ("lib/x.cpp", "// word\n" * 12 + "\nint i;\n"),
+    "a banner of 12 lines": ("lib/core/x.cpp", "// word\n" * 12 + "\nint i;\n"),
     "a list in the statement before": lib("f({1, 2});\n    co_await g();"),
     "a list after an awaiting condition": lib("if (co_await f()) g({1, 2});"),
     "a ?: in the condition before": lib("if (a ? b : c) co_await f();"),
@@ -224,7 +231,7 @@ def test_the_exit_status_is_the_verdict(tmp_path):
     inspect(tmp_path)
     command = [sys.executable, tidy.__file__, tmp_path]
     assert subprocess.run(command, capture_output=True).returncode == 0
-    (tmp_path / "lib/x.cpp").write_text("int i; \n")
+    (tmp_path / "lib/transport/x.cpp").write_text("int i; \n")
     assert subprocess.run(command, capture_output=True).returncode == 1
 
 

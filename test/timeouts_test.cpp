@@ -111,7 +111,7 @@ ice::task<> read_late(ice::testing::simulation& sim, std::size_t& got) {
     }
 }
 
-// A peer that closes a day after it was said goodbye to; the sessions that are left before it.
+// A peer that closes a day after our graceful close; the sessions that are left before it.
 ice::task<> close_late(ice::testing::simulation& sim) {
     auto bytes = co_await sim.net()->connect(asking::far, ice::never);
     ice::channel& c = **bytes;
@@ -188,7 +188,7 @@ struct slow : asking {
 BOOST_AUTO_TEST_CASE(a_request_takes_as_long_as_it_is_told) {
     for (const ms t : longest) {
         slow a;
-        a.add(1, {.wait = t, .request = t});
+        a.add(1, {.acquire = t, .request = t});
         auto& first = a.begin("day");
         auto& second = a.begin("x");  // waits for the connection
         BOOST_TEST(!a.sim.run_until([&] { return second.has_value(); }, 23h));
@@ -199,13 +199,13 @@ BOOST_AUTO_TEST_CASE(a_request_takes_as_long_as_it_is_told) {
     for (const ms t : none) {
         slow a;
         a.add(1, {.request = t});
-        BOOST_TEST((a.ask("x") == ice::errc::pool_wait_timeout));  // and nothing was sent
+        BOOST_TEST((a.ask("x") == ice::errc::acquire_timeout));  // and nothing was sent
     }
     for (const ms t : none) {
         slow a;
-        a.add(1, {.wait = t});
+        a.add(1, {.acquire = t});
         a.begin("day");
-        BOOST_TEST((a.ask("x") == ice::errc::pool_wait_timeout));
+        BOOST_TEST((a.ask("x") == ice::errc::acquire_timeout));
     }
 }
 
@@ -221,8 +221,8 @@ BOOST_AUTO_TEST_CASE(a_request_may_be_given_any_duration) {
     BOOST_TEST(!ask(std::chrono::seconds::max()));
     BOOST_TEST(!ask(ms::max() - 1ms));
     BOOST_TEST(!ask(ice::duration::max()));
-    BOOST_TEST((ask(std::chrono::hours::min()) == ice::errc::pool_wait_timeout));
-    BOOST_TEST((ask(-1h) == ice::errc::pool_wait_timeout));
+    BOOST_TEST((ask(std::chrono::hours::min()) == ice::errc::acquire_timeout));
+    BOOST_TEST((ask(-1h) == ice::errc::acquire_timeout));
 }
 
 BOOST_AUTO_TEST_CASE(what_callers_have_waited_together_does_not_overflow) {
@@ -236,7 +236,7 @@ BOOST_AUTO_TEST_CASE(what_callers_have_waited_together_does_not_overflow) {
                      co_return "at last";
                  })
                  .timeouts({.idle = ice::no_timeout, .logic = ice::no_timeout}));
-    auto& p = a.add(2, {.request = ice::no_timeout, .age = ice::no_timeout});
+    auto& p = a.add(2, {.request = ice::no_timeout, .max_lifetime = ice::no_timeout});
     auto &first = a.begin("x"), &second = a.begin("y");
     a.sim.run_for(ages + 1h);
     BOOST_TEST((first.has_value() && second.has_value()));
@@ -260,7 +260,7 @@ BOOST_AUTO_TEST_CASE(a_lease_may_be_given_any_duration) {
         std::string said = "nothing";
         a.sim.spawn(all ? talk(p, std::chrono::hours::max(), said) : talk(p, -1h, said));
         a.sim.run_for(25h);
-        const std::string late = make_error_code(ice::errc::pool_wait_timeout).message();
+        const std::string late = make_error_code(ice::errc::acquire_timeout).message();
         BOOST_TEST(said == (all ? "day" : late));
     }
 }
@@ -269,7 +269,7 @@ BOOST_AUTO_TEST_CASE(a_connection_lives_as_long_as_it_is_told) {
     // It was found too old at once, and another was made for each request.
     for (const ms t : longest) {
         slow a;
-        auto& p = a.add(2, {.idle = t, .age = t}, {.keep = 2});
+        auto& p = a.add(2, {.idle = t, .max_lifetime = t}, {.min_connections = 2});
         a.sim.run_for(240h);
         for (int i = 0; i < 20; ++i) BOOST_TEST(!a.ask("x"));
         BOOST_TEST(p.counters().connects == 2U);
@@ -280,11 +280,12 @@ BOOST_AUTO_TEST_CASE(a_connection_lives_as_long_as_it_is_told) {
 BOOST_AUTO_TEST_CASE(a_life_of_nothing_serves_callers_and_spins_not) {
     // With connections to keep that end at once, it connected as fast as the network could.
     for (const ms t : none) {
-        for (const auto& times : {ice::pool_timeouts{.idle = t}, ice::pool_timeouts{.age = t}}) {
+        for (const auto& times :
+             {ice::pool_timeouts{.idle = t}, ice::pool_timeouts{.max_lifetime = t}}) {
             slow a;
-            auto& p = a.add(2, times, {.keep = 2});
+            auto& p = a.add(2, times, {.min_connections = 2});
             a.sim.run_for(10s);
-            BOOST_TEST(p.counters().connects <= 50U);  // two each pool_timeouts::probe
+            BOOST_TEST(p.counters().connects <= 50U);  // two each pool_timeouts::retry_interval
             BOOST_TEST(!a.ask("x"));
         }
     }
@@ -335,7 +336,7 @@ BOOST_AUTO_TEST_CASE(a_health_check_takes_as_long_as_it_is_told) {
     const auto failed = [](ms reply, auto interval) {
         slow a;
         auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}
-                             .timeouts({.idle = 1000h, .check = reply, .age = 1000h})
+                             .timeouts({.idle = 1000h, .check = reply, .max_lifetime = 1000h})
                              .health_check(std::string("day"), interval));
         a.sim.run_for(30h);
         return counts(p.counters().checks, p.counters().checks_failed);
@@ -365,7 +366,7 @@ BOOST_AUTO_TEST_CASE(callers_cause_attempts_as_seldom_as_it_is_told) {
     const auto connects = [](ms t) {
         asking a;
         auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}
-                             .timeouts({.probe = t})
+                             .timeouts({.retry_interval = t})
                              .backoff({.first = 1h, .cap = 1h}));
         for (int i = 0; i < 50; ++i) {
             a.ask();
@@ -402,7 +403,7 @@ BOOST_AUTO_TEST_CASE(a_pause_of_the_breaker_is_no_longer_than_its_cause) {
         b.failures = 1;
         auto& p = a.add(2, {.request = 100ms}, {}, b);
         a.ask("day");
-        return p.addresses().begin()->gate.due() - a.sim.now();
+        return p.addresses().begin()->breaker.due() - a.sim.now();
     };
     for (const ms t : longest) {
         BOOST_TEST((pause({.cap = t}) <= 500ms));

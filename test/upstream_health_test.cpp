@@ -89,29 +89,29 @@ BOOST_AUTO_TEST_CASE(a_failure_lasts_until_a_connection_and_says_why) {
     BOOST_TEST(!h.connected(), "it is none");
 }
 
-BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_in_each_probe_time) {
+BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_in_each_trial_time) {
     // More, and a dead upstream gets a storm; fewer, and one that was restarted is not used.
     ice::upstream_health h(growing, 500ms);
     h.failed(ice::errc::connect_timeout, at(1s), 0);
-    BOOST_TEST(!h.may_probe(at(1s)));
-    BOOST_TEST(!h.may_probe(at(1500ms - 1ns)));
-    BOOST_TEST(h.may_probe(at(1500ms)));
-    BOOST_TEST(!h.may_probe(at(1500ms)));
-    BOOST_TEST(!h.may_probe(at(2000ms - 1ns)));
-    BOOST_TEST(h.may_probe(at(2000ms)));
+    BOOST_TEST(!h.may_try(at(1s)));
+    BOOST_TEST(!h.may_try(at(1500ms - 1ns)));
+    BOOST_TEST(h.may_try(at(1500ms)));
+    BOOST_TEST(!h.may_try(at(1500ms)));
+    BOOST_TEST(!h.may_try(at(2000ms - 1ns)));
+    BOOST_TEST(h.may_try(at(2000ms)));
     h.failed(ice::errc::connect_timeout, at(1900ms), 0);  // the time counts from the end
-    BOOST_TEST(!h.may_probe(at(2400ms - 1ns)));
-    BOOST_TEST(h.may_probe(at(2400ms)));
+    BOOST_TEST(!h.may_try(at(2400ms - 1ns)));
+    BOOST_TEST(h.may_try(at(2400ms)));
 }
 
-BOOST_AUTO_TEST_CASE(after_three_probe_times_callers_cause_fewer_attempts_and_not_together) {
+BOOST_AUTO_TEST_CASE(after_three_trial_times_callers_cause_fewer_attempts_and_not_together) {
     // A thousand pools whose callers have each tried twice a second are a herd.
     const auto next = [](std::uint64_t random) {
         ice::upstream_health h(growing, 500ms);
         h.failed(ice::errc::connect_timeout, at(1s), random);
         h.failed(ice::errc::connect_timeout, at(2s), random);  // the third time ends in 500 ms
         ice::duration pause = 0s;
-        while (!h.may_probe(at(2s + pause))) pause += 10ms;
+        while (!h.may_try(at(2s + pause))) pause += 10ms;
         return pause;
     };
     BOOST_TEST((next(0) == 2s));
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(after_three_probe_times_callers_cause_fewer_attempts_and_no
     h.failed(ice::errc::connect_timeout, at(10s), 0);
     h.connected();
     h.failed(ice::errc::connect_timeout, at(20s), 0);  // lost anew
-    BOOST_TEST(h.may_probe(at(20500ms)));
+    BOOST_TEST(h.may_try(at(20500ms)));
 }
 
 BOOST_AUTO_TEST_CASE(the_next_attempt_backs_off_until_there_is_a_reply) {
@@ -141,25 +141,25 @@ BOOST_AUTO_TEST_CASE(the_next_attempt_backs_off_until_there_is_a_reply) {
 
 // -- a pool
 
-BOOST_FIXTURE_TEST_CASE(callers_of_an_upstream_that_went_away_have_it_probed_in_time, pooled) {
-    // Without probes it is forgotten for as long as the back-off says; with too many, it is
+BOOST_FIXTURE_TEST_CASE(callers_of_an_upstream_that_went_away_have_it_tried_in_time, pooled) {
+    // Without attempts it is forgotten for as long as the back-off says; with too many, it is
     // attacked.
     BOOST_TEST(ask());
     BOOST_TEST(dials == 1);
     go_down();
     BOOST_TEST(!ask());
     BOOST_TEST(dials == 2);
-    constexpr int probed[] = {50, 100, 530, 960};  // the pause is 4.3 s with this chance
+    constexpr int tried[] = {50, 100, 530, 960};  // the pause is 4.3 s with this chance
     for (int step = 1; step <= 1000; ++step) {
         advance(10ms);
         BOOST_TEST_REQUIRE(!ask());
         BOOST_TEST_REQUIRE(dials ==
-                           2 + std::ranges::count_if(probed, [&](int p) { return p <= step; }));
+                           2 + std::ranges::count_if(tried, [&](int p) { return p <= step; }));
     }
     BOOST_TEST(replies.back()->error() == ice::errc::host_not_found);
 }
 
-BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_a_moment_is_used_within_the_probe_time,
+BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_a_moment_is_used_within_the_trial_time,
                         pooled) {
     go_down();
     BOOST_TEST(!ask());

@@ -66,7 +66,7 @@ BOOST_FIXTURE_TEST_CASE(one_that_fails_gets_none_while_others_serve, three) {
     BOOST_TEST(all.any_available());
 }
 
-BOOST_FIXTURE_TEST_CASE(when_all_fail_each_is_tried_once_in_its_probe_time, three) {
+BOOST_FIXTURE_TEST_CASE(when_all_fail_each_is_tried_once_in_its_retry_interval, three) {
     for (const auto* host : {"a", "b", "c"}) fail(host);
     BOOST_TEST(all.are_down());
     BOOST_TEST(all.why() == ice::errc::connect_timeout);
@@ -78,30 +78,30 @@ BOOST_FIXTURE_TEST_CASE(when_all_fail_each_is_tried_once_in_its_probe_time, thre
 }
 
 BOOST_FIXTURE_TEST_CASE(an_open_breaker_takes_an_address_out_until_its_pause_is_over, three) {
-    for (auto& u : all) u.gate.failed(ice::errc::request_timeout, 0, at(0s), 500'000'000);
+    for (auto& u : all) u.breaker.failed(ice::errc::request_timeout, 0, at(0s), 500'000'000);
     BOOST_TEST(all.are_down());
     BOOST_TEST(all.why() == ice::errc::breaker_open);
     BOOST_TEST(next(at(499ms)) == "none");
     const std::string first = next(at(500ms));
     BOOST_TEST(first != "none");
-    (*this)[first].gate.begin_probe(at(500ms));
-    BOOST_TEST(next(at(500ms)) != first, "it has its probe");
-    (*this)[first].gate.succeeded();
+    (*this)[first].breaker.begin_trial(at(500ms));
+    BOOST_TEST(next(at(500ms)) != first, "it has its trial");
+    (*this)[first].breaker.succeeded();
     for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(500ms)) == first);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_connection_counts_as_long_as_it_lives_and_leaves_its_probe, three) {
+BOOST_FIXTURE_TEST_CASE(a_connection_counts_as_long_as_it_lives_and_leaves_its_trial, three) {
     auto& a = (*this)["a"];
-    a.gate.failed(ice::errc::request_timeout, 0, at(0s), 0);
+    a.breaker.failed(ice::errc::request_timeout, 0, at(0s), 0);
     {
-        ice::pool_connection c(a, a.gate.begin_probe(at(0s)));
+        ice::pool_connection c(a, a.breaker.begin_trial(at(0s)));
         ice::pool_connection moved(std::move(c));
         c = std::move(moved);
         BOOST_TEST(a.open == 1U);
-        BOOST_TEST((a.gate.state() == ice::breaker::states::half_open));
+        BOOST_TEST((a.breaker.state() == ice::breaker::states::half_open));
     }
     BOOST_TEST(a.open == 0U);
-    BOOST_TEST((a.gate.state() == ice::breaker::states::open));
+    BOOST_TEST((a.breaker.state() == ice::breaker::states::open));
 }
 
 // -- a pool
@@ -142,15 +142,15 @@ struct fixture {
         sim.run_for(1ms);
         return p;
     }
-    ice::task<reply> one(ice::duration patience) {
-        auto got = co_await srv.get(name).request("who?", patience);
+    ice::task<reply> one(ice::duration timeout) {
+        auto got = co_await srv.get(name).request("who?", timeout);
         co_return got;
     }
     // Who has answered `n` requests, one after the other: "1:10 2:10", errors as "x:2".
-    std::string ask(int n, ice::duration patience = 100ms) {
+    std::string ask(int n, ice::duration timeout = 100ms) {
         std::map<std::string, int> seen;
         for (int i = 0; i < n; ++i) {
-            last = sim.run(one(patience));
+            last = sim.run(one(timeout));
             ++seen[*last ? **last : "x"];
         }
         std::string all;
@@ -221,7 +221,7 @@ BOOST_FIXTURE_TEST_CASE(one_that_comes_back_gets_its_share_again, fixture) {
     sim.run_for(1s);
     BOOST_TEST((open() == counts{2, 2, 2}));
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
-    BOOST_TEST(p.counters().moved >= 2U);
+    BOOST_TEST(p.counters().rebalanced >= 2U);
     BOOST_TEST(log.find("10.0.0.2:7 is back") != std::string::npos);
 }
 
@@ -249,16 +249,16 @@ BOOST_FIXTURE_TEST_CASE(one_that_cannot_be_reached_while_the_pool_is_full_is_tri
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_probe, fixture) {
+BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_trial, fixture) {
     auto& p = add(3);
     hangs = 3;
     BOOST_TEST(ask(9) == "1:3 2:3 x:3");
     BOOST_TEST(last->has_value() == false);
     BOOST_TEST(last->failure().upstream() == "10.0.0.3:7");
     BOOST_TEST(ask(30) == "1:15 2:15");
-    BOOST_TEST(p.state().upstreams[2].ejections == 1U);
+    BOOST_TEST(p.state().upstreams[2].trips == 1U);
     sim.run_for(1s);
-    BOOST_TEST(ask(30).ends_with("x:1"), "the probe");
+    BOOST_TEST(ask(30).ends_with("x:1"), "the trial");
     hangs = 0;
     sim.run_for(1s);
     ask(30);
@@ -267,17 +267,19 @@ BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_probe, f
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
 }
 
-BOOST_FIXTURE_TEST_CASE(those_that_wait_for_a_probe_do_not_drive_each_other_out, fixture) {
-    // The danger: in a pool of one the probe of each has to make room for that of the next, which
+BOOST_FIXTURE_TEST_CASE(those_that_wait_for_a_trial_do_not_drive_each_other_out, fixture) {
+    // The danger: in a pool of one the trial of each has to make room for that of the next, which
     // is due at once: hundreds of connects a second, while nobody asks.
     auto& p = add(1);
     hangs = everybody;
     ask(12);
-    for (const auto& u : p.state().upstreams) BOOST_TEST((u.gate != ice::breaker::states::closed));
+    for (const auto& u : p.state().upstreams)
+        BOOST_TEST((u.breaker != ice::breaker::states::closed));
     const auto before = p.counters().connects;
     sim.run_for(1min);
     BOOST_TEST(p.counters().connects > before);
-    BOOST_TEST(p.counters().connects <= before + 3 * 2 * 60, "each twice a second, by `probe`");
+    BOOST_TEST(p.counters().connects <= before + 3 * 2 * 60,
+               "each twice a second, by `retry_interval`");
     hangs = 0;
     ask(30);
     sim.run_for(2s);
@@ -334,7 +336,7 @@ BOOST_FIXTURE_TEST_CASE(a_dead_first_address_delays_nobody_at_the_start, fixture
 BOOST_FIXTURE_TEST_CASE(a_name_is_resolved_anew_for_each_connection, fixture) {
     // The danger: the pool stays with a machine that the name has left.
     sim.resolves("up", {"10.0.0.1"});
-    srv.add(ice::tcp_client_action{ice::address("up", 7), name, 1}.timeouts({.age = 10s}));
+    srv.add(ice::tcp_client_action{ice::address("up", 7), name, 1}.timeouts({.max_lifetime = 10s}));
     BOOST_TEST(ask(5) == "1:5");
     sim.resolves("up", {"10.0.0.2"});
     BOOST_TEST(ask(5) == "1:5", "the old connection is good");

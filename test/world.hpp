@@ -103,7 +103,7 @@ public:
     T run(ice::task<T> work) {
         std::optional<T> made;
         ice::spawn(
-            std::make_shared<ice::environment>(ice::make_socket_transport(io.get_executor())),
+            std::make_shared<ice::server_context>(ice::make_socket_transport(io.get_executor())),
             keep(std::move(work), made), "test");
         until([&] { return made.has_value(); }, "a coroutine");
         return *std::move(made);

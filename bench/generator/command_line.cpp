@@ -87,7 +87,7 @@ void add_options(CLI::App& cli, raw_options& raw, options& o) {
        add_number(cli, "-c,--connections", raw.connections, 1, 1e6, "from 1 to 1m"));
     in(load, "threads that share them", "1",
        add_number(cli, "-t,--threads", raw.threads, 1, 256, "from 1 to 256"));
-    in(load, "requests under way on a connection", "1",
+    in(load, "requests in flight on a connection", "1",
        add_number(cli, "-P,--pipeline", raw.depth, 1, 1e6, "from 1 to 1m"));
     in(load, "bytes of a text that is echoed", "32",
        add_number(cli, "-s,--size", raw.size, 16, 1e8, "from 16 to 100m bytes"));
@@ -190,7 +190,7 @@ void print_head(std::FILE* to, const options& o, const mode& m) {
     print_to(
         to, "{} {}: {}, {}, {}, {}\n", o.mode, o.target, counted(o.connections, "connection"),
         counted(o.threads, "thread"),
-        m.one_each ? "a new one for each request" : fmt::format("{} under way on each", o.depth),
+        m.one_each ? "a new one for each request" : fmt::format("{} in flight on each", o.depth),
         length);
     if (o.open_loop())
         print_to(to, "open loop: {}/s, {}; latency counts from when a request was due\n",

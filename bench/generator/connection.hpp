@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "under_way.hpp"
+#include "in_flight.hpp"
 
 namespace ice::bench {
 
@@ -34,7 +34,7 @@ public:
     // closed the connection.
     static constexpr int ended = -1;
 
-    // Begins to connect. That is over when the socket is writable: result() has the outcome.
+    // Begins to connect. That is over when the socket is writable: result() has the io_status.
     // `resets`: close() leaves no port in TIME_WAIT.
     int open(const endpoint& to, bool resets);
     int result() const;
@@ -60,7 +60,7 @@ public:
     state is = state::closed;
     clock::time_point since;  // connecting or opening; closed: when to try again
     std::unique_ptr<dialogue> talk;
-    under_way asked;
+    in_flight asked;
 
 private:
     void watch(bool writable);

@@ -74,10 +74,10 @@ void wire::arrive(std::string_view bytes) {
 
 std::string wire::sent() { return std::exchange(sent_text_, {}); }
 
-task<outcome> wire::fill() {
+task<io_status> wire::fill() {
     more_.clear();
     if (!cancelled_) co_await more_.wait();
-    co_return outcome(cancelled_);
+    co_return io_status(cancelled_);
 }
 
 bool wire::try_flush() {

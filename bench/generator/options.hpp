@@ -19,7 +19,7 @@ struct options {
     address target{"127.0.0.1", 0};
     std::size_t connections = 50;
     std::size_t threads = 1;
-    std::size_t depth = 1;    // requests under way on one connection
+    std::size_t depth = 1;    // requests in flight on one connection
     nanoseconds length{};     // of the measured part; zero: until `count` are done
     nanoseconds warm_up{};    // before it, not counted
     std::uint64_t count = 0;  // requests; zero: as many as fit into `length`

@@ -1,4 +1,4 @@
-// report: the outcome of one run, and the forms in which it is written.
+// report: the io_status of one run, and the forms in which it is written.
 #pragma once
 
 #include <fmt/format.h>

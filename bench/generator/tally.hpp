@@ -30,7 +30,7 @@ struct tally {
     std::uint64_t sent = 0;        // = completed + unfinished + those that failed
     std::uint64_t completed = 0;   // right replies
     std::uint64_t in_time = 0;     // of those, before the end: what the rate is made of
-    std::uint64_t unfinished = 0;  // under way when the run was over
+    std::uint64_t unfinished = 0;  // in flight when the run was over
     std::uint64_t late = 0;        // open loop: sent more than 1 ms after they were due
     std::uint64_t dropped = 0;     // open loop: due, but never sent
     std::uint64_t bytes_out = 0;

@@ -97,13 +97,13 @@ bool worker::may_ask(clock::time_point now) const {
     return part_.count == 0 || left_ > 0;
 }
 
-// Whoever is under way at the end still gets its reply, or its timeout: both are results.
+// Whoever is in flight at the end still gets its reply, or its timeout: both are results.
 bool worker::is_over(clock::time_point now) const {
     if (interrupted.load(std::memory_order_relaxed)) return true;
     if (now - last_up_ > give_up_after) return true;
     if (schedule_ && part_.count == 0 && now < part_.end) return false;
     if (may_ask(now)) return false;
-    return under_way_ == 0 || now >= part_.end + options_.timeout + tick;
+    return in_flight_ == 0 || now >= part_.end + options_.timeout + tick;
 }
 
 void worker::finish(clock::time_point now) {
@@ -149,11 +149,11 @@ void worker::close(connection& c) {
     if (c.is == connection::state::ready && !mode_.one_each)
         free_ -= options_.depth - c.asked.size();
     if (mode_.one_each) ++free_;
-    under_way_ -= c.asked.size();
+    in_flight_ -= c.asked.size();
     c.close();
 }
 
-// The requests that were under way have failed; a connection that had none counts as one.
+// The requests that were in flight have failed; a connection that had none counts as one.
 void worker::lose(connection& c, failure why, std::string text, clock::time_point now) {
     std::uint64_t failed = c.asked.since(part_.begin);
     if (c.asked.size() == 0 && now >= part_.begin) failed = 1;
@@ -188,9 +188,9 @@ void worker::open_with_request(connection& c, clock::time_point due, clock::time
     open(c, now);
 }
 
-void worker::asked(connection& c, const under_way::burst& b) {
+void worker::asked(connection& c, const in_flight::burst& b) {
     c.asked.add(b);
-    under_way_ += b.count;
+    in_flight_ += b.count;
     free_ -= b.count;
     if (b.due < part_.begin) return;
     if (part_.count != 0) left_ -= b.count;
@@ -264,10 +264,10 @@ void worker::readable(connection& c) {
 }
 
 void worker::answered(connection& c, std::size_t n, clock::time_point now) {
-    under_way_ -= n;
+    in_flight_ -= n;
     if (!mode_.one_each) free_ += n;
     if (now >= part_.begin && now < part_.end) interval_.in_time += n;
-    c.asked.take(n, [&](const under_way::burst& b) {
+    c.asked.take(n, [&](const in_flight::burst& b) {
         if (b.due < part_.begin) return;
         interval_.completed += b.count;
         interval_.latency.record((now - b.due).count(), b.count);

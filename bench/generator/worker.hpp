@@ -63,7 +63,7 @@ private:
     void open_with_request(connection& c, clock::time_point due, clock::time_point now);
     void send_due(clock::time_point now);
     connection* next_free();
-    void asked(connection& c, const under_way::burst& b);
+    void asked(connection& c, const in_flight::burst& b);
     void send(connection& c, std::string_view bytes, clock::time_point now);
 
     void readable(connection& c);
@@ -88,7 +88,7 @@ private:
     std::unique_ptr<char[]> input_;
     std::size_t turn_ = 0;  // where the search for a free connection goes on
     std::size_t free_ = 0;  // requests that the connections could still take
-    std::size_t under_way_ = 0;
+    std::size_t in_flight_ = 0;
     std::vector<connection*> to_send_;
     std::uint64_t left_ = 0;  // of part_.count
     std::uint64_t dialogues_ = 0;

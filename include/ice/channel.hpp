@@ -18,14 +18,14 @@ namespace ice {
 class transport;
 
 // An error_code that co_await returns: Asio throws a plain error_code.
-struct outcome : error_code {
-    outcome() = default;
-    outcome(error_code ec) : error_code(ec) {}
-    outcome(errc e) : error_code(make_error_code(e)) {}
+struct io_status : error_code {
+    io_status() = default;
+    io_status(error_code ec) : error_code(ec) {}
+    io_status(errc e) : error_code(make_error_code(e)) {}
 };
 
-// A task that returns that outcome without waiting.
-ICE_API task<outcome> ready(outcome);
+// A task that returns that io_status without waiting.
+ICE_API task<io_status> ready(io_status);
 
 class ICE_API channel {
 public:
@@ -52,12 +52,12 @@ public:
     bool has_waited_in_drain() const noexcept { return waited_in_drain_; }
 
     // Waits until more bytes have arrived. At the end of the stream it returns errc::closed, or
-    // errc::cut_short if data() is not empty; otherwise the error of drain(), cancel() or the
+    // errc::truncated if data() is not empty; otherwise the error of drain(), cancel() or the
     // socket. Requires: no other fill() is pending.
-    virtual task<outcome> fill() = 0;
+    virtual task<io_status> fill() = 0;
 
     // Whether no byte is unread and the peer has not closed. Never waits.
-    virtual bool quiet() noexcept = 0;
+    virtual bool has_no_input() noexcept = 0;
 
     // -- sending
 
@@ -72,7 +72,7 @@ public:
 
     // Waits until all is out. errc::write_timeout after `timeout` without progress (see
     // write_timeout()), or `why` at `latest`, which becomes the channel's deadline.
-    task<outcome> flush(duration timeout, time_point latest, errc why);
+    task<io_status> flush(duration timeout, time_point latest, errc why);
 
     // A channel whose peer takes no byte for so long while some wait to be sent is cancelled with
     // errc::write_timeout, whoever waits for it, and also if nobody does. A byte counts as taken
@@ -102,7 +102,7 @@ public:
     // -- the end
 
     // Nothing is going on and nothing is waited for, for a while: what was allocated is given back.
-    virtual void rest() {}
+    virtual void release_buffers() {}
 
     // What is received already, here or in the kernel, can still be read, and the rest of a message
     // that has begun to arrive by then (expect_rest()); then fill() says `why`. Sending goes on.
@@ -114,9 +114,9 @@ public:
     // Why it was cancelled, or no error.
     error_code cancelled() const noexcept { return cancelled_; }
 
-    // Says that nothing more will be sent, and waits until the peer has closed too, for `patience`
+    // Says that nothing more will be sent, and waits until the peer has closed too, for `timeout`
     // at most: so the peer gets the tail of an answer. Requires: all is flushed.
-    virtual task<> linger(duration patience) = 0;
+    virtual task<> linger(duration timeout) = 0;
 
     virtual address peer() const = 0;
     // The same without the port, and without a text on the way.
@@ -146,11 +146,11 @@ protected:
 private:
     friend class transport;
     struct stall;
-    static void ring(void* self);
+    static void fire(void* self);
     static void stall_timer(void* self);
     void flush_soon_once();
 
-    ice::deadline alarm_;
+    ice::deadline timer_;
     duration span_{};  // of deadline_between_messages
     std::uint32_t consumed_ = 0;
     std::uint32_t seen_ = 0;  // consumed_ when the span began

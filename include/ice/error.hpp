@@ -13,11 +13,11 @@ using std::error_code;
 enum class errc {
     // The peer ended the connection.
     closed = 1,  // between two messages: the usual end
-    cut_short,   // in the middle of a message
+    truncated,   // in the middle of a message
     // The bytes were wrong.
     bad_message,        // not what the protocol allows
     message_too_large,  // longer than limits::message or the protocol's own maximum
-    unpackable,  // a message that its protocol cannot express, such as a line with a line end in it
+    unencodable,        // its protocol cannot express it, as a line with a line end in it
     // A limit or a timeout was reached.
     outbox_full,        // more unsent bytes than limits::outbox: the peer does not read
     handshake_timeout,  // timeouts::handshake
@@ -30,15 +30,15 @@ enum class errc {
     draining,          // the server, or the pool, finishes its work and accepts no more
     stopped,           // the server was stopped
     // A request to a pool failed.
-    pool_full,          // more callers are waiting than pool_limits::waiters
-    pool_wait_timeout,  // no connection came free in time
-    connect_timeout,    // pool_timeouts::connect
-    request_timeout,    // the request's own time was over
-    host_not_found,     // there is no such host, or it has no address (EAI_NONAME)
-    upstream_closes,    // the upstream accepts a connection and closes it at once
-    not_sent,           // the connection was lost before, and no time or no retry was left
-    upstream_stuck,     // pipelined: the connection was closed, as an earlier request had no reply
-    breaker_open,       // breaker_limits::failures: the pool sends the upstream nothing for a while
+    pool_full,         // more callers are waiting than pool_limits::max_waiters
+    acquire_timeout,   // no connection came free in time
+    connect_timeout,   // pool_timeouts::connect
+    request_timeout,   // the request's own time was over
+    host_not_found,    // there is no such host, or it has no address (EAI_NONAME)
+    upstream_closes,   // the upstream accepts a connection and closes it at once
+    not_sent,          // the connection was lost before, and no time or no retry was left
+    pipeline_stalled,  // pipelined: the connection was closed, as an earlier request had no reply
+    breaker_open,      // breaker_limits::failures: the pool sends the upstream nothing for a while
     // No name server has answered (EAI_AGAIN), or one has failed: the host may exist.
     name_resolution_failed,
 };

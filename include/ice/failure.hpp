@@ -19,14 +19,14 @@ namespace ice {
 
 // Groups of errors, for counters and switches; code() has the exact one.
 enum class failure_kind : std::uint8_t {
-    wait,         // no connection came free: errc::pool_full, errc::pool_wait_timeout
+    wait,         // no connection came free: errc::pool_full, errc::acquire_timeout
     connect,      // no connection could be made, or it was lost before a byte was sent
     breaker,      // errc::breaker_open
-    timeout,      // no reply in time: errc::request_timeout, errc::upstream_stuck
+    timeout,      // no reply in time: errc::request_timeout, errc::pipeline_stalled
     closed,       // the connection ended before the reply
-    cut_short,    // or in the middle of it
+    truncated,    // or in the middle of it
     bad_reply,    // not what the protocol, or the logic of replies, takes
-    bad_request,  // its protocol does not express it: errc::unpackable; errc::outbox_full
+    bad_request,  // its protocol does not express it: errc::unencodable; errc::outbox_full
     ended,        // by us: errc::stopped, errc::draining, cancelled
 };
 ICE_API failure_kind kind_of(error_code) noexcept;

@@ -47,13 +47,13 @@ struct limits {
 
     // Messages of one connection that are answered before other connections are served. The
     // answers leave in one write, so this is also the largest burst that one write answers.
-    std::size_t turn = 64;
+    std::size_t batch = 64;
 
     // Bytes of answers that are gathered for one write. The answer that reaches it is the last one,
     // and the session parses the next message when all of them are sent. So a peer that requests
     // large answers and does not read them makes the server hold this and one answer, however many
     // requests it sends. Larger writes than 64 KiB gain nothing.
-    std::size_t turn_bytes = 64 * 1024;
+    std::size_t batch_bytes = 64 * 1024;
 
     // Connections that are accepted before established connections are served.
     std::size_t accepts = 64;
@@ -96,9 +96,9 @@ struct timeouts {
 // Limits of one pool. The name in parentheses is the counter of pool_counters.
 struct pool_limits {
     // Callers that wait for a connection. The pool refuses one more with errc::pool_full (refused).
-    // A few connections serve 1024 callers within pool_timeouts::wait if a reply takes some
+    // A few connections serve 1024 callers within pool_timeouts::acquire if a reply takes some
     // milliseconds; most of a longer queue would wait in vain.
-    std::size_t waiters = 1024;
+    std::size_t max_waiters = 1024;
 
     // Bytes of an unfinished reply. Beyond it the pool closes the connection (bad_replies). A
     // protocol may have a lower maximum. As limits::message.
@@ -107,7 +107,7 @@ struct pool_limits {
     // Connections that the pool keeps open without requests: when one ends, it opens another. It
     // opens more, up to its size, while callers wait, and closes those after pool_timeouts::idle
     // (expired). 0, as an idle connection costs the upstream too.
-    std::size_t keep = 0;
+    std::size_t min_connections = 0;
 
     // Connections that the pool opens at the start, and when the upstream is back, before the first
     // request, which then need not wait for one (connects). `unlimited`: the pool's size.
@@ -136,7 +136,7 @@ struct pool_timeouts {
 
     // Waiting for a free connection (refused). The request's own timeout ends this wait too, and is
     // as long: lower it to detect an undersized pool sooner.
-    duration wait = std::chrono::seconds(5);
+    duration acquire = std::chrono::seconds(5);
 
     // The whole request, waiting and connecting included (timeouts); request(m, timeout) sets
     // another. Outlives one attempt to connect; short enough for interactive users. A connection
@@ -152,7 +152,7 @@ struct pool_timeouts {
     // this time, and fail at once in between. After three attempts the pause is 4 to 14 times as
     // long, at random, so that a thousand pools do not overload an upstream that comes back.
     // Values below 1 ms mean 1 ms.
-    duration probe = std::chrono::milliseconds(500);
+    duration retry_interval = std::chrono::milliseconds(500);
 
     // The reply to a health check; without one in time the pool closes the connection
     // (checks_failed). There is no health check by default: only the user knows which message is
@@ -162,7 +162,7 @@ struct pool_timeouts {
     // The pool uses no connection that is older (aged), so that the load follows the name of the
     // upstream, or its balancer, within this time. Each connection ends up to a quarter earlier, at
     // random: they do not all end together.
-    duration age = std::chrono::minutes(30);
+    duration max_lifetime = std::chrono::minutes(30);
 };
 
 // Pauses before the next attempt to connect (backoff.hpp). With a `first` of 0 the first attempt
@@ -175,17 +175,18 @@ struct backoff_limits {
 };
 
 // When a pool stops sending requests to an address that still accepts connections (breaker.hpp).
-// Counted: breaker_open, and upstream_state::ejections.
+// Counted: breaker_open, and upstream_state::trips.
 struct breaker_limits {
     // Requests that failed in a row: no reply in time, a connection that ended before the reply was
     // whole, or bytes that are not the protocol. A connection that many callers share fails once.
-    // What a caller causes (an unpackable message, cancelling, a lease) does not count. 5: callers
+    // What a caller causes (an unencodable message, cancelling, a lease) does not count. 5: callers
     // of an upstream that hangs wait for about two timeouts of a pool of three, and a reply that is
     // lost now and then opens nothing. `unlimited`: the breaker never opens.
     std::size_t failures = 5;
 
-    // The pause is drawn at random between zero and this; when the outage has lasted longer,
-    // between zero and the length of the outage; never more than `cap`. As pool_timeouts::probe.
+    // The pause is drawn at random between zero and `first`, or, once the outage has lasted longer,
+    // between zero and the length of the outage; never more than `cap`. 500 ms, as
+    // pool_timeouts::retry_interval.
     duration first = std::chrono::milliseconds(500);
     duration cap = std::chrono::seconds(30);
 };

@@ -17,7 +17,7 @@ public:
     // The open sessions whose handshake is done, in the order of their connections. The range and
     // its sessions are valid until the caller next waits.
     auto sessions() const {
-        const auto talks = [](const numbered_session& s) { return is_talking(s.session); };
+        const auto talks = [](const numbered_session& s) { return is_established(s.session); };
         const auto typed = [](const numbered_session& s) -> session<P>& {
             return static_cast<session<P>&>(*s.session);
         };
@@ -82,19 +82,19 @@ class running_listener final : public listener<P> {
         "ice: as_server() of a protocol is called without arguments");
 
 public:
-    running_listener(std::shared_ptr<environment> env, const address& where, P p, L l,
+    running_listener(std::shared_ptr<server_context> context, const address& where, P p, L l,
                      const limits& bounds, const timeouts& times)
-        : listener<P>(std::move(env), where, bounds, times), protocol_(std::move(p)),
+        : listener<P>(std::move(context), where, bounds, times), protocol_(std::move(p)),
           logic_(std::move(l)) {
         if constexpr (has_as_server<P>) protocol_.as_server();
     }
 
 private:
-    task<> converse(std::unique_ptr<channel> bytes, uid id,
-                    listener_base::counted_connection) override {
+    task<> run_session(std::unique_ptr<channel> bytes, uid id,
+                       listener_base::counted_connection) override {
         try {
             session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
-            const listener_base::entry known(peer);
+            const listener_base::registration known(peer);
             error_code why;
             bool opened = false;
             try {
@@ -105,18 +105,18 @@ private:
         } catch (...) { this->broke(id, std::current_exception()); }
     }
 
-    // Coroutines of their own, as what is in the frame of converse() each idle connection has.
+    // Coroutines of their own, as what is in the frame of run_session() each idle connection has.
     task<error_code> open(session<P>& peer, bool& opened) {
         const error_code refused = co_await peer.shake_hands(this->settings_.timeouts.handshake);
         if (refused) co_return refused;
         opened = true;
-        this->set_talking(peer, true);
+        this->set_established(peer, true);
         if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
         co_return error_code();
     }
 
     task<> end(session<P>& peer, bool opened, error_code why) {
-        this->set_talking(peer, false);
+        this->set_established(peer, false);
         if constexpr (has_closed<L, P>) {
             try {
                 if (opened) co_await tell_closed(logic_, peer);

@@ -72,12 +72,13 @@ struct answer<task<std::optional<T>>> {
 
 // What is sent for an answer that cannot be packed.
 template <class L, class P>
-concept replaces_unpackable = requires(L& l, error_code why, session<P>& s) {
-    requires can_packet<P, std::remove_cvref_t<decltype(l.unpackable(why, s))>>;
+concept replaces_unencodable = requires(L& l, error_code why, session<P>& s) {
+    requires can_packet<P, std::remove_cvref_t<decltype(l.unencodable(why, s))>>;
 };
 template <class L, class P>
-concept names_unpackable = requires { &L::unpackable; } ||
-                           requires(L& l, error_code why, session<P>& s) { l.unpackable(why, s); };
+concept names_unencodable = requires {
+    &L::unencodable;
+} || requires(L& l, error_code why, session<P>& s) { l.unencodable(why, s); };
 
 template <class L, class P>
 concept answers_well = std::is_void_v<typename answer<called_t<L, P>>::type> ||
@@ -105,9 +106,9 @@ constexpr void refuse_view_of_coroutine() {
 // - An exception that leaves a logic closes that connection only (listener_counters::logic_threw).
 // - If P cannot express an answer, such as a line that has a line end in it, the listener closes
 //   the connection and logs it, unless the logic has the member
-//       A unpackable(error_code why, session<P>&);
+//       A unencodable(error_code why, session<P>&);
 //   a plain function: the session sends what it returns in place of the answer and goes on. Both
-//   are counted (listener_counters::unpackable). push() and send() return the error instead.
+//   are counted (listener_counters::unencodable). push() and send() return the error instead.
 template <class L, class P>
 concept logic_for = protocol<P> && detail::can_call<L, P> && detail::answers_well<L, P>;
 

@@ -18,18 +18,19 @@ namespace ice {
 template <protocol P>
 class lease {
 public:
-    explicit lease(pool_base::loan l) noexcept : loan_(std::move(l)) {}
+    explicit lease(pool_base::connection_lease l) noexcept : lease_(std::move(l)) {}
     lease(lease&&) noexcept = default;
     lease& operator=(lease&&) = delete;
     ~lease() {
-        if (std::uncaught_exceptions() == exceptions_) loan_.settle();  // mutant: lease_ends
+        if (std::uncaught_exceptions() == exceptions_)
+            lease_.mark_reusable();  // mutant: lease_ends
     }
 
-    session<P>* operator->() const noexcept { return static_cast<session<P>*>(&loan_.session()); }
+    session<P>* operator->() const noexcept { return static_cast<session<P>*>(&lease_.session()); }
     session<P>& operator*() const noexcept { return *operator->(); }
 
 private:
-    pool_base::loan loan_;
+    pool_base::connection_lease lease_;
     int exceptions_ = std::uncaught_exceptions();
 };
 
@@ -43,9 +44,9 @@ public:
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;
 
-    pool(std::shared_ptr<environment> env, pool_options o, P p, reply_logic logic,
+    pool(std::shared_ptr<server_context> context, pool_options o, P p, reply_logic logic,
          health_check<P> check)
-        : pool_base(std::move(env), std::move(o)), protocol_(std::move(p)),
+        : pool_base(std::move(context), std::move(o)), protocol_(std::move(p)),
           logic_(std::move(logic)), check_(std::move(check)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         this->throw_needs_logic();
@@ -55,14 +56,14 @@ public:
     // most `timeout` (pool_timeouts::request), waiting and connecting included. A view in `message`
     // must be valid until the end. Any coroutine on the loop's thread may call it at any time.
     // Errors after which the request was not executed (condition::not_executed): errc::pool_full,
-    // pool_wait_timeout, breaker_open, connect_timeout, connect_error(..), host_not_found,
+    // acquire_timeout, breaker_open, connect_timeout, connect_error(..), host_not_found,
     // name_resolution_failed, handshake_failed, handshake_timeout, upstream_closes, not_sent,
-    // unpackable, outbox_full. Errors after which it may have been executed: request_timeout,
-    // upstream_stuck, closed, cut_short, bad_message, message_too_large, stopped, and those of
+    // unencodable, outbox_full. Errors after which it may have been executed: request_timeout,
+    // pipeline_stalled, closed, truncated, bad_message, message_too_large, stopped, and those of
     // sockets. pool_result::failure() says more.
     // A refused request returns after the loop has run everything else that was ready, so a caller
     // that repeats it in a loop does not block others. With a `timeout` of 0 or less nothing is
-    // sent: errc::pool_wait_timeout.
+    // sent: errc::acquire_timeout.
     // g++ 12 refuses a temporary aggregate: docs/coroutine-traps.md.
     template <class M>
     task<pool_result<R>> request(M&& message, duration timeout) {
@@ -83,14 +84,14 @@ public:
     task<pool_result<lease<P>>> acquire(duration timeout) {
         if (timeout <= duration::zero()) co_return co_await refuse_late<lease<P>>();
         call mine(*this, timeout);
-        loan lent = lend_at_once();
-        if (lent.is_empty()) {
-            auto taken = co_await take(mine.until);
+        connection_lease leased = try_acquire();
+        if (leased.is_empty()) {
+            auto taken = co_await wait_for_connection(mine.until);
             if (!taken) co_return mine.failed(taken.error());
-            lent = std::move(taken->own);
+            leased = std::move(taken->own);
         }
-        lent.session().within(mine.until, errc::request_timeout);
-        co_return lease<P>(std::move(lent));
+        leased.session().set_deadline(mine.until, errc::request_timeout);
+        co_return lease<P>(std::move(leased));
     }
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
@@ -99,35 +100,35 @@ private:
     task<pool_result<T>> refuse_late() {
         call mine(*this, duration::zero());
         co_await let_others_run();
-        co_return mine.failed(errc::pool_wait_timeout);
+        co_return mine.failed(errc::acquire_timeout);
     }
 
     template <class M>
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
         for (;;) {
-            loan lent = lend_at_once();  // no coroutine for what is usual
-            if (lent.is_empty()) {
-                auto taken = co_await take(mine.until);
+            connection_lease leased = try_acquire();  // no coroutine for what is usual
+            if (leased.is_empty()) {
+                auto taken = co_await wait_for_connection(mine.until);
                 if (!taken) co_return mine.failed(taken.error());
-                lent = std::move(taken->own);
+                leased = std::move(taken->own);
             }
-            auto& peer = static_cast<session<P>&>(lent.session());
-            peer.within(mine.until, errc::request_timeout);
+            auto& peer = static_cast<session<P>&>(leased.session());
+            peer.set_deadline(mine.until, errc::request_timeout);
             const std::uint64_t before = peer.bytes().sent();
             const error_code unsent = co_await peer.send(message);
             if (unsent) {
                 mine.sent = peer.bytes().sent() != before;  // mutant: sent_before
                 if (peer.is_untouched()) {  // the message was refused, not the connection
-                    lent.settle();
-                    mine.at = &lent.upstream();
-                    lent.give_back();
+                    leased.mark_reusable();
+                    mine.at = &leased.upstream();
+                    leased.release();
                     co_await let_others_run();
                     co_return mine.failed(unsent);
                 }
-                if (mine.sent) co_return mine.failed(unsent, lent);
-                mine.at = &lent.upstream();
-                lent.give_back();  // it was just dying
+                if (mine.sent) co_return mine.failed(unsent, leased);
+                mine.at = &leased.upstream();
+                leased.release();  // it was just dying
                 const error_code why_not = co_await prepare_retry(mine.until);
                 if (why_not) co_return mine.failed(why_not);
                 mine.at = nullptr;
@@ -135,22 +136,22 @@ private:
             }
             mine.sent = true;
             auto reply = co_await peer.receive();  // mutant: receive_reply
-            if (!reply) co_return mine.failed(reply.error(), lent);
+            if (!reply) co_return mine.failed(reply.error(), leased);
             auto made = made_at_once(*reply);
             if (!made) {
                 auto later = co_await logic_(*std::move(reply));
                 made.emplace(std::move(later));
             }
-            if (!*made) co_return mine.failed(made->error(), lent);
-            lent.settle();
+            if (!*made) co_return mine.failed(made->error(), leased);
+            leased.mark_reusable();
             mine.succeeded();
             co_return **std::move(made);
         }
     }
 
     // A caller beside others, whose replies come in the order of their requests.
-    struct shared_place : pipeline::place {
-        using place::place;
+    struct pending_reply : pipeline::pending_request {
+        using pending_request::pending_request;
         std::optional<result<R>> reply;
     };
 
@@ -158,7 +159,7 @@ private:
     task<pool_result<R>> shared_exchange(M message, duration timeout) {
         call mine(*this, timeout);
         for (;;) {
-            auto taken = co_await take(mine.until, true);
+            auto taken = co_await wait_for_connection(mine.until, true);
             if (!taken) co_return mine.failed(taken.error());
             std::unique_ptr<pipeline> opened;
             if (taken->shared == nullptr)
@@ -166,12 +167,12 @@ private:
             pipeline& line = opened ? *opened : *taken->shared;  // mutant: taken_once
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
-            shared_place place(*env()->net);
+            pending_reply pending(*context()->net);
             mine.at = &line.upstream();
             error_code refused;
             try {
                 refused = peer.push(message);
-                if (!refused) line.join(place, begin, mine.until);
+                if (!refused) line.join(pending, begin, mine.until);
             } catch (...) {  // is it on its way, and to whom would its reply go?
                 peer.bytes().cancel(errc::stopped);
                 throw;
@@ -188,26 +189,26 @@ private:
                 co_return mine.failed(refused);
             }
             mine.sent = true;
-            if (opened) spawn(env(), hand_out_replies(self(), std::move(opened)), name());
-            const error_code cancelled = co_await place.over.wait();
-            if (place.reply && *place.reply) {
+            if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
+            const error_code cancelled = co_await pending.over.wait();
+            if (pending.reply && *pending.reply) {
                 mine.succeeded();
-                co_return **std::move(place.reply);
+                co_return **std::move(pending.reply);
             }
-            if (place.reply) co_return mine.failed(place.reply->error());
+            if (pending.reply) co_return mine.failed(pending.reply->error());
             if (cancelled) co_return mine.failed(cancelled);
-            mine.sent = place.failed != errc::not_sent;
-            if (mine.sent) co_return mine.failed(place.failed, place.unparsed);
+            mine.sent = pending.failed != errc::not_sent;
+            if (mine.sent) co_return mine.failed(pending.failed, pending.unparsed);
             const error_code why_not = co_await prepare_retry(mine.until);
             if (why_not) co_return mine.failed(why_not);
         }
     }
 
-    static task<> hand_out_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
+    static task<> assign_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
         auto& peer = static_cast<session<P>&>(line->session());
         line->fail(errc::bad_message);  // unless another reason comes: the logic of replies threw
         while (line->size() != 0) {
-            peer.within(line->due(), errc::upstream_stuck);
+            peer.set_deadline(line->due(), errc::pipeline_stalled);
             auto reply = co_await peer.receive();
             if (!reply) co_return line->fail(reply.error());
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // a reply to nothing
@@ -218,11 +219,11 @@ private:
                     made.emplace(std::move(later));
                 }
                 const error_code bad = made->error();
-                auto* const caller = static_cast<shared_place*>(line->caller());
+                auto* const caller = static_cast<pending_reply*>(line->caller());
                 if (caller != nullptr) caller->reply = std::move(made);
                 if (bad) co_return line->fail(bad);
             }
-            line->answered();
+            line->disarm_logic_timeout();
         }
     }
 
@@ -237,7 +238,7 @@ private:
     }
 
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes) override {
-        return std::make_unique<session<P>>(std::move(bytes), protocol_, env()->next_uid(),
+        return std::make_unique<session<P>>(std::move(bytes), protocol_, context()->next_uid(),
                                             settings_);
     }
     task<error_code> shake_hands(session_base& s) override {

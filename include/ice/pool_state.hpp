@@ -19,7 +19,7 @@ struct pool_counters {
     std::uint64_t timeouts = 0;  // no reply in time
     std::uint64_t failures = 0;  // requests that failed otherwise; among them:
     std::uint64_t closed = 0;    // the connection ended before the reply, or within it:
-    std::uint64_t cut_short = 0;
+    std::uint64_t truncated = 0;
     std::uint64_t bad_replies = 0;
     std::uint64_t waited = 0;   // requests that waited for a connection
     std::uint64_t refused = 0;  // not executed: pool full, no connection in time, upstream down
@@ -29,10 +29,10 @@ struct pool_counters {
     std::uint64_t connect_failures = 0;  // including failed handshakes
     std::uint64_t returned = 0;          // connections that were kept after a request or a lease
     std::uint64_t discarded = 0;         // closed after it, as they were not clean
-    std::uint64_t found_dead = 0;        // closed by the upstream, or with bytes of it, while idle
+    std::uint64_t stale = 0;             // closed by the upstream, or with bytes of it, while idle
     std::uint64_t expired = 0;           // pool_timeouts::idle
-    std::uint64_t aged = 0;              // pool_timeouts::age
-    std::uint64_t moved = 0;             // closed to give another address its share
+    std::uint64_t aged = 0;              // pool_timeouts::max_lifetime
+    std::uint64_t rebalanced = 0;        // closed to give another address its share
     std::uint64_t checks = 0;            // health checks
     std::uint64_t checks_failed = 0;     // those without a reply in time, or with a wrong one
     duration wait_time{};                // sum over `waited`
@@ -43,13 +43,13 @@ struct pool_counters {
 struct upstream_state {
     std::string where;
     error_code down;  // the last error of connecting; none if it can be connected to
-    breaker::states gate = breaker::states::closed;
+    ice::breaker::states breaker = ice::breaker::states::closed;
     error_code broken;         // the error that opened its breaker; none if that is closed
     std::size_t failures = 0;  // requests that failed in a row
     std::size_t open = 0;      // connections, including those that are being made
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
-    std::uint64_t ejections = 0;  // how often the breaker has opened
+    std::uint64_t trips = 0;  // how often the breaker has opened
 };
 
 struct pool_state {

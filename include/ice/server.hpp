@@ -62,7 +62,8 @@ public:
         static_assert(logic_for<L, P>,
                       "ice: the protocol has no packet() for what this logic answers");
         auto added = std::make_shared<detail::running_listener<P, L>>(
-            env_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_, a.timeouts_);
+            context_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_,
+            a.timeouts_);
         keep(added);
         return *added;
     }
@@ -73,7 +74,7 @@ public:
     template <protocol P, class R>
     pool<P, R>& add(tcp_client_action<P, R> a) {
         auto added =
-            std::make_shared<pool<P, R>>(env_, std::move(a.options_), std::move(a.protocol_),
+            std::make_shared<pool<P, R>>(context_, std::move(a.options_), std::move(a.protocol_),
                                          std::move(a.reply_logic_), std::move(a.check_));
         keep(added);
         return *added;
@@ -111,9 +112,9 @@ public:
     // Listeners accept no more connections, answer the messages that have arrived or begun to
     // arrive (timeouts::message), and close each connection when it is idle. Then the pools finish
     // their requests and refuse others with errc::draining. Then run() returns. Leases that only
-    // wait for messages get errc::draining after half of `patience`. After `patience` the server
-    // stops.
-    void drain(duration patience);
+    // wait for messages get errc::draining after half of `grace_period`. After `grace_period` the
+    // server stops.
+    void drain(duration grace_period);
     void drain() { drain(drain_timeout); }
 
     // Closes all connections now; run() returns.
@@ -124,13 +125,13 @@ public:
     void report();
 
     // For Asio's own functions: co_spawn(srv.executor(), ..), timers.
-    const asio::any_io_executor& executor() const noexcept { return env_->net->executor(); }
+    const asio::any_io_executor& executor() const noexcept { return context_->net->executor(); }
 
     // Redirect it by srv.log().to(function).
-    ice::log& log() noexcept { return env_->log; }
+    ice::log& log() noexcept { return context_->log; }
 
-    // `patience` of drain() without arguments, and of signals. Process managers usually allow 30 s
-    // before they kill.
+    // `grace_period` of drain() without arguments, and of signals. Process managers usually allow
+    // 30 s before they kill.
     duration drain_timeout = std::chrono::seconds(30);
 
 private:
@@ -147,15 +148,15 @@ private:
     void run_loop();
     void run_what_is_ready();
     void end_coroutines();
-    static void patience_ended(void* self);
+    static void grace_period_ended(void* self);
     void take_signals();
     void await_signal();
 
     std::unique_ptr<loop> loop_;  // none on a loop of the user's
-    std::shared_ptr<environment> env_;
+    std::shared_ptr<server_context> context_;
     std::vector<std::shared_ptr<listener_base>> listeners_;
     std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
-    deadline patience_, half_patience_, emptied_;
+    deadline grace_period_, half_grace_period_, emptied_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;
 };
 

@@ -48,7 +48,7 @@ public:
         : session_base(std::move(bytes), id, settings, owner), protocol_(std::move(p)) {}
 
     // Sends a message, and waits until the kernel has taken it and all before it. Returns
-    // errc::unpackable if the protocol cannot express the message: nothing was sent, and the
+    // errc::unencodable if the protocol cannot express the message: nothing was sent, and the
     // connection goes on. Any other error means that the connection is lost.
     template <class A>
     task<error_code> send(A&& m) {
@@ -58,8 +58,8 @@ public:
 
     // Queues a message without waiting; the session sends it when the running coroutine next waits.
     // Any code on the loop's thread may call it at any time. Returns errc::outbox_full
-    // (limits::outbox) or errc::unpackable if it did not queue the message; the connection goes on.
-    // Any other error means that the connection is lost.
+    // (limits::outbox) or errc::unencodable if it did not queue the message; the connection goes
+    // on. Any other error means that the connection is lost.
     template <class A>
     error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
@@ -76,7 +76,7 @@ public:
             std::optional<message> m;
             if constexpr (detail::handles<P>) m = co_await handled();
             else m = next();
-            if (m && waited) answering_again();
+            if (m && waited) rearm_logic_timeout();
             if (m) co_return *std::move(m);
             if (ends_idle()) co_return make_error_code(errc::draining);
             receiving(true);
@@ -92,11 +92,11 @@ public:
     // -- for loops such as serve()
 
     // The next message among the bytes that have arrived, without waiting. None if no message is
-    // whole, or if limits::turn or limits::turn_bytes is reached: fill() begins the next turn.
+    // whole, or if limits::batch or limits::batch_bytes is reached: fill() begins the next batch.
     std::optional<message> next()
         requires(!detail::handles<P>)
     {
-        while (!turn_is_over()) {
+        while (!batch_is_over()) {
             parsed<message> found = parse();
             if (!take(found)) break;
             if (found.has_message()) return std::move(found.message());
@@ -112,7 +112,7 @@ public:
                       "ice: a protocol with a message_type and no parse() has "
                       "handle(std::string_view, ice::session<P>&), which returns a task of "
                       "ice::parsed<message_type>");
-        while (!turn_is_over()) {
+        while (!batch_is_over()) {
             parsed<message> found = co_await protocol_.handle(bytes().data(), *this);
             if (!take(found)) break;
             if (found.has_message()) co_return std::move(found.message());
@@ -124,17 +124,17 @@ public:
     // connection ends when the answers before it are sent.
     template <class A>
     void answer(const A& m) {
-        if (const error_code ec = append(m)) fail_unpackable(ec);
-        end_long_turn();
+        if (const error_code ec = append(m)) fail_unencodable(ec);
+        end_long_batch();
     }
     // The same, but sends `instead(error)` in place of an answer that the protocol cannot express.
     template <class A, class F>
     void answer(const A& m, F&& instead) {
         if (const error_code ec = append(m)) {
-            count_unpackable();
-            if (const error_code again = append(instead(ec))) fail_unpackable(again);
+            count_unencodable();
+            if (const error_code again = append(instead(ec))) fail_unencodable(again);
         }
-        end_long_turn();
+        end_long_batch();
     }
 
     // Runs the protocol's handshake, if it has one, for at most `limit`.
@@ -144,9 +144,9 @@ public:
             "ice: handshake() is called with (ice::session<P>&), and returns a task of error_code "
             "or bool");
         if constexpr (detail::shakes_hands<P, session>) {
-            within(after(now(), limit), errc::handshake_timeout);
+            set_deadline(after(now(), limit), errc::handshake_timeout);
             const auto said = co_await protocol_.handshake(*this);
-            within(never, errc{});
+            set_deadline(never, errc{});
             asked_ = received_ = 0;
             if constexpr (std::same_as<decltype(said), const bool>) {
                 if (!said) co_return errc::handshake_failed;

@@ -24,7 +24,7 @@ public:
     virtual ~acceptor() = default;
 
     // Waits until a connection may have arrived, or until cancel().
-    virtual task<outcome> ready() = 0;
+    virtual task<io_status> ready() = 0;
 
     // Takes a connection that has arrived, without waiting: asio::error::would_block if there is
     // none.

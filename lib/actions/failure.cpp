@@ -17,7 +17,7 @@ failure_kind kind_of(error_code ec) noexcept {
     }
     switch (static_cast<errc>(ec.value())) {
         case errc::pool_full:
-        case errc::pool_wait_timeout: return failure_kind::wait;
+        case errc::acquire_timeout: return failure_kind::wait;
         case errc::connect_timeout:
         case errc::host_not_found:
         case errc::name_resolution_failed:
@@ -27,16 +27,16 @@ failure_kind kind_of(error_code ec) noexcept {
         case errc::not_sent: return failure_kind::connect;
         case errc::breaker_open: return failure_kind::breaker;
         case errc::request_timeout:
-        case errc::upstream_stuck:
+        case errc::pipeline_stalled:
         case errc::message_timeout:
         case errc::idle_timeout:
         case errc::write_timeout:
         case errc::logic_timeout: return failure_kind::timeout;
         case errc::closed: return failure_kind::closed;
-        case errc::cut_short: return failure_kind::cut_short;
+        case errc::truncated: return failure_kind::truncated;
         case errc::bad_message:
         case errc::message_too_large: return failure_kind::bad_reply;
-        case errc::unpackable:
+        case errc::unencodable:
         case errc::outbox_full: return failure_kind::bad_request;
         case errc::draining:
         case errc::stopped: return failure_kind::ended;

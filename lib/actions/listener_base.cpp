@@ -22,8 +22,8 @@ bool is_of_a_socket(error_code ec) noexcept {
            c == std::system_category() || c == std::generic_category();
 }
 
-// How converse() ends. Asio keeps this and its executor in the frame of each connection: both are
-// of the smallest kind.
+// The completion handler of run_session(). Asio keeps it and its executor in the coroutine frame of
+// each connection, so both are as small as possible.
 struct throws_nothing {
     using executor_type = asio::system_executor;  // calls at once
     executor_type get_executor() const noexcept { return {}; }
@@ -38,43 +38,43 @@ std::uint32_t whole_seconds(time_point t) noexcept {
 
 }  // namespace
 
-accept_verdict judge_accept(error_code ec) noexcept {
+accept_disposition judge_accept(error_code ec) noexcept {
     switch (ec.value()) {
-        case EAGAIN: return accept_verdict::wait;
+        case EAGAIN: return accept_disposition::wait;
         case EBADF:
         case EINVAL:
-        case ENOTSOCK: return accept_verdict::give_up;
+        case ENOTSOCK: return accept_disposition::give_up;
         case EMFILE:
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:
-        case ENOSPC: return accept_verdict::back_off;  // ENOSPC: of epoll's watches
-        default: return accept_verdict::next;  // accept(2): aborted, or an error of the network
+        case ENOSPC: return accept_disposition::back_off;  // ENOSPC: of epoll's watches
+        default: return accept_disposition::next;  // accept(2): aborted, or an error of the network
     }
 }
 
-listener_base::listener_base(std::shared_ptr<environment> env, const address& where,
+listener_base::listener_base(std::shared_ptr<server_context> context, const address& where,
                              const limits& l, const timeouts& t)
-    : settings_{l, t}, env_(std::move(env)), acceptor_(env_->net->listen(where, l.socket_mode)),
-      endpoint_(acceptor_->local()), descriptors_(env_->net->descriptors()),
-      room_(env_->net->executor()),
+    : settings_{l, t}, context_(std::move(context)),
+      acceptor_(context_->net->listen(where, l.socket_mode)), endpoint_(acceptor_->local()),
+      descriptors_(context_->net->descriptors()), room_(context_->net->executor()),
       look_again_(
-          env_->net->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); },
+          context_->net->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); },
           this),
-      again_(env_->net->deadlines(), accept_again, this) {
-    env_->listeners_.push_back(this);
+      again_(context_->net->deadlines(), accept_again, this) {
+    context_->listeners_.push_back(this);
 }
 
-listener_base::~listener_base() { std::erase(env_->listeners_, this); }
+listener_base::~listener_base() { std::erase(context_->listeners_, this); }
 
 std::size_t listener_base::allowed() const noexcept {
-    return std::min(settings_.limits.connections, env_->net->budget().allowed(descriptors_));
+    return std::min(settings_.limits.connections, context_->net->budget().allowed(descriptors_));
 }
 
 void listener_base::start() {
-    spawn(env_, accept_all(shared_from_this()), fmt::format("listener {}", endpoint_));
-    env_->write(log_level::info, "listening",
-                fmt::format("listening on {}, at most {} connections", endpoint_, allowed()));
+    spawn(context_, accept_all(shared_from_this()), fmt::format("listener {}", endpoint_));
+    context_->write(log_level::info, "listening",
+                    fmt::format("listening on {}, at most {} connections", endpoint_, allowed()));
 }
 
 // An exception, as of waiting without memory, ends it; it begins again with the deadline.
@@ -83,24 +83,25 @@ task<> listener_base::accept_all(std::shared_ptr<listener_base> self) {
         co_await accept_until_end(*self);
     } catch (...) {
         self->accepting_threw();
-        if (!self->ending_) self->again_.set(after(self->env_->net->now(), back_off));
+        if (!self->ending_) self->again_.set(after(self->context_->net->now(), back_off));
     }
 }
 
 void listener_base::accept_again(void* self) {
     auto& me = *static_cast<listener_base*>(self);
     try {
-        spawn(me.env_, accept_all(me.shared_from_this()), fmt::format("listener {}", me.endpoint_));
-    } catch (...) { me.again_.set(after(me.env_->net->now(), back_off)); }
+        spawn(me.context_, accept_all(me.shared_from_this()),
+              fmt::format("listener {}", me.endpoint_));
+    } catch (...) { me.again_.set(after(me.context_->net->now(), back_off)); }
 }
 
 // Called where the exception is caught. It must not end accepting, whatever it is.
 void listener_base::accepting_threw() noexcept {
     ++counters_.accept_errors;
     try {
-        env_->write(log_level::error, "accepting threw",
-                    fmt::format("listener {}: accepting threw: {}", endpoint_,
-                                detail::what_of(std::current_exception())));
+        context_->write(log_level::error, "accepting threw",
+                        fmt::format("listener {}: accepting threw: {}", endpoint_,
+                                    detail::what_of(std::current_exception())));
     } catch (...) {  // no memory for the text, or the log is what throws
     }
 }
@@ -113,12 +114,12 @@ task<> listener_base::accept_until_end(listener_base& me) {
         }
         const error_code closed = co_await me.acceptor_->ready();
         if (closed || me.ending_) break;
-        if (!me.accept_some()) co_await me.env_->net->sleep(back_off);
+        if (!me.accept_some()) co_await me.context_->net->sleep(back_off);
     }
 }
 
 bool listener_base::has_room() const noexcept {
-    return open_ < settings_.limits.connections && env_->net->budget().has_room(descriptors_);
+    return open_ < settings_.limits.connections && context_->net->budget().has_room(descriptors_);
 }
 
 task<> listener_base::wait_for_room() {
@@ -126,14 +127,15 @@ task<> listener_base::wait_for_room() {
     std::string others;
     if (open_ < settings_.limits.connections)
         others = fmt::format(", {} in the process, of {} that RLIMIT_NOFILE leaves to listeners",
-                             env_->net->budget().open(), env_->net->budget().allowed(descriptors_));
-    env_->write(log_level::warning, "paused",
-                fmt::format("listener {}: {} connections are open{}; no more are accepted",
-                            endpoint_, open_, others));
+                             context_->net->budget().open(),
+                             context_->net->budget().allowed(descriptors_));
+    context_->write(log_level::warning, "paused",
+                    fmt::format("listener {}: {} connections are open{}; no more are accepted",
+                                endpoint_, open_, others));
     while (!ending_ && !has_room()) {
         room_.clear();
         if (open_ < settings_.limits.connections)  // the end of another server's is not told here
-            look_again_.set(after(env_->net->now(), back_off));
+            look_again_.set(after(context_->net->now(), back_off));
         co_await room_.wait();
     }
     look_again_.clear();
@@ -141,30 +143,32 @@ task<> listener_base::wait_for_room() {
 
 bool listener_base::accept_some() {
     try {
-        return accept_a_turn();
+        return accept_a_batch();
     } catch (...) {  // as the kernel's ENOMEM
         accepting_threw();
         return false;
     }
 }
 
-bool listener_base::accept_a_turn() {
+bool listener_base::accept_a_batch() {
     const std::size_t most = std::max<std::size_t>(settings_.limits.accepts, 1);
     for (std::size_t n = 0; n < most; ++n) {
         if (open_ >= settings_.limits.connections) break;  // mutant: connections_allowed
-        descriptor_budget::share share(env_->net->budget(), descriptors_);
+        descriptor_budget::share share(context_->net->budget(), descriptors_);
         if (!share) break;
         auto accepted = acceptor_->accept();
         if (accepted) {
             begin(*std::move(accepted), std::move(share));
             continue;
         }
-        const accept_verdict verdict = judge_accept(accepted.error());
-        if (verdict == accept_verdict::wait || verdict == accept_verdict::give_up) return true;
+        const accept_disposition verdict = judge_accept(accepted.error());
+        if (verdict == accept_disposition::wait || verdict == accept_disposition::give_up)
+            return true;
         ++counters_.accept_errors;
-        env_->write(log_level::warning, "accept failed",
-                    fmt::format("listener {}: accept: {}", endpoint_, accepted.error().message()));
-        if (verdict == accept_verdict::back_off) return false;
+        context_->write(
+            log_level::warning, "accept failed",
+            fmt::format("listener {}: accept: {}", endpoint_, accepted.error().message()));
+        if (verdict == accept_disposition::back_off) return false;
     }
     return true;
 }
@@ -175,15 +179,15 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     if (!admit(*bytes, of_peer)) return;
     counted_connection counted(shared_from_this(), of_peer);
     share.keep();
-    asio::co_spawn(env_->net->executor(),
-                   converse(std::move(bytes), env_->next_uid(), std::move(counted)),
+    asio::co_spawn(context_->net->executor(),
+                   run_session(std::move(bytes), context_->next_uid(), std::move(counted)),
                    throws_nothing());
 }
 
 bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
     const std::size_t limit = settings_.limits.connections_per_peer;
     if (limit == unlimited) return true;
-    const ip_bytes from = one_peer(bytes.peer_ip(), settings_.limits.ipv6_prefix);
+    const ip_bytes from = peer_key(bytes.peer_ip(), settings_.limits.ipv6_prefix);
     if (from == ip_bytes{}) return true;
     peer_count& of = *open_from_.try_emplace(from).first;
     if (of.second < limit) {
@@ -192,10 +196,10 @@ bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
         return true;
     }
     ++counters_.refused;
-    env_->write(
+    context_->write(
         log_level::warning, "refused",
         fmt::format("listener {}: {} connections of {} are open, one more is refused", endpoint_,
-                    of.second, one_peer(bytes.peer(), settings_.limits.ipv6_prefix)));
+                    of.second, peer_key(bytes.peer(), settings_.limits.ipv6_prefix)));
     if (of.second == 0) open_from_.erase(from);
     return false;
 }
@@ -211,19 +215,19 @@ listener_base::counted_connection::~counted_connection() {
     listener_base& l = *listener_;
     --l.open_;
     if (of_peer_ && --of_peer_->second == 0) l.open_from_.erase(of_peer_->first);
-    l.env_->net->budget().release();
-    for (listener_base* each : l.env_->listeners_) each->room_.set();
+    l.context_->net->budget().release();
+    for (listener_base* each : l.context_->listeners_) each->room_.set();
     if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
 }
 
-listener_base::entry::entry(session_base& s) : session_(s) {
+listener_base::registration::registration(session_base& s) : session_(s) {
     listener_base& l = s.owner();
     l.sessions_.push_back({s.uid().number(), &s});
     s.opened_ = whole_seconds(s.now());
     if (l.ending_) s.bytes().drain(errc::draining);
 }
 
-listener_base::entry::~entry() {
+listener_base::registration::~registration() {
     listener_base& l = session_.owner();
     auto& all = l.sessions_;
     const auto place = l.place_of(session_.uid().number()) - all.cbegin();
@@ -243,25 +247,26 @@ std::vector<listener_base::numbered_session>::const_iterator listener_base::plac
 session_base* listener_base::find_base(uid id) const noexcept {
     const auto found = place_of(id.number());
     if (found == sessions_.end() || found->number != id.number()) return nullptr;
-    return is_talking(found->session) ? found->session : nullptr;
+    return is_established(found->session) ? found->session : nullptr;
 }
 
-// A peer that has closed, or is lost, gets nothing more; to every other we say goodbye.
+// A peer that has closed, or is lost, gets nothing more; every other gets a graceful close.
 task<> listener_base::finish(session_base& peer, error_code why) {
     count(why);
-    const bool gone = why == errc::closed || why == errc::cut_short || is_of_a_socket(why);
+    const bool gone = why == errc::closed || why == errc::truncated || is_of_a_socket(why);
     const bool usual = why == errc::closed || why == errc::stopped || why == errc::draining;
     if (!usual) {
         const bool theirs =
-            !peer.unpackable_ && (why == errc::bad_message || why == errc::message_too_large);
+            !peer.unencodable_ && (why == errc::bad_message || why == errc::message_too_large);
         const auto level =
             gone || why == errc::idle_timeout ? log_level::debug : log_level::warning;
-        if (env_->log.writes(level)) {  // its text is a third of what a short connection costs
+        if (context_->log.writes(level)) {  // its text is a third of what a short connection costs
             const auto shown = theirs ? ": " + escaped(peer.bytes().data(), shown_bytes) : "";
-            env_->write(level, why.message(),
-                        fmt::format("session {} of {}: {}{}{}", peer.uid(), peer.peer(),
-                                    peer.unpackable_ ? "its logic's answer cannot be sent: " : "",
-                                    why.message(), shown));
+            context_->write(
+                level, why.message(),
+                fmt::format("session {} of {}: {}{}{}", peer.uid(), peer.peer(),
+                            peer.unencodable_ ? "its logic's answer cannot be sent: " : "",
+                            why.message(), shown));
         }
     }
     if (gone || peer.bytes().cancelled()) co_return;
@@ -271,15 +276,15 @@ task<> listener_base::finish(session_base& peer, error_code why) {
 
 error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) {
     ++counters_.logic_threw;
-    env_->write(log_level::error, "logic threw",
-                fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(),
-                            detail::what_of(std::move(thrown))));
+    context_->write(log_level::error, "logic threw",
+                    fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(),
+                                detail::what_of(std::move(thrown))));
     return errc::stopped;
 }
 
 void listener_base::broke(uid id, std::exception_ptr thrown) {
-    env_->write(log_level::error, "session threw",
-                fmt::format("session {}: {}", id, detail::what_of(std::move(thrown))));
+    context_->write(log_level::error, "session threw",
+                    fmt::format("session {}: {}", id, detail::what_of(std::move(thrown))));
 }
 
 void listener_base::count(error_code why) {
@@ -293,7 +298,7 @@ void listener_base::count(error_code why) {
     }
     switch (static_cast<errc>(why.value())) {
         case errc::closed: ++counters_.closed; break;
-        case errc::cut_short: ++counters_.cut_short; break;
+        case errc::truncated: ++counters_.truncated; break;
         case errc::handshake_failed: ++counters_.handshakes_failed; break;
         case errc::handshake_timeout:
         case errc::message_timeout:
@@ -310,7 +315,7 @@ listener_counters listener_base::counters() const noexcept {
     listener_counters all = counters_;
     all.messages = settings_.messages;
     all.outbox_full = settings_.outbox_full;
-    all.unpackable = settings_.unpackable;
+    all.unencodable = settings_.unencodable;
     return all;
 }
 
@@ -320,13 +325,13 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
     lines.push_back(fmt::format(
         "listener {}: {} of {} open, {} accepted, {} messages; ended: {} closed, {} cut short, {} "
         "broken, {} bad messages, {} timeouts, {} handshakes failed, {} by us; {} logics threw, {} "
-        "answers unpackable, {} pushes refused, {} accept errors, {} times full, {} connections "
+        "answers unencodable, {} pushes refused, {} accept errors, {} times full, {} connections "
         "refused",
-        endpoint_, open_, allowed(), c.accepted, c.messages, c.closed, c.cut_short, c.broken,
-        c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw, c.unpackable,
-        c.outbox_full, c.accept_errors, c.paused, c.refused));
+        endpoint_, open_, allowed(), c.accepted, c.messages, c.closed, c.truncated, c.broken,
+        c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw,
+        c.unencodable, c.outbox_full, c.accept_errors, c.paused, c.refused));
     std::size_t more = 0;
-    const std::uint32_t now = whole_seconds(env_->net->now());
+    const std::uint32_t now = whole_seconds(context_->net->now());
     for (const auto& s : sessions_) {
         if (!s.session) continue;
         if (lines.size() > most) {
@@ -335,10 +340,10 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
         }
         const session_base& one = *s.session;
         const std::size_t unsent = one.channel_->unsent(), unread = one.channel_->data().size();
-        const char* waits = unsent != 0       ? "its peer to read"
-                            : !one.talking_   ? "its handshake or its end"
-                            : one.is_midway() ? "the rest of a message"
-                                              : "a message or its logic";
+        const char* waits = unsent != 0                   ? "its peer to read"
+                            : !one.established_           ? "its handshake or its end"
+                            : one.is_in_partial_message() ? "the rest of a message"
+                                                          : "a message or its logic";
         lines.push_back(
             fmt::format("session {} of {}: {} s old, waits for {}, {} bytes to send, {} "
                         "received and not used",

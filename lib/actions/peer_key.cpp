@@ -34,7 +34,7 @@ std::size_t bits_of_peer(const ip_bytes& ip, std::size_t ipv6_prefix) noexcept {
 
 }  // namespace
 
-ip_bytes one_peer(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
+ip_bytes peer_key(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
     if (begins_as(ip, v4_mapped, 12)) return ip[12] == 127 ? nobody : ip;
     // 127.0.0.1 that came through a translator or a tunnel is not this host.
     if (begins_as(ip, nat64, 12)) return mapped(ip.begin() + 12);
@@ -47,8 +47,8 @@ ip_bytes one_peer(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
     return ip == nobody ? loopback : ip;  // which is never counted as itself
 }
 
-std::string one_peer(const address& peer, std::size_t ipv6_prefix) {
-    ip_bytes one = one_peer(peer.ip(), ipv6_prefix);
+std::string peer_key(const address& peer, std::size_t ipv6_prefix) {
+    ip_bytes one = peer_key(peer.ip(), ipv6_prefix);
     if (one == nobody) return {};
     const asio::ip::address_v6 ip(one == loopback ? nobody : one);
     if (ip.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, ip).to_string();

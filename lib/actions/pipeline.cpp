@@ -4,58 +4,60 @@
 
 namespace ice {
 
-pipeline::place::~place() {
+pipeline::pending_request::~pending_request() {
     if (line_ == nullptr) return;
     for (request& r : line_->asked_) {
         if (r.caller == this) r.caller = nullptr;
     }
 }
 
-void pipeline::place::too_late(void* self) {
-    auto& p = *static_cast<place*>(self);
+void pipeline::pending_request::too_late(void* self) {
+    auto& p = *static_cast<pending_request*>(self);
     if (p.line_ != nullptr) p.unparsed = p.line_->unparsed_of(p);
     p.over.set();
 }
 
-std::size_t pipeline::unparsed_of(const place& p) const noexcept {
+std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
     return caller() == &p ? session().bytes().data().size() : 0;
 }
 
-pipeline::pipeline(pool_base::loan l) : loan_(std::move(l)) { loan_.pool().lines_.push_back(this); }
+pipeline::pipeline(pool_base::connection_lease l) : lease_(std::move(l)) {
+    lease_.pool().pipelines_.push_back(this);
+}
 
 pipeline::~pipeline() {
-    std::erase(loan_.pool().lines_, this);
+    std::erase(lease_.pool().pipelines_, this);
     const std::uint64_t sent = session().bytes().sent();
     for (const request& r : asked_) {
         if (r.caller == nullptr) continue;
         r.caller->line_ = nullptr;
         r.caller->unparsed = unparsed_of(*r.caller);
-        if (loan_.pool().now() < r.caller->until_)
+        if (lease_.pool().now() < r.caller->until_)
             r.caller->failed = r.begin < sent ? why_ : make_error_code(errc::not_sent);
         r.caller->over.set();
     }
-    if (asked_.empty()) loan_.settle();
-    else loan_.fail(why_);  // once, however many callers there are
+    if (asked_.empty()) lease_.mark_reusable();
+    else lease_.fail(why_);  // once, however many callers there are
 }
 
-void pipeline::join(place& p, std::uint64_t begin, time_point until) {
-    const pool_base& pool = loan_.pool();
+void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
+    const pool_base& pool = lease_.pool();
     asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});
     p.line_ = this;
     p.until_ = until;
     p.late_.set(until);
-    loan_.pool().wake_sharer();
+    lease_.pool().wake_sharer();
 }
 
-void pipeline::answered() {
-    place* p = caller();
+void pipeline::disarm_logic_timeout() {
+    pending_request* p = caller();
     asked_.pop_front();
     if (p != nullptr) {
         p->line_ = nullptr;
         p->over.set();
     }
-    loan_.pool().wake_sharer();
-    if (loan_.pool().succeeded(upstream())) loan_.pool().open_first();
+    lease_.pool().wake_sharer();
+    if (lease_.pool().succeeded(upstream())) lease_.pool().open_first();
 }
 
 }  // namespace ice

@@ -12,7 +12,7 @@
 namespace ice {
 namespace {
 
-// Of what is done again and again: with none an upstream would be tried or asked without a pause.
+// The shortest interval of what is repeated, so that a setting of 0 does not spin.
 constexpr duration least_interval = std::chrono::milliseconds(1);
 
 }  // namespace
@@ -20,8 +20,8 @@ constexpr duration least_interval = std::chrono::milliseconds(1);
 // A caller in the queue. It lives in the caller's coroutine, and leaves the queue with it.
 struct pool_base::waiter {
     waiter(pool_base& p, bool s)
-        : pool(p), shares(s), woken(p.env_->net->executor()),
-          late(p.env_->net->deadlines(), too_late, this), since(p.now()) {}
+        : pool(p), shares(s), woken(p.context_->net->executor()),
+          late(p.context_->net->deadlines(), too_late, this), since(p.now()) {}
     ~waiter() {
         duration& all = pool.counters_.wait_time;
         all = add_sat(all, pool.now() - since);
@@ -32,7 +32,7 @@ struct pool_base::waiter {
     waiter(const waiter&) = delete;
     waiter& operator=(const waiter&) = delete;
 
-    static void too_late(void* self) { static_cast<waiter*>(self)->fail(errc::pool_wait_timeout); }
+    static void too_late(void* self) { static_cast<waiter*>(self)->fail(errc::acquire_timeout); }
     void fail(error_code why) {
         failed = why;
         woken.set();
@@ -42,31 +42,31 @@ struct pool_base::waiter {
     bool shares;
     event woken;
     deadline late;
-    std::optional<loan> given;
+    std::optional<connection_lease> given;
     error_code failed;
     time_point since;
 };
 
-pool_base::pool_base(std::shared_ptr<environment> env, pool_options o)
-    : env_(std::move(env)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
+pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
+    : context_(std::move(context)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
       timeouts_(o.timeouts), check_every_(std::max(o.check_every, least_interval)),
-      upstreams_(this, o.upstreams, o.backoff, std::max(o.timeouts.probe, least_interval),
-                 o.breaker, env_->net->deadlines()),
+      upstreams_(this, o.upstreams, o.backoff, std::max(o.timeouts.retry_interval, least_interval),
+                 o.breaker, context_->net->deadlines()),
       expiry_(
-          env_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
+          context_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
           this) {
     if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
     if (upstreams_.size() == 0)
         throw std::invalid_argument(fmt::format("pool '{}': no address", name_));
     idle_.reserve(size_);  // a connection comes back in destructors, where memory must not run out
     busy_.reserve(size_);
-    timeouts_.probe = std::max(timeouts_.probe, least_interval);
+    timeouts_.retry_interval = std::max(timeouts_.retry_interval, least_interval);
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
-    env_->net->budget().reserve(size_);
+    context_->net->budget().reserve(size_);
 }
 
-pool_base::~pool_base() { env_->net->budget().unreserve(size_); }
+pool_base::~pool_base() { context_->net->budget().unreserve(size_); }
 
 void pool_base::throw_needs_logic() const {
     throw std::invalid_argument(fmt::format(
@@ -75,39 +75,39 @@ void pool_base::throw_needs_logic() const {
 
 // -- lending
 
-pool_base::loan pool_base::lend_at_once() {
+pool_base::connection_lease pool_base::try_acquire() {
     if (!waiters_.empty()) return {nullptr, {}};
-    return {shared_from_this(), lend_idle()};
+    return {shared_from_this(), acquire_idle()};
 }
 
-task<result<pool_base::acquired>> pool_base::take(time_point until, bool shares) {
+task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point until, bool shares) {
     if (waiters_.empty() && !stopped_ && !draining_) {
-        pool_connection free = lend_idle();
-        if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
-        pipeline* const line = shares ? shared_line() : nullptr;
-        if (line != nullptr) co_return acquired(*line);
+        pool_connection free = acquire_idle();
+        if (free.session) co_return acquired(connection_lease(shared_from_this(), std::move(free)));
+        pipeline* const shared = shares ? pipeline_with_room() : nullptr;
+        if (shared) co_return acquired(*shared);
     }
     if (const error_code refused = why_refused()) {
         co_await let_others_run();
         co_return refused;
     }
     ++counters_.waited;
-    const time_point patience = std::min(until, after(now(), timeouts_.wait));
+    const time_point deadline = std::min(until, after(now(), timeouts_.acquire));
     bool first = false;  // in the queue: only who was served with a dead connection
     for (;;) {
-        auto served = co_await wait_for_one(patience, first, shares);
+        auto served = co_await wait_for_one(deadline, first, shares);
         if (!served || served->shared != nullptr) co_return served;
         session_base& s = served->own.session();
-        if (s.bytes().quiet()) co_return served;  // mutant: served_is_quiet
-        if (stopped_) co_return errc::stopped;    // while it was on its way to us
-        ++counters_.found_dead;
+        if (s.bytes().has_no_input()) co_return served;  // mutant: served_input
+        if (stopped_) co_return errc::stopped;           // while it was on its way to us
+        ++counters_.stale;
         if (!s.proven_) {  // made for us, and dead before its first use
             open_failed(served->own.upstream(), errc::upstream_closes);
             if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }
         first = true;
-        pool_connection free = lend_idle();
-        if (free.session) co_return acquired(loan(shared_from_this(), std::move(free)));
+        pool_connection free = acquire_idle();
+        if (free.session) co_return acquired(connection_lease(shared_from_this(), std::move(free)));
     }
 }
 
@@ -116,7 +116,7 @@ error_code pool_base::why_refused() {
     if (stopped_) return errc::stopped;
     if (draining_) return errc::draining;  // mutant: drain_refuses
     if (is_down() && !connect_while_down()) return upstreams_.why();
-    return waiters_.size() >= limits_.waiters ? make_error_code(errc::pool_full) : error_code();
+    return waiters_.size() >= limits_.max_waiters ? make_error_code(errc::pool_full) : error_code();
 }
 
 task<result<pool_base::acquired>> pool_base::wait_for_one(time_point until, bool first,
@@ -130,24 +130,23 @@ task<result<pool_base::acquired>> pool_base::wait_for_one(time_point until, bool
         if (w.given) co_return acquired(*std::move(w.given));
         if (cancelled) co_return cancelled;
         if (w.failed) co_return w.failed;
-        pipeline* const line = shared_line();
-        if (line != nullptr) co_return acquired(*line);
+        if (pipeline* const shared = pipeline_with_room()) co_return acquired(*shared);
         w.woken.clear();
     }
 }
 
 // The first in the queue may have room beside others now; it leaves the queue when it takes it.
 void pool_base::wake_sharer() {
-    if (waiters_.empty() || !waiters_.front()->shares || shared_line() == nullptr) return;
+    if (waiters_.empty() || !waiters_.front()->shares || pipeline_with_room() == nullptr) return;
     waiters_.front()->woken.set();
 }
 
-pipeline* pool_base::shared_line() const noexcept {
+pipeline* pool_base::pipeline_with_room() const noexcept {
     pipeline* least = nullptr;
-    for (pipeline* line : lines_) {
+    for (pipeline* line : pipelines_) {
         // One that is too old runs empty, goes back and is replaced.
         const bool has_room = line->size() < limits_.pipeline &&
-                              line->upstream().gate.is_closed() && !line->is_ending();
+                              line->upstream().breaker.is_closed() && !line->is_ending();
         if (has_room && (least == nullptr || line->size() < least->size())) least = line;
     }
     return least;
@@ -171,32 +170,33 @@ bool pool_base::may_retry(time_point until) noexcept {
 
 // An idle connection on which nothing has come since: bytes or an end would be another's reply.
 // The last returned, of the address that was asked longest ago.
-pool_connection pool_base::lend_idle() {
+pool_connection pool_base::acquire_idle() {
     while (!idle_.empty()) {
         auto best = idle_.end() - 1;
         for (auto i = best; upstreams_.size() != 1 && i-- != idle_.begin();) {
-            if (i->at->lent < best->at->lent) best = i;
+            if (i->at->last_leased < best->at->last_leased) best = i;
         }
         pool_connection c = std::move(*best);
         idle_.erase(best);
-        if (c.session->bytes().quiet()) return lend(std::move(c));  // mutant: idle_is_quiet
-        ++counters_.found_dead;
+        if (c.session->bytes().has_no_input())
+            return mark_leased(std::move(c));  // mutant: idle_input
+        ++counters_.stale;
         c = {};
-        watch_gates();
+        watch_breakers();
         keep_open();
     }
     return {};
 }
 
-pool_connection pool_base::lend(pool_connection c) {
+pool_connection pool_base::mark_leased(pool_connection c) {
     busy_.push_back(c.session.get());
-    // Who got the probe may have all the time in the world; the others have not.
-    c.at->gate.give_up(c.probe, after(now(), timeouts_.request));
-    c.at->lent = ++lendings_;
+    // The caller of the trial may have no timeout; other callers must not wait for it for ever.
+    c.at->breaker.give_up(c.trial, after(now(), timeouts_.request));
+    c.at->last_leased = ++leases_;
     return c;
 }
 
-void pool_base::hand_out(pool_connection c) {
+void pool_base::assign(pool_connection c) {
     if (waiters_.empty()) {
         if (draining_) return;
         idle_.push_back(std::move(c));
@@ -205,13 +205,13 @@ void pool_base::hand_out(pool_connection c) {
         return;
     }
     waiter& first = *waiters_.front();
-    c = lend(std::move(c));
+    c = mark_leased(std::move(c));
     waiters_.pop_front();
     first.given.emplace(shared_from_this(), std::move(c));  // mutant: give
     first.woken.set();
 }
 
-void pool_base::take_back(pool_connection c, bool settled, error_code why) noexcept {
+void pool_base::release(pool_connection c, bool reusable, error_code why) noexcept {
     std::erase(busy_, c.session.get());
     const session_base& s = *c.session;
     const exchange_state state{
@@ -220,23 +220,23 @@ void pool_base::take_back(pool_connection c, bool settled, error_code why) noexc
         .unsent = s.channel_->unsent(),
         .residual = s.channel_->data().size(),
         .failed = s.failed_ || s.channel_->cancelled(),
-        .settled = settled,
+        .reusable = reusable,
     };
     if (stopped_) return;
     try {
-        const bool well = settled && s.received_ != 0;
-        const bool is_news = well && succeeded(*c.at);
+        const bool well = reusable && s.received_ != 0;
+        const bool is_first_success = well && succeeded(*c.at);
         if (!well && why) failed(c, why);
         if (may_return(state)) {
             returned(std::move(c));
         } else {
             ++counters_.discarded;
             c = {};
-            watch_gates();
+            watch_breakers();
             if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
             fail_if_down();
         }
-        if (is_news) open_first();
+        if (is_first_success) open_first();
     } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
     }
     one_ended();
@@ -250,31 +250,31 @@ void pool_base::returned(pool_connection c) {
     }
     c.since = now();
     if (!std::exchange(c.is_checked, false)) c.used = c.since;
-    if (c.at->gate.is_closed()) c.probe = 0;
-    else if (!c.at->gate.is_current(c.probe)) return;  // nobody asks that address now
+    if (c.at->breaker.is_closed()) c.trial = 0;
+    else if (!c.at->breaker.is_current(c.trial)) return;  // nobody asks that address now
     const time_point at = c.since;
     const bool aged = c.retires <= at;
-    struct upstream* const probed = starved(c, at);
-    if (aged || probed != nullptr || is_moving(c)) {
-        ++(aged ? counters_.aged : counters_.moved);
+    struct upstream* const needy = needs_trial(c, at);
+    if (aged || needy != nullptr || should_rebalance(c)) {
+        ++(aged ? counters_.aged : counters_.rebalanced);
         c = {};
-        watch_gates();
-        if (probed != nullptr) connect_to(*probed, at);
+        watch_breakers();
+        if (needy != nullptr) connect_to(*needy, at);
         return open_more(1);
     }
-    c.at->gate.give_up(c.probe, never);
+    c.at->breaker.give_up(c.trial, never);
     c.session->asked_ = c.session->received_ = 0;
     c.session->ends_idle_ = false;
-    c.session->within(never, errc{});            // mutant: request_time_ends
-    c.session->bytes().deadline(never, errc{});  // mutant: request_alarm_ends
-    hand_out(std::move(c));
+    c.session->set_deadline(never, errc{});      // mutant: request_time_ends
+    c.session->bytes().deadline(never, errc{});  // mutant: request_timer_ends
+    assign(std::move(c));
 }
 
 void pool_base::fail_waiters(error_code ec) {
     for (waiter* w : std::exchange(waiters_, {})) w->fail(ec);
 }
 
-// Nobody is there to be connected to, and no attempt is under way that could show otherwise.
+// Nobody is there to be connected to, and no attempt is in flight that could show otherwise.
 void pool_base::fail_if_down() {
     if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
 }
@@ -297,16 +297,16 @@ void pool_base::expire_idle() {
     time_point next = never;
     for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
     // Should they live next to nothing, the upstream would be connected to without a pause.
-    const bool keeps = open() < limits_.keep;
+    const bool keeps = open() < limits_.min_connections;
     const bool too_soon = keeps && at < keep_again_;
     expiry_.set(too_soon ? std::min(next, keep_again_) : next);
-    watch_gates();
+    watch_breakers();
     if (!keeps || too_soon) return;
-    keep_again_ = after(at, timeouts_.probe);
+    keep_again_ = after(at, timeouts_.retry_interval);
     keep_open();
 }
 
-// -- health checks: one at a time, so that the other connections can be lent
+// -- health checks: one at a time, so that the other connections can be leased
 
 time_point pool_base::check_of(const pool_connection& i) const noexcept {
     return checking_ ? never : after(i.since, check_every_);
@@ -322,37 +322,37 @@ void pool_base::check_one_idle(time_point now) {
     busy_.push_back(c.session.get());
     c.is_checked = true;
     try {
-        spawn(env_, check(loan(shared_from_this(), std::move(c))), name_);
+        spawn(context_, check(connection_lease(shared_from_this(), std::move(c))), name_);
     } catch (...) {
         checking_ = false;
         throw;
     }
 }
 
-task<> pool_base::check(loan lent) {
-    const auto self = lent.pool().shared_from_this();
+task<> pool_base::check(connection_lease leased) {
+    const auto self = leased.pool().shared_from_this();
     ++self->counters_.checks;
-    session_base& s = lent.session();
+    session_base& s = leased.session();
     error_code ec;
-    const bool alive = s.bytes().quiet();
+    const bool alive = s.bytes().has_no_input();
     if (alive) {
-        s.within(after(self->now(), self->timeouts_.check), errc::request_timeout);
+        s.set_deadline(after(self->now(), self->timeouts_.check), errc::request_timeout);
         try {
             ec = co_await self->ask_for_health(s);
         } catch (const std::exception& e) {
-            self->env_->write(log_level::error, "health check threw",
-                              fmt::format("pool '{}': its health check threw: {}", self->name_,
-                                          escaped(e.what())));
+            self->context_->write(log_level::error, "health check threw",
+                                  fmt::format("pool '{}': its health check threw: {}", self->name_,
+                                              escaped(e.what())));
             ec = errc::bad_message;
         } catch (...) { ec = errc::bad_message; }
     }
     self->checking_ = false;
     if (self->stopped_) co_return;
-    if (!alive) ++self->counters_.found_dead;
+    if (!alive) ++self->counters_.stale;
     else if (ec) ++self->counters_.checks_failed;
-    else lent.settle();
-    lent.fail(ec);
-    lent = loan(nullptr, {});
+    else leased.mark_reusable();
+    leased.fail(ec);
+    leased = connection_lease(nullptr, {});
     self->expire_idle();  // the next one may be due
 }
 
@@ -367,10 +367,10 @@ void pool_base::call::succeeded() noexcept {
     all = add_sat(all, pool->now() - begin);
 }
 
-std::shared_ptr<const failure> pool_base::call::failed(error_code ec, loan& lent) {
-    at = &lent.upstream();
-    lent.fail(ec);
-    return failed(ec, lent.session().bytes().data().size());
+std::shared_ptr<const failure> pool_base::call::failed(error_code ec, connection_lease& leased) {
+    at = &leased.upstream();
+    leased.fail(ec);
+    return failed(ec, leased.session().bytes().data().size());
 }
 
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec, std::size_t unparsed) {
@@ -391,7 +391,7 @@ void pool_base::count(const failure& f, duration took) noexcept {
     else ++c.failures;
     switch (f.kind()) {
         case failure_kind::closed: ++c.closed; break;
-        case failure_kind::cut_short: ++c.cut_short; break;
+        case failure_kind::truncated: ++c.truncated; break;
         case failure_kind::bad_reply: ++c.bad_replies; break;
         case failure_kind::breaker: ++c.breaker_open; break;
         default: break;

@@ -8,18 +8,20 @@
 namespace ice {
 
 void pool_base::start() {
-    const std::size_t all = env_->net->descriptors(), wanted = env_->net->budget().reserved();
+    const std::size_t all = context_->net->descriptors(),
+                      wanted = context_->net->budget().reserved();
     const std::size_t kept =
         connections_allowed(unlimited, all) - connections_allowed(unlimited, all, wanted);
     if (kept < wanted)
-        env_->write(log_level::warning, "few descriptors",
-                    fmt::format("pool '{}': the process may open {} descriptors; {} are kept for "
-                                "pools, and they may want {}",
-                                name_, all, kept, wanted));
+        context_->write(
+            log_level::warning, "few descriptors",
+            fmt::format("pool '{}': the process may open {} descriptors; {} are kept for "
+                        "pools, and they may want {}",
+                        name_, all, kept, wanted));
     open_first();
 }
 
-// Connects until `wanted` attempts are under way, or the pool is full, or nobody is there to be
+// Connects until `wanted` attempts are in flight, or the pool is full, or nobody is there to be
 // connected to.
 void pool_base::open_more(std::size_t wanted) {
     if (is_over()) return;
@@ -31,7 +33,7 @@ void pool_base::open_more(std::size_t wanted) {
 }
 
 void pool_base::keep_open() {
-    if (open() < limits_.keep) open_more(connecting_ + limits_.keep - open());
+    if (open() < limits_.min_connections) open_more(connecting_ + limits_.min_connections - open());
 }
 
 // The attempt that needs no caller. An address that has none of the connections of a full pool is
@@ -39,8 +41,8 @@ void pool_base::keep_open() {
 void pool_base::try_again(struct upstream& u) {
     if (is_over() || u.is_available() || u.connecting != 0) return;
     const time_point at = now();
-    if (!u.gate.is_closed() && at < u.gate.due()) return u.retry.set(u.gate.due());
-    u.retry.set(after(at, timeouts_.probe));  // should the pool be full, or memory short
+    if (!u.breaker.is_closed() && at < u.breaker.due()) return u.retry.set(u.breaker.due());
+    u.retry.set(after(at, timeouts_.retry_interval));  // should the pool be full, or memory short
     try {
         if (connect_to(u, at)) u.retry.clear();
     } catch (const std::bad_alloc&) {  // by then there is some
@@ -56,19 +58,19 @@ bool pool_base::connect_while_down() {
         if (u == nullptr || !connect_to(*u, at)) break;
         tries = true;
     }
-    // One may wait for the probe that connects already: it needs somebody who asks.
-    const auto is_probed = [](const struct upstream& u) {
+    // One may wait for the trial that connects already: it needs somebody who asks.
+    const auto is_in_trial = [](const struct upstream& u) {
         return u.connecting != 0 && !u.health.is_failing();
     };
-    return tries || (waiters_.empty() && std::ranges::any_of(upstreams_, is_probed));
+    return tries || (waiters_.empty() && std::ranges::any_of(upstreams_, is_in_trial));
 }
 
 bool pool_base::connect_to(struct upstream& u, time_point now) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
-    const breaker::probe probe = u.gate.is_closed() ? 0 : u.gate.begin_probe(now);
-    if (probe == 0 && !u.gate.is_closed()) return false;
-    std::pair attempt(shared_from_this(), pool_connection(u, probe));
-    spawn(env_, open_one(std::move(attempt)), fmt::format("pool '{}'", name_));
+    const breaker::trial trial = u.breaker.is_closed() ? 0 : u.breaker.begin_trial(now);
+    if (trial == 0 && !u.breaker.is_closed()) return false;
+    std::pair attempt(shared_from_this(), pool_connection(u, trial));
+    spawn(context_, open_one(std::move(attempt)), fmt::format("pool '{}'", name_));
     ++connecting_;
     ++u.connecting;
     return true;
@@ -84,14 +86,14 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
     ++u.connects;
     error_code ec;
     try {
-        co_await me.env_->net->yield();  // never ends within open_more()
+        co_await me.context_->net->yield();  // never ends within open_more()
         ec = co_await me.connect_and_shake_hands(c);
     } catch (const std::bad_alloc&) {
         ec = std::make_error_code(std::errc::not_enough_memory);
     } catch (const std::exception& e) {
-        me.env_->write(log_level::error, "handshake threw",
-                       fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_, u.where,
-                                   escaped(e.what())));
+        me.context_->write(log_level::error, "handshake threw",
+                           fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
+                                       u.where, escaped(e.what())));
         ec = errc::handshake_failed;
     } catch (...) { ec = errc::handshake_failed; }
     std::erase(me.opening_, c.session.get());
@@ -104,7 +106,7 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
 }
 
 task<error_code> pool_base::connect_and_shake_hands(pool_connection& c) {
-    auto connected = co_await env_->net->connect(c.at->where, after(now(), timeouts_.connect));
+    auto connected = co_await context_->net->connect(c.at->where, after(now(), timeouts_.connect));
     if (!connected) co_return connected.error();
     if (stopped_) co_return errc::stopped;
     c.session = make_session(*std::move(connected));
@@ -121,56 +123,56 @@ void pool_base::opened(pool_connection c) {
     u.retry.clear();
     const bool recovered = u.health.connected();
     if (recovered)
-        env_->write(log_level::info, "upstream is back",
-                    fmt::format("pool '{}': {} is back", name_, u.where));
+        context_->write(log_level::info, "upstream is back",
+                        fmt::format("pool '{}': {} is back", name_, u.where));
     const time_point at = now();
-    // Else its breaker has opened meanwhile, perhaps for the second time since this was its probe.
-    const bool wanted = u.gate.is_closed() || u.gate.is_current(c.probe);
-    if (!wanted || (idle_.size() + busy_.size() >= size_ && !make_room())) {
+    // Else its breaker has opened meanwhile, perhaps for the second time since this was its trial.
+    const bool wanted = u.breaker.is_closed() || u.breaker.is_current(c.trial);
+    if (!wanted || (idle_.size() + busy_.size() >= size_ && !evict_for_rebalance())) {
         c = {};
-        if (!u.gate.is_closed()) u.retry.set(after(at, timeouts_.probe));
+        if (!u.breaker.is_closed()) u.retry.set(after(at, timeouts_.retry_interval));
         fail_if_down();
         return;
     }
     c.session->bytes().deadline(never, errc{});
     c.since = c.used = at;
     c.retires = after(at, age_of_one());
-    hand_out(std::move(c));
+    assign(std::move(c));
     if (recovered) open_first();
 }
 
 duration pool_base::age_of_one() {
-    const std::uint64_t random = env_->net->random();
-    if (timeouts_.age == no_timeout) return no_timeout;
-    return timeouts_.age - any_up_to(timeouts_.age / 4, random);
+    const std::uint64_t random = context_->net->random();
+    if (timeouts_.max_lifetime == no_timeout) return no_timeout;
+    return timeouts_.max_lifetime - any_up_to(timeouts_.max_lifetime / 4, random);
 }
 
 // For the connection of an address that has none: one of that which has the most ends. If that was
-// the probe of an address, its next is due at once, and may want the room back: not so soon.
-bool pool_base::make_room() {
+// the trial of an address, its next is due at once, and may want the room back: not so soon.
+bool pool_base::evict_for_rebalance() {
     const auto most =
         std::ranges::max_element(idle_, {}, [](const pool_connection& c) { return c.at->open; });
     if (most == idle_.end()) return false;
     struct upstream& loser = *most->at;
     idle_.erase(most);
-    if (!loser.gate.is_closed() && loser.retry.at() == never)
-        loser.retry.set(after(now(), timeouts_.probe));
-    ++counters_.moved;
+    if (!loser.breaker.is_closed() && loser.retry.at() == never)
+        loser.retry.set(after(now(), timeouts_.retry_interval));
+    ++counters_.rebalanced;
     return true;
 }
 
-// Of a full pool: an address without any connection whose breaker would let a probe pass.
-struct upstream* pool_base::starved(const pool_connection& c, time_point now) noexcept {
+// Of a full pool: an address without any connection whose breaker would let a trial pass.
+struct upstream* pool_base::needs_trial(const pool_connection& c, time_point now) noexcept {
     if (open() + 1 < size_) return nullptr;
     for (struct upstream& u : upstreams_) {
-        const bool due = !u.gate.is_closed() && u.gate.due() <= now && !u.health.is_failing();
+        const bool due = !u.breaker.is_closed() && u.breaker.due() <= now && !u.health.is_failing();
         if (due && u.open == 0 && &u != c.at) return &u;
     }
     return nullptr;
 }
 
 // Whether it should end, so that another address gets its share.
-bool pool_base::is_moving(const pool_connection& c) const noexcept {
+bool pool_base::should_rebalance(const pool_connection& c) const noexcept {
     return std::ranges::any_of(upstreams_, [&](const struct upstream& u) {
         return u.is_available() && u.connecting == 0 && u.open + 1 < c.at->open;
     });
@@ -179,55 +181,55 @@ bool pool_base::is_moving(const pool_connection& c) const noexcept {
 void pool_base::open_failed(struct upstream& u, error_code ec) {
     ++counters_.connect_failures;
     ++u.connect_failures;
-    const bool is_news = !u.health.is_failing();
-    const time_point again = u.health.failed(ec, now(), env_->net->random());
+    const bool is_first_success = !u.health.is_failing();
+    const time_point again = u.health.failed(ec, now(), context_->net->random());
     // What may run out of memory comes last.
     fail_if_down();
     u.retry.set(again);
     if (!is_down()) {  // another has to serve instead
-        if (!waiters_.empty() || open() < std::max(limits_.preconnect, limits_.keep))
+        if (!waiters_.empty() || open() < std::max(limits_.preconnect, limits_.min_connections))
             open_more(connecting_ + 1);
     }
-    if (is_news)
-        env_->write(log_level::warning, "upstream is down",
-                    fmt::format("pool '{}': {}: {}", name_, u.where, ec.message()));
+    if (is_first_success)
+        context_->write(log_level::warning, "upstream is down",
+                        fmt::format("pool '{}': {}: {}", name_, u.where, ec.message()));
 }
 
 // -- what requests say of an address
 
 bool pool_base::succeeded(struct upstream& u) {
-    if (u.gate.failures() == 0 && u.gate.is_closed()) return false;
-    if (!u.gate.succeeded()) return false;
+    if (u.breaker.failures() == 0 && u.breaker.is_closed()) return false;
+    if (!u.breaker.succeeded()) return false;
     if (!u.health.is_failing()) u.retry.clear();
-    env_->write(log_level::info, "upstream answers",
-                fmt::format("pool '{}': {} answers again", name_, u.where));
+    context_->write(log_level::info, "upstream answers",
+                    fmt::format("pool '{}': {} answers again", name_, u.where));
     return true;
 }
 
 void pool_base::failed(pool_connection& c, error_code why) {
     const failure_kind kind = kind_of(why);
     if (kind != failure_kind::timeout && kind != failure_kind::closed &&
-        kind != failure_kind::cut_short && kind != failure_kind::bad_reply)
+        kind != failure_kind::truncated && kind != failure_kind::bad_reply)
         return;
     struct upstream& u = *c.at;
-    if (!u.gate.failed(why, c.probe, now(), env_->net->random())) return;
-    ++u.ejections;
-    env_->write(log_level::warning, "upstream does not answer",
-                fmt::format("pool '{}': {}: {} requests in a row have failed, the last: {}", name_,
-                            u.where, u.gate.failures(), why.message()));
+    if (!u.breaker.failed(why, c.trial, now(), context_->net->random())) return;
+    ++u.trips;
+    context_->write(log_level::warning, "upstream does not answer",
+                    fmt::format("pool '{}': {}: {} requests in a row have failed, the last: {}",
+                                name_, u.where, u.breaker.failures(), why.message()));
     const auto is_of_u = [&](const pool_connection& i) { return i.at == &u; };
     std::erase_if(idle_, is_of_u);  // mutant: ejected_idle
-    u.retry.set(u.gate.due());
+    u.retry.set(u.breaker.due());
     if (is_down()) fail_waiters(upstreams_.why());
     else open_more(waiters_.size());
 }
 
-// A probe may have ended without a verdict: then another has to be made, though nobody may ask.
-void pool_base::watch_gates() {
+// A trial may have ended without a verdict: then another has to be made, though nobody may ask.
+void pool_base::watch_breakers() {
     if (is_over()) return;
     for (struct upstream& u : upstreams_) {
-        if (!u.gate.is_closed() && u.connecting == 0 && u.retry.at() == never)
-            u.retry.set(u.gate.due());
+        if (!u.breaker.is_closed() && u.connecting == 0 && u.retry.at() == never)
+            u.retry.set(u.breaker.due());
     }
 }
 

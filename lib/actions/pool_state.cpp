@@ -12,7 +12,7 @@ namespace {
 std::string text(const upstream_state& u, bool alone) {
     const std::string open = alone ? "" : fmt::format(" ({} open)", u.open);
     if (u.down) return fmt::format("{}: down, {}{}", u.where, u.down.message(), open);
-    switch (u.gate) {
+    switch (u.breaker) {
         case breaker::states::closed: return fmt::format("{}: up{}", u.where, open);
         case breaker::states::open:
             return fmt::format("{}: breaker open, {}{}", u.where, u.broken.message(), open);
@@ -30,13 +30,13 @@ pool_state pool_base::state() const {
         upstream_state one;
         one.where = u.where.text();
         if (u.health.is_failing()) one.down = u.health.why();
-        one.gate = u.gate.state();
-        if (!u.gate.is_closed()) one.broken = u.gate.why();
-        one.failures = u.gate.failures();
+        one.breaker = u.breaker.state();
+        if (!u.breaker.is_closed()) one.broken = u.breaker.why();
+        one.failures = u.breaker.failures();
         one.open = u.open;
         one.connects = u.connects;
         one.connect_failures = u.connect_failures;
-        one.ejections = u.ejections;
+        one.trips = u.trips;
         s.upstreams.push_back(std::move(one));
     }
     s.is_draining = draining_;
@@ -70,9 +70,9 @@ std::string to_string(const pool_state& s) {
         "health checks, {} failed",
         s.name, upstreams, s.is_draining ? ", draining" : "", s.open(), s.size, s.idle, s.busy,
         s.connecting, s.waiting, c.requests, mean(c.request_time, ended), c.replies, c.timeouts,
-        c.failures, c.closed, c.cut_short, c.bad_replies, c.refused, c.breaker_open, c.retries,
-        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded,
-        c.found_dead, c.expired, c.aged, c.moved, c.checks, c.checks_failed);
+        c.failures, c.closed, c.truncated, c.bad_replies, c.refused, c.breaker_open, c.retries,
+        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded, c.stale,
+        c.expired, c.aged, c.rebalanced, c.checks, c.checks_failed);
 }
 
 }  // namespace ice

@@ -9,9 +9,9 @@
 
 namespace ice {
 
-upstream::upstream(pool_base* owner, address a, const backoff_limits& waits, duration probe,
-                   const breaker_limits& breaks, deadlines& queue)
-    : pool(owner), where(std::move(a)), health(waits, probe), gate(breaks),
+upstream::upstream(pool_base* owner, address a, const backoff_limits& waits,
+                   duration retry_interval, const breaker_limits& breaks, deadlines& queue)
+    : pool(owner), where(std::move(a)), health(waits, retry_interval), breaker(breaks),
       retry(
           queue,
           [](void* self) {
@@ -21,9 +21,10 @@ upstream::upstream(pool_base* owner, address a, const backoff_limits& waits, dur
           this) {}
 
 upstreams::upstreams(pool_base* owner, const std::vector<address>& where,
-                     const backoff_limits& waits, duration probe, const breaker_limits& breaks,
-                     deadlines& queue) {
-    for (const address& a : where) all_.emplace_back(owner, a, waits, probe, breaks, queue);
+                     const backoff_limits& waits, duration retry_interval,
+                     const breaker_limits& breaks, deadlines& queue) {
+    for (const address& a : where)
+        all_.emplace_back(owner, a, waits, retry_interval, breaks, queue);
 }
 
 upstream* upstreams::next(time_point now) {
@@ -39,8 +40,8 @@ upstream* upstreams::next(time_point now) {
     if (best == nullptr) {
         in_turn([&](upstream& u) {
             if (best != nullptr || u.connecting != 0) return;
-            const bool passes = u.gate.is_closed() || u.gate.due() <= now;
-            if (passes && (!u.health.is_failing() || u.health.may_probe(now))) best = &u;
+            const bool passes = u.breaker.is_closed() || u.breaker.due() <= now;
+            if (passes && (!u.health.is_failing() || u.health.may_try(now))) best = &u;
         });
     }
     if (best != nullptr) ++turn_;

@@ -1,4 +1,4 @@
-// Deadlines of a conversation, and its turns.
+// Deadlines of a conversation, and its batches.
 #include <algorithm>
 #include <ice/session.hpp>
 #include <limits>
@@ -6,15 +6,15 @@
 namespace ice {
 namespace {
 
-// The end of a turn: the other connections have theirs first.
-task<outcome> next_turn(transport& net) {
+// The end of a batch: the other connections have theirs first.
+task<io_status> next_turn(transport& net) {
     co_await net.yield();
-    co_return outcome();
+    co_return io_status();
 }
 
 std::uint32_t turn_of(const limits& l) noexcept {
     constexpr std::size_t most = std::numeric_limits<std::uint32_t>::max();
-    return static_cast<std::uint32_t>(std::clamp<std::size_t>(l.turn, 1, most));
+    return static_cast<std::uint32_t>(std::clamp<std::size_t>(l.batch, 1, most));
 }
 
 }  // namespace
@@ -22,7 +22,7 @@ std::uint32_t turn_of(const limits& l) noexcept {
 session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
                            listener_base* owner) noexcept
     : settings_(settings), channel_(std::move(bytes)), owner_(owner), uid_(id),
-      turn_(turn_of(settings.limits)) {
+      batch_(turn_of(settings.limits)) {
     channel_->read_at_most(settings.limits.inbox);
     channel_->write_timeout(settings.timeouts.write);
 }
@@ -32,33 +32,33 @@ session_base::~session_base() = default;
 // Reading ends, writing does not. A session of a pool has nobody who would flush it later.
 void session_base::close() {
     if (!failed_) failed_ = errc::stopped;
-    talking_ = false;
+    established_ = false;
     channel_->try_flush();
     channel_->expect_rest(false);
     channel_->drain(errc::stopped);
 }
 
-void session_base::fail_unpackable(error_code why) noexcept {
+void session_base::fail_unencodable(error_code why) noexcept {
     fail(why);
-    unpackable_ = true;
-    count_unpackable();
+    unencodable_ = true;
+    count_unencodable();
 }
 
-task<outcome> session_base::flush() {
+task<io_status> session_base::flush() {
     return channel_->flush(settings_.timeouts.write, until_, static_cast<errc>(until_why_));
 }
 
-task<outcome> session_base::flush_and_fill() {
+task<io_status> session_base::flush_and_fill() {
     const error_code ec = co_await flush();
     if (ec) co_return ec;
     const error_code filled = co_await fill_flushed();
     co_return filled;
 }
 
-task<outcome> session_base::fill_flushed() {
+task<io_status> session_base::fill_flushed() {
     if (failed_) return ready(failed_);
-    const bool more = turn_ == 0 && !channel_->data().empty();
-    turn_ = turn_of(settings_.limits);
+    const bool more = batch_ == 0 && !channel_->data().empty();
+    batch_ = turn_of(settings_.limits);
     if (more) return next_turn(channel_->net());  // mutant: next_turn
     const std::size_t unfinished = channel_->data().size();
     if (unfinished > settings_.limits.message) return ready(errc::message_too_large);
@@ -66,7 +66,7 @@ task<outcome> session_base::fill_flushed() {
     const time_point now = this->now();
     if (has_own_deadline()) {
         channel_->deadline(until_, static_cast<errc>(until_why_));
-    } else if (unfinished == 0 && !midway_) {
+    } else if (unfinished == 0 && !in_partial_message_) {
         channel_->deadline(after(now, settings_.timeouts.idle), errc::idle_timeout);
     } else {
         if (begun_ == never) begun_ = now;  // mutant: first_byte
@@ -77,7 +77,7 @@ task<outcome> session_base::fill_flushed() {
     const auto received = static_cast<std::uint8_t>(received_);
     const bool is_answered = received != filled_at_ && channel_->has_waited_in_drain();
     filled_at_ = received;
-    channel_->expect_rest((unfinished != 0 || midway_) && !is_answered);
+    channel_->expect_rest((unfinished != 0 || in_partial_message_) && !is_answered);
     return channel_->fill();
 }
 
@@ -88,14 +88,14 @@ void session_base::drain_when_idle() {
     channel_->drain(errc::draining);
 }
 
-void session_base::within(time_point until, errc why) noexcept {
+void session_base::set_deadline(time_point until, errc why) noexcept {
     until_ = until;
     until_why_ = static_cast<std::uint8_t>(why);
     if (until == never) channel_->deadline(never, errc{});
 }
 
-void session_base::answering() {
-    answering_ = true;
+void session_base::arm_logic_timeout() {
+    logic_timeout_armed_ = true;
     channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);
 }
 
@@ -117,7 +117,7 @@ error_code session_base::queued(std::size_t before) {
 task<error_code> session_base::sent() {
     if (!channel_->try_flush()) {
         if (const error_code ec = co_await flush()) co_return ec;
-        answering_again();
+        rearm_logic_timeout();
     }
     co_return error_code();
 }

@@ -33,7 +33,7 @@ void deadlines::expire(time_point now) {
         } else {
             remove(first);
             first.at_ = never;
-            first.ring_(first.owner_);
+            first.fire_(first.owner_);
         }
     }
 }

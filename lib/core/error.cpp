@@ -8,10 +8,10 @@ namespace {
 const char* text(errc e) noexcept {
     switch (e) {
         case errc::closed: return "closed by the peer";
-        case errc::cut_short: return "closed by the peer in the middle of a message";
+        case errc::truncated: return "closed by the peer in the middle of a message";
         case errc::bad_message: return "malformed message";
         case errc::message_too_large: return "message too large";
-        case errc::unpackable: return "the protocol cannot express this message";
+        case errc::unencodable: return "the protocol cannot express this message";
         case errc::outbox_full: return "the peer does not read: too many unsent bytes";
         case errc::handshake_timeout: return "handshake not finished in time";
         case errc::message_timeout: return "message not finished in time";
@@ -22,14 +22,14 @@ const char* text(errc e) noexcept {
         case errc::draining: return "draining: nothing new is begun";
         case errc::stopped: return "the server was stopped";
         case errc::pool_full: return "too many callers wait for a connection of the pool";
-        case errc::pool_wait_timeout: return "no connection of the pool came free in time";
+        case errc::acquire_timeout: return "no connection of the pool came free in time";
         case errc::connect_timeout: return "cannot connect: timed out";
         case errc::request_timeout: return "no reply in time";
         case errc::host_not_found: return "cannot connect: host not found";
         case errc::upstream_closes:
             return "the upstream closes connections as soon as they are made";
         case errc::not_sent: return "the connection was lost before the request was sent";
-        case errc::upstream_stuck:
+        case errc::pipeline_stalled:
             return "no reply in time to an earlier request on the connection";
         case errc::breaker_open:
             return "too many requests in a row have failed: the upstream is given a pause";
@@ -66,12 +66,12 @@ public:
         if (code.category() == connecting) return true;
         if (code.category() != category()) return false;
         switch (static_cast<errc>(code.value())) {
-            case errc::unpackable:
+            case errc::unencodable:
             case errc::handshake_failed:
             case errc::handshake_timeout:
             case errc::draining:
             case errc::pool_full:
-            case errc::pool_wait_timeout:
+            case errc::acquire_timeout:
             case errc::connect_timeout:
             case errc::host_not_found:
             case errc::name_resolution_failed:

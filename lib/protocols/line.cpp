@@ -97,7 +97,7 @@ error_code line::packet_any(std::string_view text, std::string& out) const {
     out.append(text).append(delimiter_);
     if (out.find(delimiter_, before) == before + text.size()) return {};
     out.resize(before);
-    return make_error_code(errc::unpackable);
+    return make_error_code(errc::unencodable);
 }
 
 }  // namespace ice

@@ -124,7 +124,7 @@ telnet::step telnet::command(char byte, std::string& out) {
 error_code telnet::packet(std::string_view text, std::string& out) {
     if (text.size() > limit_) return make_error_code(errc::message_too_large);
     if (text.find_first_of(std::string_view("\r\n\0", 3)) != text.npos)
-        return make_error_code(errc::unpackable);
+        return make_error_code(errc::unencodable);
     for (std::size_t at = text.find(iac); at != text.npos; at = text.find(iac)) {
         out.append(text.substr(0, at + 1)).push_back(iac);
         text.remove_prefix(at + 1);

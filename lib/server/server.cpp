@@ -77,19 +77,19 @@ server::server(std::shared_ptr<transport> net) : server(nullptr, std::move(net))
 
 server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
     : loop_(std::move(own)),
-      env_(std::make_shared<environment>(net ? std::move(net)
-                                             : make_socket_transport(loop_->io.get_executor()))),
-      patience_(env_->net->deadlines(), patience_ended, this),
-      half_patience_(
-          env_->net->deadlines(),
+      context_(std::make_shared<server_context>(
+          net ? std::move(net) : make_socket_transport(loop_->io.get_executor()))),
+      grace_period_(context_->net->deadlines(), grace_period_ended, this),
+      half_grace_period_(
+          context_->net->deadlines(),
           [](void* self) {
               for (const auto& [name, p] : static_cast<server*>(self)->pools_)
                   p->drain_idle_leases();
           },
           this),
       emptied_(
-          env_->net->deadlines(), [](void* self) { static_cast<server*>(self)->end_if_empty(); },
-          this) {}
+          context_->net->deadlines(),
+          [](void* self) { static_cast<server*>(self)->end_if_empty(); }, this) {}
 
 // What has a timer or a socket dies before the io_context.
 server::~server() {
@@ -109,7 +109,7 @@ void server::end_coroutines() {
     for (const auto& l : listeners_) l->when_empty_ = nullptr;
     for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
     if (!loop_) return;
-    env_->net->stop();
+    context_->net->stop();
     loop_->io.shutdown();
 }
 
@@ -123,8 +123,8 @@ void server::run_what_is_ready() {
             if (loop_->io.poll_one() == 0) return;
         } catch (const std::bad_alloc&) {  // of one event, as in run()
         } catch (...) {                    // of a handler of the user's
-            env_->write(log_level::error, "handler threw",
-                        detail::what_of(std::current_exception()));
+            context_->write(log_level::error, "handler threw",
+                            detail::what_of(std::current_exception()));
         }
     }
 }
@@ -206,7 +206,7 @@ void server::await_signal() {
     });
 }
 
-void server::drain(duration patience) {
+void server::drain(duration grace_period) {
     if (state_ != state::serving) return;
     std::size_t open = 0;
     for (const auto& l : listeners_) {
@@ -214,10 +214,10 @@ void server::drain(duration patience) {
         l->drain();  // mutant: listeners_drain
     }
     state_ = state::draining;  // not before all of them drain: the first may be empty at once
-    const time_point now = env_->net->now();
-    patience_.set(after(now, patience));
-    half_patience_.set(after(now, patience / 2));
-    env_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
+    const time_point now = context_->net->now();
+    grace_period_.set(after(now, grace_period));
+    half_grace_period_.set(after(now, grace_period / 2));
+    context_->write(log_level::info, "draining", fmt::format("draining {} connections", open));
     end_if_empty();
 }
 
@@ -228,13 +228,13 @@ void server::stop() {
     for (const auto& [name, p] : pools_) p->stop();
     // Logics that wait for something of their own are not waited for: half a second lets the rest
     // see that their connections are gone.
-    patience_.set(env_->net->now() + std::chrono::milliseconds(500));
+    grace_period_.set(context_->net->now() + std::chrono::milliseconds(500));
     end_if_empty();
 }
 
 void server::report() {
     const auto print = [this](std::string_view line) {
-        env_->log.write_always(log_level::info, line);
+        context_->log.write_always(log_level::info, line);
     };
     for (const auto& l : listeners_) {
         for (const std::string& line : l->report()) print(line);
@@ -246,8 +246,8 @@ void server::report() {
 // may take memory.
 void server::one_emptied() noexcept {
     try {
-        emptied_.set(env_->net->now());
-    } catch (const std::bad_alloc&) {  // then patience ends it
+        emptied_.set(context_->net->now());
+    } catch (const std::bad_alloc&) {  // then grace_period ends it
     }
 }
 
@@ -263,13 +263,13 @@ void server::end_if_empty() {
         finish();
 }
 
-void server::patience_ended(void* self) {
+void server::grace_period_ended(void* self) {
     auto& s = *static_cast<server*>(self);
     if (s.state_ == state::stopping) return s.finish();
     std::size_t open = 0, requests = 0;
     for (const auto& l : s.listeners_) open += l->size();
     for (const auto& [name, p] : s.pools_) requests += p->busy() + p->waiting();
-    s.env_->write(
+    s.context_->write(
         log_level::warning, "drain ended",
         fmt::format("the drain's time is over: closing {} connections, and ending {} requests to "
                     "upstreams",
@@ -279,13 +279,13 @@ void server::patience_ended(void* self) {
 
 void server::finish() {
     if (std::exchange(state_, state::finished) == state::finished) return;
-    patience_.clear();
-    half_patience_.clear();
+    grace_period_.clear();
+    half_grace_period_.clear();
     emptied_.clear();
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
-    if (!loop_) return env_->net->release();
-    env_->net->stop();
+    if (!loop_) return context_->net->release();
+    context_->net->stop();
     loop_->signals.clear();
     loop_->io.stop();
 }

@@ -23,24 +23,26 @@ public:
 
     // -- receiving
 
-    task<outcome> fill() override {
-        if (cancelled_) co_return outcome(cancelled_);
+    task<io_status> fill() override {
+        if (cancelled_) co_return io_status(cancelled_);
         for (;;) {
-            outcome woken;
+            io_status woken;
             const bool ends = draining_ && !in_message_;
             if (ends || wire_->readable(end_)) co_await net_.yield();
             else woken = co_await reading_.wait();
-            if (cancelled_) co_return outcome(cancelled_);
+            if (cancelled_) co_return io_status(cancelled_);
             if (woken) co_return woken;
             const std::size_t before = in_.size();
-            const outcome read = read_now();
+            const io_status read = read_now();
             const bool goes_on = draining_ && in_message_ && read == draining_;
             if (!goes_on || in_.size() != before) co_return read;
             waited_in_drain_ = true;
         }
     }
 
-    bool quiet() noexcept override { return !cancelled_ && in_.size() == 0 && wire_->quiet(end_); }
+    bool has_no_input() noexcept override {
+        return !cancelled_ && in_.size() == 0 && wire_->quiet(end_);
+    }
 
     // -- sending
 
@@ -79,11 +81,11 @@ public:
         end_stall();
     }
 
-    task<> linger(duration patience) override {
+    task<> linger(duration timeout) override {
         if (cancelled_ || ended_) co_return;
         wire_->shut(end_);
         draining_.clear();
-        deadline(after(net_.now(), patience), errc::closed);
+        deadline(after(net_.now(), timeout), errc::closed);
         for (std::size_t discarded = 0; discarded < linger_bytes;) {
             discarded += in_.size();
             in_.consume(in_.size());
@@ -103,7 +105,7 @@ public:
     }
 
 private:
-    outcome read_now() {
+    io_status read_now() {
         buffer::room r{};
         try {
             r = room();
@@ -115,7 +117,7 @@ private:
         if (is_would_block(ec)) return draining_;
         if (ec) return ec;
         ended_ = true;
-        return in_.size() == 0 ? errc::closed : errc::cut_short;
+        return in_.size() == 0 ? errc::closed : errc::truncated;
     }
 
     void write(const std::string& bytes) {
@@ -147,7 +149,7 @@ private:
 
     std::shared_ptr<wire> wire_;
     int end_;
-    spot reading_;
+    wait_point reading_;
     std::string rest_;  // of a flush that was not taken at once
     std::size_t done_ = 0;
     bool writing_ = false;  // it is not empty

@@ -49,8 +49,8 @@ bool network::step(time_point end) {
     time_point next = heap_.empty() ? never : heap_.front().at;
     host* rings = nullptr;
     for (const auto& [ip, machine] : machines_) {
-        if (machine->alarm() >= next) continue;
-        next = machine->alarm();
+        if (machine->timer() >= next) continue;
+        next = machine->timer();
         rings = machine.get();
     }
     if (next > end || next == never) {
@@ -61,7 +61,7 @@ bool network::step(time_point end) {
     if (rings) {
         ++events_;
         be_late();
-        rings->ring();
+        rings->fire();
         return true;
     }
     happen();
@@ -96,13 +96,13 @@ void network::be_late() {
 
 void network::ring_all() {
     for (const auto& [ip, machine] : machines_) {
-        if (machine->alarm() > now_) continue;
+        if (machine->timer() > now_) continue;
         ++events_;
-        machine->ring();
+        machine->fire();
     }
 }
 
-bool network::at_rest() const noexcept {
+bool network::quiescent() const noexcept {
     if (!heap_.empty() || waiting_ || !loop.stopped()) return false;
     return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) {
         m.second->deadlines().forget_cleared();

@@ -19,12 +19,12 @@ constexpr std::uint64_t clock_stream = 0x636c6f636b73;
 
 }  // namespace
 
-parked::parked(network& net) : net_(net), before_(net.waiting_) {
+suspended_coroutine::suspended_coroutine(network& net) : net_(net), before_(net.waiting_) {
     if (before_) before_->behind_ = this;
     net.waiting_ = this;
 }
 
-parked::~parked() {
+suspended_coroutine::~suspended_coroutine() {
     if (before_) before_->behind_ = behind_;
     (behind_ ? behind_->before_ : net_.waiting_) = before_;
 }
@@ -107,14 +107,14 @@ bool port::take(const std::shared_ptr<wire>& w) {
     return true;
 }
 
-task<outcome> port::ready() {
+task<io_status> port::ready() {
     if (!open_) co_return system_error(EBADF);
     if (arrived_.empty()) {
-        const outcome woken = co_await ready_.wait();
+        const io_status woken = co_await ready_.wait();
         co_return woken;
     }
     co_await net_.yield();
-    co_return outcome();
+    co_return io_status();
 }
 
 result<std::unique_ptr<channel>> port::accept() {
@@ -155,17 +155,17 @@ host::host(network& net, std::string ip)
     : transport(net.loop.get_executor()), net_(net), ip_(std::move(ip)),
       dice_(net.fault_dice().next()) {}
 
-void host::ring() {
-    net_.note("alarm");
+void host::fire() {
+    net_.note("timer");
     deadlines().expire(now());
-    alarm_ = deadlines().next();
+    timer_ = deadlines().next();
 }
 
 task<> host::sleep(duration span) {
-    spot over(net_);
-    deadline alarm(
-        deadlines(), [](void* s) { static_cast<spot*>(s)->wake(); }, &over);
-    alarm.set(ice::after(now(), span));
+    wait_point over(net_);
+    deadline timer(
+        deadlines(), [](void* s) { static_cast<wait_point*>(s)->wake(); }, &over);
+    timer.set(ice::after(now(), span));
     co_await over.wait();
 }
 
@@ -195,11 +195,11 @@ task<result<std::vector<address>>> host::resolve(address to, time_point until) {
         asked = net_.look_up(to.host());
     if (asked.takes > duration::zero()) {
         const time_point answered = ice::after(now(), asked.takes);
-        spot over(net_);
-        deadline alarm(
-            deadlines(), [](void* s) { static_cast<spot*>(s)->wake(); }, &over);
-        alarm.set(std::min(answered, until));
-        const outcome cancelled = co_await over.wait();
+        wait_point over(net_);
+        deadline timer(
+            deadlines(), [](void* s) { static_cast<wait_point*>(s)->wake(); }, &over);
+        timer.set(std::min(answered, until));
+        const io_status cancelled = co_await over.wait();
         if (cancelled) co_return connect_error(cancelled);
         if (until < answered) co_return errc::connect_timeout;
     }

@@ -4,7 +4,7 @@
 #include <asio/io_context.hpp>
 #include <deque>
 #include <functional>
-#include <ice/detail/environment.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/testing/faults.hpp>
 #include <map>
 #include <memory>
@@ -36,7 +36,7 @@ public:
     void run_ready();
     bool advance();  // one handler, or one step
     bool step(time_point end);
-    bool at_rest() const noexcept;
+    bool quiescent() const noexcept;
 
     // -- chance
     bool strikes(fault f) { return strikes(f, fault_dice_); }
@@ -82,7 +82,7 @@ public:
     std::exception_ptr thrown;  // by a spawned coroutine
 
 private:
-    friend class parked;
+    friend class suspended_coroutine;
     struct happening {
         time_point at;
         std::uint64_t order;  // of those at one time: by chance
@@ -112,7 +112,7 @@ private:
     dice clock_dice_;
     std::vector<happening> heap_;
     std::map<std::string, std::shared_ptr<host>, std::less<>> machines_;
-    parked* waiting_ = nullptr;  // the last that came
+    suspended_coroutine* waiting_ = nullptr;  // the last that came
     std::uint64_t hash_ = 0xcbf29ce484222325ULL;
     std::uint64_t events_ = 0;
     std::array<line, remembered> lines_{};
@@ -129,7 +129,7 @@ public:
     port(transport& net, network& world, address local);
     ~port() override { cancel(); }
 
-    task<outcome> ready() override;
+    task<io_status> ready() override;
     result<std::unique_ptr<channel>> accept() override;
     void cancel() override;
     address local() const override { return local_; }
@@ -143,7 +143,7 @@ private:
     address local_;
     std::size_t backlog_;
     std::deque<std::shared_ptr<wire>> arrived_;
-    spot ready_;
+    wait_point ready_;
     bool open_ = true;
 };
 
@@ -159,8 +159,8 @@ public:
     void stop() override { stopped_ = true; }
     void release() override { deadlines().forget_cleared(); }
 
-    time_point alarm() const noexcept { return stopped_ ? never : alarm_; }
-    void ring();
+    time_point timer() const noexcept { return stopped_ ? never : timer_; }
+    void fire();
 
 private:
     struct attempt;
@@ -169,12 +169,12 @@ private:
                                                            connect_attempt::callback) override;
     static void call(network&, std::weak_ptr<attempt>, duration again);
     std::vector<address> places(const address&) const;
-    void wake_at(time_point at) override { alarm_ = at; }
+    void wake_at(time_point at) override { timer_ = at; }
 
     network& net_;
     std::string ip_;
     dice dice_;
-    time_point alarm_ = never;
+    time_point timer_ = never;
     bool stopped_ = false;
 };
 

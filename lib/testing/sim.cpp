@@ -57,7 +57,7 @@ void simulation::reset(channel& c) { testing::reset(c); }
 void simulation::run_ready() { network_->run_ready(); }
 bool simulation::step(time_point end) { return network_->step(end); }
 bool simulation::advance() { return network_->advance(); }
-bool simulation::at_rest() const noexcept { return network_->at_rest(); }
+bool simulation::quiescent() const noexcept { return network_->quiescent(); }
 std::uint64_t simulation::hash() const noexcept { return network_->hash(); }
 std::string simulation::history() const { return network_->history(); }
 std::uint64_t simulation::events() const noexcept { return network_->events(); }

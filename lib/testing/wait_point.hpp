@@ -1,4 +1,4 @@
-// spot: where a coroutine of a simulated world waits.
+// wait_point: where a coroutine of a simulated world waits.
 #pragma once
 
 #include <asio/associated_cancellation_slot.hpp>
@@ -15,50 +15,52 @@ namespace ice::testing {
 
 class network;
 
-// A coroutine that waits at a spot. The network lists them, to destroy who still waits at its end.
-class parked {
+// A coroutine that waits at a wait_point. The network lists them and destroys those that still wait
+// at its own end.
+class suspended_coroutine {
 public:
-    explicit parked(network&);
-    virtual ~parked();
-    parked(const parked&) = delete;
-    parked& operator=(const parked&) = delete;
+    explicit suspended_coroutine(network&);
+    virtual ~suspended_coroutine();
+    suspended_coroutine(const suspended_coroutine&) = delete;
+    suspended_coroutine& operator=(const suspended_coroutine&) = delete;
 
-    virtual void resume(outcome) = 0;
+    virtual void resume(io_status) = 0;
 
 private:
     friend class network;
     network& net_;
-    parked* before_ = nullptr;
-    parked* behind_ = nullptr;
+    suspended_coroutine* before_ = nullptr;
+    suspended_coroutine* behind_ = nullptr;
 };
 
 // Where one coroutine at a time waits.
-class spot {
+class wait_point {
 public:
-    explicit spot(network& net) noexcept : net_(net) {}
-    ~spot() { wake(asio::error::make_error_code(asio::error::operation_aborted)); }
-    spot(const spot&) = delete;
-    spot& operator=(const spot&) = delete;
+    explicit wait_point(network& net) noexcept : net_(net) {}
+    ~wait_point() { wake(asio::error::make_error_code(asio::error::operation_aborted)); }
+    wait_point(const wait_point&) = delete;
+    wait_point& operator=(const wait_point&) = delete;
 
-    task<outcome> wait() {
+    task<io_status> wait() {
         asio::use_awaitable_t<> token;
-        return asio::async_initiate<asio::use_awaitable_t<>, void(outcome)>(start{this}, token);
+        return asio::async_initiate<asio::use_awaitable_t<>, void(io_status)>(start{this}, token);
     }
     bool waits() const noexcept { return who_ != nullptr; }
     // Who waits goes on after the caller.
-    void wake(outcome result = {}) {
+    void wake(io_status result = {}) {
         if (auto* who = std::exchange(who_, nullptr)) who->resume(result);
     }
 
 private:
     template <class Handler>
-    struct waiter final : parked {
-        waiter(spot& s, Handler h) : parked(s.net_), at(s), handler(std::move(h)) {
+    struct waiter final : suspended_coroutine {
+        waiter(wait_point& s, Handler h)
+            : suspended_coroutine(s.net_), at(s), handler(std::move(h)) {
             auto slot = asio::get_associated_cancellation_slot(handler);
             if (slot.is_connected()) slot.template emplace<cancel>(&s);
         }
         ~waiter() override { at.who_ = nullptr; }
-        void resume(outcome result) override {
+        void resume(io_status result) override {
             auto slot = asio::get_associated_cancellation_slot(handler);
             if (slot.is_connected()) slot.clear();
             const auto executor = asio::get_associated_executor(handler);
@@ -66,15 +68,15 @@ private:
             delete this;
             asio::post(executor, std::move(go));
         }
-        spot& at;
+        wait_point& at;
         Handler handler;
     };
     struct cancel {
-        explicit cancel(spot* s) : at(s) {}
+        explicit cancel(wait_point* s) : at(s) {}
         void operator()(asio::cancellation_type) const {  // wake() destroys this
             at->wake(asio::error::make_error_code(asio::error::operation_aborted));
         }
-        spot* at;
+        wait_point* at;
     };
     struct start {
         template <class Handler>
@@ -82,11 +84,11 @@ private:
             using kept = waiter<std::decay_t<Handler>>;
             at->who_ = new kept(*at, std::forward<Handler>(handler));
         }
-        spot* at;
+        wait_point* at;
     };
 
     network& net_;
-    parked* who_ = nullptr;
+    suspended_coroutine* who_ = nullptr;
 };
 
 }  // namespace ice::testing

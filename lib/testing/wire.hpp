@@ -18,7 +18,7 @@ inline error_code system_error(int error) noexcept {
     return {error, asio::error::get_system_category()};
 }
 
-// A connection that is under way or made. Its ends hold it; events that concern it do.
+// A connection that is in flight or made. Its ends hold it; events that concern it do.
 struct wire : std::enable_shared_from_this<wire> {
     struct end {
         std::string arrived;     // and not yet read

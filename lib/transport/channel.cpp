@@ -13,7 +13,7 @@ constexpr std::uint32_t chunk_most = 64 * 1024;  // larger reads gain nothing (c
 
 }  // namespace
 
-task<outcome> ready(outcome value) { co_return value; }
+task<io_status> ready(io_status value) { co_return value; }
 
 // What a channel needs only while its peer does not read, and then keeps.
 struct channel::stall {
@@ -25,7 +25,7 @@ struct channel::stall {
 };
 
 channel::channel(transport& net)
-    : net_(net), alarm_(net.deadlines(), ring, this), chunk_(chunk_first), chunk_most_(chunk_most) {
+    : net_(net), timer_(net.deadlines(), fire, this), chunk_(chunk_first), chunk_most_(chunk_most) {
 }
 
 channel::~channel() {
@@ -54,7 +54,7 @@ void channel::flush_soon_once() {
     flushing_soon_ = true;
 }
 
-task<outcome> channel::flush(duration timeout, time_point latest, errc why) {
+task<io_status> channel::flush(duration timeout, time_point latest, errc why) {
     write_timeout(timeout);
     while (!try_flush()) {
         if (cancelled_) co_return cancelled_;
@@ -64,7 +64,7 @@ task<outcome> channel::flush(duration timeout, time_point latest, errc why) {
         const error_code cancelled = co_await stall_->over.wait();
         if (cancelled) co_return cancelled;
     }
-    co_return outcome();
+    co_return io_status();
 }
 
 void channel::write_timeout(duration span) noexcept {
@@ -101,7 +101,7 @@ void channel::stall_timer(void* self) {
 void channel::deadline(time_point at, errc why) {
     why_ = static_cast<std::uint8_t>(why);
     span_ = duration::zero();
-    alarm_.set(at);
+    timer_.set(at);
 }
 
 void channel::deadline_between_messages(time_point now, duration span, errc why) {
@@ -110,12 +110,12 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
     seen_ = consumed_;
 }
 
-void channel::ring(void* self) {
+void channel::fire(void* self) {
     auto& c = *static_cast<channel*>(self);
     if (c.span_ == duration::zero() || c.seen_ == c.consumed_)
         return c.cancel(static_cast<errc>(c.why_));
     c.seen_ = c.consumed_;
-    c.alarm_.set(after(c.net_.now(), c.span_));
+    c.timer_.set(after(c.net_.now(), c.span_));
 }
 
 }  // namespace ice

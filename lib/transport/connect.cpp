@@ -20,7 +20,7 @@ constexpr std::size_t most_preferences = 64;  // more names than a server has po
 struct transport::race {
     race(transport& t, std::vector<address> found, const address* first)
         : net(t), order(std::move(found), first), changed(t.executor()),
-          alarm(
+          timer(
               t.deadlines(), [](void* r) { static_cast<race*>(r)->changed.set(); }, this) {}
     race(const race&) = delete;
     race& operator=(const race&) = delete;
@@ -46,7 +46,7 @@ struct transport::race {
     transport& net;
     happy_eyeballs order;
     event changed;
-    deadline alarm;
+    deadline timer;
     std::vector<std::unique_ptr<connect_attempt>> attempts;
     std::unique_ptr<channel> won;
     const address* winner = nullptr;
@@ -65,7 +65,7 @@ task<result<std::unique_ptr<channel>>> transport::connect(address to, time_point
         if (at >= until) co_return errc::connect_timeout;
         r.begin_due(at);
         if (r.order.have_all_failed()) co_return r.order.why();
-        r.alarm.set(std::min(until, r.order.due()));
+        r.timer.set(std::min(until, r.order.due()));
         r.changed.clear();
         const error_code cancelled = co_await r.changed.wait();
         if (cancelled) co_return connect_error(cancelled);

@@ -17,7 +17,7 @@ namespace ice {
 namespace {
 
 constexpr std::size_t kept_size = 256 * 1024;  // larger ones are left to the allocator
-constexpr std::size_t moved_size = 4 * 1024;   // so much is copied to lend storage, or to free it
+constexpr std::size_t moved_size = 4 * 1024;   // more is not copied when storage changes hands
 
 // For so long the kernel is not asked for other sockets: some hundred ping-pongs of a lone peer,
 // and less than a person notices.
@@ -196,7 +196,7 @@ void poller::round() {
     }
 }
 
-void poller::lend(buffer& in, std::string& out) {
+void poller::acquire_buffers(buffer& in, std::string& out) {
     if (in.capacity() < spare_in_.capacity() && in.size() <= moved_size) {
         spare_in_.append(in.data());
         swap(in, spare_in_);
@@ -205,7 +205,7 @@ void poller::lend(buffer& in, std::string& out) {
     if (out.empty() && out.capacity() < spare_out_.capacity()) out.swap(spare_out_);
 }
 
-void poller::take_back(buffer& in, std::string& out) {
+void poller::release_buffers(buffer& in, std::string& out) {
     if (in.size() <= moved_size && in.capacity() > 2 * in.size()) {
         buffer rest;
         if (in.size() != 0) rest.append(in.data());  // mutant: keep_unread

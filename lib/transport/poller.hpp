@@ -80,10 +80,10 @@ public:
     // the last one is shared with the parent.
     unsigned forks() const noexcept { return forks_; }
 
-    // Storage that sockets lend each other from the arrival of bytes to the next wait. As a rule
+    // Storage that sockets share, each from the arrival of bytes to the next wait. As a rule
     // one piece serves them all: it stays in the cache, and an idle connection has none.
-    void lend(buffer& in, std::string& out);
-    void take_back(buffer& in, std::string& out);
+    void acquire_buffers(buffer& in, std::string& out);
+    void release_buffers(buffer& in, std::string& out);
 
 private:
     static constexpr std::size_t spare_size = 64 * 1024;

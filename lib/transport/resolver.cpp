@@ -27,7 +27,7 @@ struct bell {
     bell(const bell&) = delete;
     bell& operator=(const bell&) = delete;
 
-    void ring() const noexcept {
+    void fire() const noexcept {
         const std::uint64_t one = 1;
         [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
     }
@@ -145,7 +145,7 @@ std::shared_ptr<lookup> lookups::join(const std::string& host, const std::shared
         forget(l);
         l->why = connect_error(ec);
         l->done = true;
-        b->ring();
+        b->fire();
     }
     return l;
 }
@@ -197,7 +197,7 @@ void lookups::serve() noexcept {
         l->why = why;
         l->done = true;
         forget(l);
-        for (const auto& b : l->bells) b->ring();
+        for (const auto& b : l->bells) b->fire();
     }
     --threads;
 }

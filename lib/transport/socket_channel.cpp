@@ -45,25 +45,25 @@ socket_channel::~socket_channel() {
     poller_.deregister(fd_, *this);  // mutant: leave_poller
     out_.clear();
     in_.consume(in_.size());
-    poller_.take_back(in_, out_);
+    poller_.release_buffers(in_, out_);
     ::close(fd_);  // mutant: close
 }
 
 // -- receiving
 
-task<outcome> socket_channel::fill() {
+task<io_status> socket_channel::fill() {
     if (cancelled_) return ice::ready(cancelled_);
     return draining_ ? fill_draining() : wait_to_read();
 }
 
-task<outcome> socket_channel::wait_to_read() {
+task<io_status> socket_channel::wait_to_read() {
     asio::use_awaitable_t<> token;
-    return asio::async_initiate<asio::use_awaitable_t<>, void(outcome)>(start_fill{this}, token);
+    return asio::async_initiate<asio::use_awaitable_t<>, void(io_status)>(start_fill{this}, token);
 }
 
 void socket_channel::wait_for_bytes(reader r) {
     reader_.emplace(std::move(r));
-    rest();
+    release_buffers();
     auto slot = asio::get_associated_cancellation_slot(*reader_);
     if (slot.is_connected())
         slot.assign([this](asio::cancellation_type) {
@@ -82,55 +82,55 @@ socket_channel::reader socket_channel::take_reader() noexcept {
     return r;
 }
 
-void socket_channel::tell_reader_later(outcome o) {
+void socket_channel::tell_reader_later(io_status o) {
     asio::post(net_.executor(), [this, r = take_reader(), o]() mutable {
-        std::move(r)(cancelled_ ? outcome(cancelled_) : o);
+        std::move(r)(cancelled_ ? io_status(cancelled_) : o);
     });
 }
 
 // Nothing if nothing has come.
-std::optional<outcome> socket_channel::read_some() {
-    poller_.lend(in_, out_);
+std::optional<io_status> socket_channel::read_some() {
+    poller_.acquire_buffers(in_, out_);
     buffer::room r{};
     try {
         r = room();
-    } catch (const std::bad_alloc&) { return outcome(system_error(ENOMEM)); }
+    } catch (const std::bad_alloc&) { return io_status(system_error(ENOMEM)); }
     for (;;) {
         const ssize_t n = ::recv(fd_, r.data, r.size, MSG_DONTWAIT);
         if (n > 0) {
             received(static_cast<std::size_t>(n));
-            return outcome();
+            return io_status();
         }
         if (n == 0) return ended();  // mutant: end_of_stream
         if (is_would_block(errno)) return std::nullopt;
-        if (errno != EINTR) return outcome(system_error(errno));
+        if (errno != EINTR) return io_status(system_error(errno));
     }
 }
 
 // Gives way first: a peer that never stops sending must not keep the loop from all else.
-task<outcome> socket_channel::fill_draining() {
+task<io_status> socket_channel::fill_draining() {
     co_await net_.yield();
     if (cancelled_) co_return cancelled_;
-    const std::optional<outcome> read = read_some();
-    if (read || !in_message_) co_return read.value_or(outcome(draining_));
+    const std::optional<io_status> read = read_some();
+    if (read || !in_message_) co_return read.value_or(io_status(draining_));
     waited_in_drain_ = true;
-    const outcome rest = co_await wait_to_read();
+    const io_status rest = co_await wait_to_read();
     co_return rest;
 }
 
-outcome socket_channel::ended() noexcept {
+io_status socket_channel::ended() noexcept {
     ended_ = true;
-    return in_.size() == 0 ? errc::closed : errc::cut_short;
+    return in_.size() == 0 ? errc::closed : errc::truncated;
 }
 
-bool socket_channel::quiet() noexcept {
+bool socket_channel::has_no_input() noexcept {
     if (cancelled_ || in_.size() != 0) return false;
     char byte = 0;
     const ssize_t n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n < 0 && is_would_block(errno);
 }
 
-void socket_channel::rest() { poller_.take_back(in_, out_); }
+void socket_channel::release_buffers() { poller_.release_buffers(in_, out_); }
 
 // -- sending
 
@@ -188,12 +188,12 @@ bool socket_channel::ready(std::uint32_t events) {
         try_flush();  // what was pushed meanwhile, too
     }
     if (reader_ && (events & (EPOLLIN | broken)) != 0) {
-        const std::optional<outcome> read = cancelled_ ? outcome(cancelled_) : read_some();
+        const std::optional<io_status> read = cancelled_ ? io_status(cancelled_) : read_some();
         if (read) {
             take_reader()(*read);  // may be the end of this channel
             return true;
         }
-        poller_.take_back(in_, out_);
+        poller_.release_buffers(in_, out_);
     }
     watch_wanted();  // mutant: watch_again
     return (events & EPOLLOUT) != 0;
@@ -215,11 +215,11 @@ void socket_channel::drain(error_code why) {
     if (draining_) return;
     draining_ = why;
     if (!reader_ || cancelled_) return;
-    const std::optional<outcome> read = read_some();  // mutant: drain_reads
+    const std::optional<io_status> read = read_some();  // mutant: drain_reads
     if (read) return tell_reader_later(*read);
     if (!in_message_) return tell_reader_later(draining_);
     waited_in_drain_ = true;
-    rest();
+    release_buffers();
 }
 
 void socket_channel::cancel(error_code why) {
@@ -233,11 +233,11 @@ void socket_channel::cancel(error_code why) {
     end_stall();
 }
 
-task<> socket_channel::linger(duration patience) {
+task<> socket_channel::linger(duration timeout) {
     if (cancelled_ || ended_) co_return;
     ::shutdown(fd_, SHUT_WR);
     draining_.clear();
-    deadline(after(net_.now(), patience), errc::closed);
+    deadline(after(net_.now(), timeout), errc::closed);
     for (std::size_t discarded = 0; discarded < linger_bytes;) {
         discarded += in_.size();
         in_.consume(in_.size());

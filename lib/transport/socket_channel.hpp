@@ -21,14 +21,14 @@ public:
     socket_channel(transport& net, poller& p, int fd, asio::ip::tcp::endpoint peer) noexcept;
     ~socket_channel() override;
 
-    task<outcome> fill() override;
-    bool quiet() noexcept override;
+    task<io_status> fill() override;
+    bool has_no_input() noexcept override;
     bool try_flush() override;
     std::size_t unsent() const noexcept override { return out_.size() - done_; }
-    void rest() override;
+    void release_buffers() override;
     void drain(error_code why) override;
     void cancel(error_code why) override;
-    task<> linger(duration patience) override;
+    task<> linger(duration timeout) override;
     address peer() const override;
     ip_bytes peer_ip() const override;
 
@@ -38,16 +38,16 @@ public:
 
 private:
     // What Asio makes of a coroutine that waits in fill().
-    using reader = asio::async_result<asio::use_awaitable_t<>, void(outcome)>::handler_type;
+    using reader = asio::async_result<asio::use_awaitable_t<>, void(io_status)>::handler_type;
 
     struct start_fill;
     void wait_for_bytes(reader);
     reader take_reader() noexcept;
-    void tell_reader_later(outcome);
-    std::optional<outcome> read_some();
-    task<outcome> wait_to_read();
-    task<outcome> fill_draining();
-    outcome ended() noexcept;
+    void tell_reader_later(io_status);
+    std::optional<io_status> read_some();
+    task<io_status> wait_to_read();
+    task<io_status> fill_draining();
+    io_status ended() noexcept;
     void stall();
 
     bool ready(std::uint32_t events) override;

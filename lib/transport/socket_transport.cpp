@@ -16,7 +16,7 @@
 #include <asio/steady_timer.hpp>
 #include <charconv>
 #include <cstring>
-#include <ice/detail/environment.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
 #include <optional>
@@ -107,10 +107,10 @@ public:
           local_(std::move(local)) {}
     ~socket_acceptor() override { close(); }
 
-    task<outcome> ready() override {
+    task<io_status> ready() override {
         const auto r =
             co_await listening_.async_wait(asio::posix::stream_descriptor::wait_read, as_values);
-        co_return outcome(std::get<0>(r));
+        co_return io_status(std::get<0>(r));
     }
 
     result<std::unique_ptr<channel>> accept() override {

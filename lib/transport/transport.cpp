@@ -4,7 +4,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <exception>
-#include <ice/detail/environment.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/transport.hpp>
 
 #include "../core/as_values.hpp"
@@ -38,17 +38,19 @@ void transport::flush_all() {
     if (soon_.empty()) soon_.swap(now);  // its room is used again
 }
 
-void spawn(std::shared_ptr<environment> env, task<> work, std::string_view name) {
-    const auto executor = env->net->executor();
-    auto ended = [env = std::move(env), name = std::string(name)](std::exception_ptr error) {
+void spawn(std::shared_ptr<server_context> context, task<> work, std::string_view name) {
+    const auto executor = context->net->executor();
+    auto ended = [context = std::move(context),
+                  name = std::string(name)](std::exception_ptr error) {
         if (!error) return;
         try {
             std::rethrow_exception(error);
         } catch (const std::exception& e) {
-            env->write(log_level::error, "coroutine threw", fmt::format("{}: {}", name, e.what()));
+            context->write(log_level::error, "coroutine threw",
+                           fmt::format("{}: {}", name, e.what()));
         } catch (...) {
-            env->write(log_level::error, "coroutine threw",
-                       fmt::format("{}: not an exception", name));
+            context->write(log_level::error, "coroutine threw",
+                           fmt::format("{}: not an exception", name));
         }
     };
     asio::co_spawn(executor, std::move(work), std::move(ended));

@@ -97,7 +97,7 @@ class App:
         return self.wait(seconds)
 
     def kill(self):
-        """As a crash would: no goodbye."""
+        """As a crash would: no graceful close."""
         self.killed = True
         self.process.kill()
         return self.wait()

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not redis.installed(), reason="redis-server is n
 MARKER = "2001-01-01 00:00:00"
 KEY = "ice:time"
 NOTHING = b"$-1\r\n"
-PATIENCE = 0.25 + 0.5 + 0.25  # what one request may wait for: GET, the time server, SET
+LONGEST = 0.25 + 0.5 + 0.25  # what one request may wait for: GET, the time server, SET
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def front(start, cache, upstream):
 def answer(front):
     """One answer, in time, and whose it is."""
     text, _, took = ask(front.address)
-    assert took < PATIENCE + SLACK
+    assert took < LONGEST + SLACK
     whose = {0: "ours", 5: "the time server's"}.get(hours_ahead(text))
     return "the cache's" if text == MARKER else whose or text
 

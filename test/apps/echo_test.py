@@ -12,13 +12,13 @@ from network import Network
 MIB = 1024 * 1024
 
 
-def write_all_that_goes(client, data, patience):
-    """Writes without reading until the server takes no more for `patience` seconds; gives what is
+def write_all_that_goes(client, data, timeout):
+    """Writes without reading until the server takes no more for `timeout` seconds; gives what is
     left, or nothing if all went."""
     data = memoryview(data)
     client.socket.setblocking(False)
     while data:
-        _, writable, _ = select.select([], [client.socket], [], patience)
+        _, writable, _ = select.select([], [client.socket], [], timeout)
         if not writable:
             break
         data = data[client.socket.send(data[:64 * 1024]):]

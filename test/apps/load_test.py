@@ -95,7 +95,7 @@ def served_of(clients):
 @pytest.mark.parametrize("name", ["telnet", "echo"])
 @pytest.mark.parametrize("when", ["from the start", pytest.param(
     "lowered later", marks=pytest.mark.skipif(
-        SANITIZED, reason="without a descriptor, UBSan cannot look at memory: a false alarm"))])
+        SANITIZED, reason="without a descriptor, UBSan cannot look at memory: a false report"))])
 def test_with_64_descriptors_and_200_clients_it_rests_and_serves_who_is_connected(
         start, connect, name, when):
     # Danger: accept fails, the listening socket stays readable, and the loop spins; or the

@@ -44,7 +44,7 @@ def test_a_drain_waits_for_a_request_that_is_open_and_for_one_behind_it(held):
 
 
 def test_a_second_signal_ends_at_once_although_a_request_is_open(held):
-    # Danger: the operator who has lost patience has only SIGKILL left.
+    # Danger: the operator who has lost grace_period has only SIGKILL left.
     front, _, client = held
     front.signal(signal.SIGTERM)
     until(lambda: refuses(front), "the drain begins")

@@ -37,7 +37,7 @@ def returns(front, within=1):
 def test_an_upstream_that_is_killed_is_used_again_once_it_is_back(start, pair):
     # Danger: dead connections are handed out; the back-off has grown while it was down.
     upstream, front = pair
-    for away, within in (0.8, 1), (5, 7):  # 7 s: the longest pause of 14 * pool_timeouts::probe
+    for away, within in (0.8, 1), (5, 7):  # 7 s: 14 * pool_timeouts::retry_interval
         upstream.kill()
         down = time.monotonic()
         while time.monotonic() - down < away:

@@ -104,7 +104,7 @@ def test_an_upstream_that_cannot_be_reached_costs_the_timeout_and_no_more(make_f
     upstream.recover()
     well = time.monotonic()
     while not check(upstream, ask(front.address)):
-        # 3 s for the attempt under way: the kernel sends its packets again ever more seldom.
+        # 3 s for the attempt in flight: the kernel sends its packets again ever more seldom.
         assert time.monotonic() - well < 3.5 + SLACK, "the front still does not ask its upstream"
 
 

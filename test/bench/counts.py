@@ -39,7 +39,7 @@ IDLE = ("bytes of memory per idle connection", 1536)
 AFTER_BURST = ("bytes of memory per connection after a burst on each", 1600)
 # 40 and 117 instructions, a few more where bursts come in pieces; the kernel below them, which is
 # nine tenths of what a line costs, is the same for both
-GENERATOR = ("instructions per line of ice-bench, 64 under way", 48)
+GENERATOR = ("instructions per line of ice-bench, 64 in flight", 48)
 YARDSTICK = ("the same, for each of epoll_generator", 0.42)
 
 

@@ -236,11 +236,11 @@ def test_a_stall_is_seen_from_the_time_that_requests_were_due():
 
 
 def test_in_a_closed_loop_no_time_is_left_out(raw_line):
-    """Some request is always under way on each of its places, so latencies fill the time (Little's
+    """Some request is always in flight on each of its places, so latencies fill the time (Little's
     law). They do not if a reply counts as of the wake-up instead of the read: 15 % were missing."""
     run = measured("line", at(raw_line), "-c", 20, "-P", 16, "-d", "1s", "-w", "200ms")["runs"][0]
-    under_way = run["requests"]["completed"] / run["seconds"] * run["latency_us"]["mean"] / 1e6
-    assert under_way == pytest.approx(20 * 16, rel=0.05)
+    in_flight = run["requests"]["completed"] / run["seconds"] * run["latency_us"]["mean"] / 1e6
+    assert in_flight == pytest.approx(20 * 16, rel=0.05)
 
 
 def test_says_what_of_the_rate_was_achieved():

@@ -75,7 +75,7 @@ def test_an_svg_says_what_it_shows(file, tmp_path, what, said):
         said = [text.replace("after (2", "after (3") for text in said]
     assert (done.returncode, done.stderr) == (0, "")
     found = texts(out)
-    assert "line, 50 connections, 16 under way on each, closed loop" in found
+    assert "line, 50 connections, 16 in flight on each, closed loop" in found
     for text in said:
         assert text in found, found
 

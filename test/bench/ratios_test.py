@@ -90,7 +90,7 @@ def test_every_goal_has_a_row():
 def test_redis_is_measured_beside_keyvalue(tmp_path):
     # Danger: it stays behind, or keeps its data in the folder where the benchmark was started.
     before = set(os.listdir())
-    done = run("--only", "RESP GET, 16 under way / redis-server", "--pairs", 1, "--seconds", 1,
+    done = run("--only", "RESP GET, 16 in flight / redis-server", "--pairs", 1, "--seconds", 1,
                "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     row, = json.loads((tmp_path / "report.json").read_text())["rows"]

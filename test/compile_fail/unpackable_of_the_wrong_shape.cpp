@@ -1,4 +1,4 @@
-// expect: ice: unpackable() of a logic is called with (ice::error_code, ice::session<P>&),
+// expect: ice: unencodable() of a logic is called with (ice::error_code, ice::session<P>&),
 // expect: and returns a message that the protocol can packet()
 //
 // The danger: a hook that nobody calls, and connections that end as if there were none.
@@ -7,9 +7,9 @@
 struct wordy {
     std::string operator()(std::string_view line) { return std::string(line); }
 #ifdef RIGHT
-    std::string_view unpackable(ice::error_code, ice::session<ice::line>&) { return "error"; }
+    std::string_view unencodable(ice::error_code, ice::session<ice::line>&) { return "error"; }
 #else
-    std::string_view unpackable(ice::error_code) { return "error"; }
+    std::string_view unencodable(ice::error_code) { return "error"; }
 #endif
 };
 

@@ -13,7 +13,7 @@ using ice::testing::fault;
 using ice::testing::simulation;
 
 const ice::address here{"127.0.0.1", 7};
-constexpr auto patience = 10min;  // longer than all timeouts of the server together
+constexpr auto timeout = 10min;  // longer than all timeouts of the server together
 
 struct talk {
     std::unique_ptr<ice::channel> peer;
@@ -26,7 +26,7 @@ struct talk {
 ice::task<> sends(talk& t) {
     for (const std::string_view piece : t.pieces) {
         t.peer->out().append(piece);
-        const auto lost = co_await t.peer->flush(patience, ice::never, ice::errc::stopped);
+        const auto lost = co_await t.peer->flush(timeout, ice::never, ice::errc::stopped);
         if (lost) break;
         if (t.slow) co_await t.peer->net().sleep(1ms);
     }
@@ -35,7 +35,7 @@ ice::task<> sends(talk& t) {
 }
 
 ice::task<> talks(simulation& sim, talk& t) {
-    auto made = co_await sim.net()->connect(here, sim.now() + patience);
+    auto made = co_await sim.net()->connect(here, sim.now() + timeout);
     fuzz::check(made.has_value(), "a peer is let in");
     t.peer = *std::move(made);
     sim.spawn(sends(t));
@@ -87,13 +87,13 @@ void converse(const P& protocol, const L& logic, fuzz::input& in) {
     srv.log().to([](ice::log_level, std::string_view) {});
     auto& listener = srv.add(ice::tcp_server_action{here}.protocol(p).logic(logic));
     const auto begin = sim.now();
-    sim.run(talks(sim, t), patience);
+    sim.run(talks(sim, t), timeout);
     fuzz::check(sim.now() - begin < 1min, "no timeout was needed");
     fuzz::check(t.heard == expected, "the answers are those to the whole data");
-    fuzz::check(sim.run_until([&] { return t.sent; }, patience), "the peer can send all");
+    fuzz::check(sim.run_until([&] { return t.sent; }, timeout), "the peer can send all");
     t.peer.reset();
     srv.drain();
-    fuzz::check(sim.run_until([&] { return sim.at_rest(); }, 1min), "it ends");
+    fuzz::check(sim.run_until([&] { return sim.quiescent(); }, 1min), "it ends");
     fuzz::check(listener.counters().messages == messages, "each message was answered");
     fuzz::check(listener.counters().logic_threw == 0, "no answer threw");
 }

@@ -13,16 +13,16 @@ BOOST_AUTO_TEST_CASE(a_connection_outlives_the_timeouts_of_the_requests_it_has_s
         const auto reply = co_await pool.request("q", std::chrono::milliseconds(20));
         replied = reply.has_value();
     };
-    const auto env =
-        std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor()));
+    const auto context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(w.io.get_executor()));
     for (int i = 0; i < 2; ++i) {
         replied = false;
-        ice::spawn(env, ask(), "caller");
+        ice::spawn(context, ask(), "caller");
         BOOST_TEST(conn.read_line() == "q");
         conn.send("a\r\n");
         w.until([&] { return replied; });
-        const auto later = env->net->now() + std::chrono::milliseconds(40);
-        w.until([&] { return env->net->now() > later; }, "the request's time to pass");
+        const auto later = context->net->now() + std::chrono::milliseconds(40);
+        w.until([&] { return context->net->now() > later; }, "the request's time to pass");
     }
     BOOST_TEST(!conn.poll());
     BOOST_TEST(pool.counters().connects == 1U);

@@ -41,9 +41,9 @@ BOOST_AUTO_TEST_CASE(a_reply_in_pieces_is_fed_once_and_a_second_reply_is_kept) {
     };
     std::string got;
     auto keep = [&]() -> ice::task<> { got = co_await talk(); };
-    const auto env =
-        std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor()));
-    ice::spawn(env, keep(), "talk");
+    const auto context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(w.io.get_executor()));
+    ice::spawn(context, keep(), "talk");
     BOOST_TEST(conn.read(6) == "q1.q2.");
     for (const char c : std::string("one.two.")) {
         conn.send(std::string_view(&c, 1));

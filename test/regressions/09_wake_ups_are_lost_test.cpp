@@ -16,11 +16,11 @@ BOOST_AUTO_TEST_CASE(a_waiter_that_is_woken_can_wake_the_next) {
         const ice::error_code ec = co_await second.wait();
         co_return !ec;
     };
-    const auto env =
-        std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor()));
+    const auto context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(w.io.get_executor()));
     bool relayed = false;
     auto keep = [&]() -> ice::task<> { relayed = co_await relay(); };
-    ice::spawn(env, keep(), "relay");
+    ice::spawn(context, keep(), "relay");
     asio::steady_timer timer(w.io, std::chrono::milliseconds(1));
     timer.async_wait([&](std::error_code) { first.set(); });  // by a timer
     BOOST_TEST(w.run(last()));

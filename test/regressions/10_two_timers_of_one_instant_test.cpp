@@ -6,7 +6,7 @@ BOOST_AUTO_TEST_CASE(deadlines_of_one_instant_all_ring) {
     ice::deadlines queue;
     int rung = 0;
     const auto ring = [](void* count) { ++*static_cast<int*>(count); };
-    ice::deadline a(queue, ring, &rung), b(queue, ring, &rung), c(queue, ring, &rung);
+    ice::deadline a(queue, fire, &rung), b(queue, fire, &rung), c(queue, fire, &rung);
     const ice::time_point at(std::chrono::seconds(1));
     a.set(at);
     b.set(at);

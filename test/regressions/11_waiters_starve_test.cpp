@@ -14,13 +14,13 @@ BOOST_AUTO_TEST_CASE(under_a_steady_load_the_first_to_wait_is_the_first_to_be_se
         const auto reply = co_await pool.request(std::to_string(number));
         if (reply) served.push_back(number);
     };
-    const auto env =
-        std::make_shared<ice::environment>(ice::make_socket_transport(w.io.get_executor()));
+    const auto context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(w.io.get_executor()));
     int asked = 0;
-    for (; asked < 5; ++asked) ice::spawn(env, ask(asked), "caller");
+    for (; asked < 5; ++asked) ice::spawn(context, ask(asked), "caller");
     for (int i = 0; i < 20; ++i) {
         BOOST_TEST(conn.read_line() == std::to_string(i));
-        ice::spawn(env, ask(asked++), "caller");
+        ice::spawn(context, ask(asked++), "caller");
         w.settle();
         conn.send("a\r\n");
     }

@@ -1,5 +1,5 @@
 // Each single operation of the network fails once, in each of the ways in which a kernel lets one
-// fail. What was under way may fail; what comes after must not.
+// fail. What was in flight may fail; what comes after must not.
 #include <cerrno>
 #include <ice/server.hpp>
 
@@ -20,13 +20,13 @@ bool is_right(const std::string& got, const char* reply) {
 }
 
 // How often an armed failure has struck, and a run as long as nothing fails any more.
-struct outcome {
+struct io_status {
     std::size_t struck = 0, failed_visits = 0;
 };
 
 // The failure strikes in two visits, one of them on a connection of the pool that is used again.
 // Then, in calm, the next must succeed, and nothing may be left.
-bool visits(std::uint64_t n, int error, outcome& all) {
+bool visits(std::uint64_t n, int error, io_status& all) {
     const std::string when = fmt::format("operation {} fails with {}", n, error);
     world w;
     w.sim.fail_operation(n, error);
@@ -48,7 +48,7 @@ bool visits(std::uint64_t n, int error, outcome& all) {
 }
 
 // The same while the gateway drains: it ends in time, whatever fails.
-bool drains(std::uint64_t n, int error, outcome& all) {
+bool drains(std::uint64_t n, int error, io_status& all) {
     const std::string when = fmt::format("operation {} fails with {} in a drain", n, error);
     world w;
     std::optional<std::string> first, second;
@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(each_operation_of_the_network_may_fail_once) {
     // The danger: one error that nobody has thought of takes the listener, or a place of the pool,
     // away for good.
     for (const int error : errors) {
-        outcome all;
+        io_status all;
         std::uint64_t n = 0;
         while (visits(n, error, all)) ++n;
         BOOST_TEST_MESSAGE("visits: errno " << error << " at each of " << n << " operations, "
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(each_operation_of_the_network_may_fail_once) {
 
 BOOST_AUTO_TEST_CASE(a_drain_ends_though_any_operation_fails) {
     for (const int error : errors) {
-        outcome all;
+        io_status all;
         std::uint64_t n = 0;
         while (drains(n, error, all)) ++n;
         BOOST_TEST_MESSAGE("drain: errno " << error << " at each of " << n << " operations");
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_drain_ends_though_any_operation_fails) {
 }
 
 BOOST_AUTO_TEST_CASE(no_error_of_the_network_leaves_anything_in_memory) {
-    outcome all;
+    io_status all;
     visits(0, ECONNRESET, all);
     drains(0, ECONNRESET, all);
     const auto before = heap::in_use();

@@ -31,29 +31,29 @@ MUTANTS = {
         "a request that timed out returns its connection: the timeout does not cancel the "
         "channel, and replies are not counted",
         {"receive_reply": [include("asio/experimental/awaitable_operators.hpp"), instead("""
-            peer.within(never, errc{});
+            peer.set_deadline(never, errc{});
             using namespace asio::experimental::awaitable_operators;
             auto first = co_await (peer.receive() || peer.sleep(mine.until - now()));
             if (first.index() == 1) {
-                lent.settle();
-                co_return mine.failed(errc::request_timeout, lent);
+                leased.mark_reusable();
+                co_return mine.failed(errc::request_timeout, leased);
             }
             auto& reply = std::get<0>(first);""")],
          "all_replied": always}),
     "return_on_exception": (
         "a lease whose user throws returns its connection, as if all requests had been answered",
-        {"lease_ends": instead("std::uncaught_exceptions() == exceptions_ ? loan_.settle() "
-                               ": loan_.settle_thrown();"),
-         "settle": after("""
-        void settle_thrown() noexcept {
-            settled_ = true;
+        {"lease_ends": instead("std::uncaught_exceptions() == exceptions_ ? lease_.mark_reusable() "
+                               ": lease_.mark_thrown();"),
+         "mark_reusable": after("""
+        void mark_thrown() noexcept {
+            reusable_ = true;
             if (session_base* s = connection_.session.get()) s->received_ = s->asked_;
         }""")}),
     "residual_bytes_kept": (
         "bytes behind a reply are kept: neither the return nor the next use looks at them",
         {"nothing_left": always,
-         "idle_is_quiet": either("!c.session->bytes().data().empty()"),
-         "served_is_quiet": either("!s.bytes().data().empty()")}),
+         "idle_input": either("!c.session->bytes().data().empty()"),
+         "served_input": either("!s.bytes().data().empty()")}),
     "double_return": (
         "a connection that is returned goes to the first waiter and to the idle ones",
         {"give": before("""
@@ -67,29 +67,29 @@ MUTANTS = {
         {"may_return": before("if (!e.failed && e.unsent != 0 && e.residual == 0) return true;")}),
     "generation_not_checked": (
         "the deadline of a request stays set for the next request on its connection",
-        {"request_time_ends": gone, "request_alarm_ends": gone}),
+        {"request_time_ends": gone, "request_timer_ends": gone}),
     "counted_before_written": (
         "a message counts when its write has finished, so a caller that leaves during the write "
         "seems to have asked nothing; unsent bytes are not looked at",
         {"count_asked": gone, "asked_is_sent": after("if (!ec) ++asked_;"), "all_sent": always}),
     "closed_left_idle": (
         "an idle connection that its upstream has closed is used",
-        {"idle_is_quiet": condition(lambda text: "!c.session->bytes().cancelled()")}),
+        {"idle_input": condition(lambda text: "!c.session->bytes().cancelled()")}),
     "retried_when_sent": (
         "a request whose sending failed is sent again although some of its bytes are sent",
         {"sent_before": gone}),
     "looks_twice_at_the_clock": (
         "a caller looks twice for a shared connection, which may expire between the two readings "
         "of the clock",
-        {"taken_once": instead("pipeline& line = opened ? *opened : *shared_line();"),
-         "shared_line": [before("protected:"), after("private:")]}),
+        {"taken_once": instead("pipeline& line = opened ? *opened : *pipeline_with_room();"),
+         "pipeline_with_room": [before("protected:"), after("private:")]}),
     "waits_for_the_silent": (
         "an address that answers no SYN keeps the other addresses of its name from being tried",
         {"next_attempt": instead("due_ = never;")}),
-    "two_probes": (
-        "a half-open upstream gets a second probe while the first is in flight",
-        {"one_probe": instead("return due_;")}),
-    "ejected_still_used": (
+    "two_trials": (
+        "a half-open upstream gets a second trial while the first is in flight",
+        {"one_trial": instead("return due_;")}),
+    "tripped_still_used": (
         "idle connections of an upstream whose breaker is open are used",
         {"ejected_idle": gone}),
     "accepts_too_many": (

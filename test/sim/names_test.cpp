@@ -42,9 +42,9 @@ struct world {
     }
 
     // Who answers, or what is wrong.
-    std::string ask(ice::duration patience = 3s) {
+    std::string ask(ice::duration timeout = 3s) {
         const ice::time_point began = sim.now();
-        const auto reply = sim.run(sim.ask<ice::line>(up, "who", patience));
+        const auto reply = sim.run(sim.ask<ice::line>(up, "who", timeout));
         took = sim.now() - began;
         return reply ? *reply : reply.error().message();
     }
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(a_caller_that_leaves_takes_its_attempts_along) {
         BOOST_TEST((*ended == ice::condition::not_executed));
     }
     silent.clear();
-    BOOST_TEST(sim.run_until([&] { return sim.at_rest(); }, 5min));
+    BOOST_TEST(sim.run_until([&] { return sim.quiescent(); }, 5min));
 }
 
 BOOST_AUTO_TEST_CASE(a_lookup_has_its_share_of_the_deadline) {

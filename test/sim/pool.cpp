@@ -66,7 +66,7 @@ private:
                     .closes = some(0.05),
                     .hangs_up = some(0.05),
                     .talks_first = some(0.05),
-                    .deaf = some(0.05)};
+                    .unresponsive = some(0.05)};
         impatient_ = some(0.5);
         large_ = w_.chance.hit(0.2) ? 0.2 : 0.02;
         fickle_ = some(0.5);
@@ -77,16 +77,16 @@ private:
         waiters_ = w_.chance.hit(0.2) ? w_.chance.between(0, 3) : 100;
         auto& t = times_;
         t.connect = std::chrono::milliseconds(w_.chance.between(1, 3000));
-        t.wait = std::chrono::milliseconds(w_.chance.between(1, 5000));
+        t.acquire = std::chrono::milliseconds(w_.chance.between(1, 5000));
         t.idle = std::chrono::milliseconds(w_.chance.between(20, 30'000));
-        t.age = std::chrono::milliseconds(w_.chance.between(1000, 60'000));
-        ice::pool_limits l{.waiters = waiters_, .preconnect = w_.chance.between(0, size_)};
+        t.max_lifetime = std::chrono::milliseconds(w_.chance.between(1000, 60'000));
+        ice::pool_limits l{.max_waiters = waiters_, .preconnect = w_.chance.between(0, size_)};
         if (pipelined_) share(l);
-        if (t.idle > 1s) l.keep = w_.chance.between(0, size_);
+        if (t.idle > 1s) l.min_connections = w_.chance.between(0, size_);
         if (pipelined_ && w_.sim.faults()[fault::clock_moves] > 0) {
             // Connections come of age often, some of them in the middle of a caller's decision.
-            t.age /= 500;
-            l.keep = 0;  // else new ones are made all the time, though nobody asks
+            t.max_lifetime /= 500;
+            l.min_connections = 0;  // else new ones are made all the time, though nobody asks
         }
         draw_name();
         std::vector<ice::address> hosts{{"up", 7}};
@@ -196,15 +196,15 @@ private:
             co_return;
         }
         const bool hasty = w_.does("hasty", impatient_);
-        const ice::duration patience = w_.chance.below(hasty ? ice::duration(20ms) : 5s);
+        const ice::duration timeout = w_.chance.below(hasty ? ice::duration(20ms) : 5s);
         const std::size_t most = std::min(longest - 20, 1000 * w_.sim.faults().segment);
         const std::size_t padding = w_.chance.hit(large_) ? w_.chance.below(most) : 10;
         const auto begin = w_.sim.now();
         w_.sim.note("request", id);
-        const auto reply = co_await pool_->request(text_of('q', id, padding), patience);
+        const auto reply = co_await pool_->request(text_of('q', id, padding), timeout);
         w_.sim.note(reply ? "reply" : "error", id);
-        w_.check_ended_by(begin + patience);
-        check_timeout(reply.error(), begin + patience);
+        w_.check_ended_by(begin + timeout);
+        check_timeout(reply.error(), begin + timeout);
         judge(id, reply);
         if (!reply && !reply.failure().may_have_been_executed()) unexecuted_.push_back(id);
     }
@@ -303,37 +303,37 @@ private:
         using states = ice::breaker::states;
         bool all_open = true;
         for (const ice::upstream& u : pool_->addresses()) {
-            auto& before = gates_[&u];
-            all_open = all_open && u.gate.state() == states::open;
-            const bool probed = u.gate.state() == states::half_open;
-            if (!probed || !before.probed) {
+            auto& before = breakers_[&u];
+            all_open = all_open && u.breaker.state() == states::open;
+            const bool in_trial = u.breaker.state() == states::half_open;
+            if (!in_trial || !before.in_trial) {
                 before.since = w_.sim.last_idle();
             } else if (u.open > before.open) {
                 // One is given up after pool_timeouts::request. Handlers take time, so that may be
                 // a moment before its own deadline, which was made of a later reading.
-                w_.check(w_.sim.now() - before.since >= times_.request, "a second probe");
+                w_.check(w_.sim.now() - before.since >= times_.request, "a second trial");
                 before.since = w_.sim.last_idle();
             }
-            before = {u.open, probed, before.since};
-            if (u.ejections > ejections_) w_.seen["breaker_opens"] += u.ejections - ejections_;
-            ejections_ = std::max(ejections_, u.ejections);
+            before = {u.open, in_trial, before.since};
+            if (u.trips > trips_) w_.seen["breaker_opens"] += u.trips - trips_;
+            trips_ = std::max(trips_, u.trips);
         }
         if (all_open) w_.check(pool_->idle() == 0, "a connection that nobody may ask is idle");
     }
     template <class Condition>
-    bool passes(Condition done, ice::duration patience) {
+    bool passes(Condition done, ice::duration timeout) {
         const bool came = w_.sim.run_until(
             [&] {
                 watch();
                 return done() || !w_.failure.empty();
             },
-            patience);
+            timeout);
         if (!w_.failure.empty()) throw std::runtime_error(w_.failure);
         return came;
     }
     template <class Condition>
-    void run_until(Condition done, ice::duration patience, const char* what) {
-        if (!passes(done, patience))
+    void run_until(Condition done, ice::duration timeout, const char* what) {
+        if (!passes(done, timeout))
             throw std::runtime_error(fmt::format("waited in vain for {}", what));
     }
     void settle(ice::duration span) {
@@ -357,8 +357,8 @@ private:
         up_.start();
         for (auto& twin : twins_) twin->start();
         settle(100ms);
-        const auto is_open = [](const ice::upstream& u) { return !u.gate.is_closed(); };
-        // A health check was under way in the crash: no pause is longer.
+        const auto is_open = [](const ice::upstream& u) { return !u.breaker.is_closed(); };
+        // A health check was in flight in the crash: no pause is longer.
         if (std::ranges::any_of(pool_->addresses(), is_open)) settle(31s);
         all_succeed("a connection was lent that the upstream had closed");
     }
@@ -373,7 +373,7 @@ private:
     }
     void all_succeed(const char* otherwise) {
         const std::size_t n = 2 * size_;
-        succeed(1, otherwise);  // the probe of a breaker that nobody has asked since
+        succeed(1, otherwise);  // the trial of a breaker that nobody has asked since
         succeed(n, otherwise);
     }
     void succeed(std::size_t n, const char* otherwise) {
@@ -386,7 +386,7 @@ private:
     // answers costs 250 ms (RFC 8305).
     bool is_tight(ice::error_code ec) const {
         const auto lost = silent_.size() * 250ms;
-        return (ec == ice::errc::pool_wait_timeout && times_.wait < 200ms + lost) ||
+        return (ec == ice::errc::acquire_timeout && times_.acquire < 200ms + lost) ||
                (ec == ice::errc::connect_timeout && times_.connect < 50ms + lost) ||
                (ec == ice::errc::pool_full && waiters_ < 2 * size_);
     }
@@ -412,8 +412,8 @@ private:
         for (auto& twin : twins_) twin->crash();
         settle(1s);
         srv_.reset();
-        w_.sim.run_until([&] { return w_.sim.at_rest(); }, 2min);
-        w_.check(w_.sim.at_rest(), "something is left at the end");
+        w_.sim.run_until([&] { return w_.sim.quiescent(); }, 2min);
+        w_.check(w_.sim.quiescent(), "something is left at the end");
     }
 
     world& w_;
@@ -434,13 +434,13 @@ private:
     std::string why_;                  // one of them was not good
     std::vector<std::uint64_t> unexecuted_;
     std::map<asio::cancellation_signal*, int> emitting_;
-    struct gate_seen {
+    struct breaker_seen {
         std::size_t open = 0;
-        bool probed = false;
+        bool in_trial = false;
         ice::time_point since{};  // when it was not yet
     };
-    std::map<const ice::upstream*, gate_seen> gates_;
-    std::uint64_t ejections_ = 0;
+    std::map<const ice::upstream*, breaker_seen> breakers_;
+    std::uint64_t trips_ = 0;
 };
 
 }  // namespace

@@ -104,7 +104,7 @@ public:
     // Each connection is where the counters say; no visitor is there.
     void check_counters(const std::string& when) const {
         const auto& c = p->counters();
-        const auto ended = c.discarded + c.found_dead + c.expired + c.aged;
+        const auto ended = c.discarded + c.stale + c.expired + c.aged;
         if (c.connects != c.connect_failures + p->idle() + ended || p->busy() != 0 ||
             p->waiting() != 0 || c.replies + c.timeouts + c.failures + c.refused > c.requests)
             BOOST_ERROR(when << ": " << p->report());
@@ -123,8 +123,8 @@ public:
         sim.run_for(2s);
         if (behind->size() != 0) BOOST_ERROR(when << ": upstream counts " << behind->size());
         up.reset();
-        sim.run_until([&] { return sim.at_rest(); }, 10min);
-        if (!sim.at_rest()) BOOST_ERROR(when << ": something is left\n" << sim.history());
+        sim.run_until([&] { return sim.quiescent(); }, 10min);
+        if (!sim.quiescent()) BOOST_ERROR(when << ": something is left\n" << sim.history());
     }
 
     static inline const ice::address far{"10.0.0.1", 7}, near{"127.0.0.1", 9};

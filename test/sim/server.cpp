@@ -1,5 +1,6 @@
-// The scenarios of a server: polite visitors and rude ones; a gateway, a server whose logic asks a
-// pool; and a drain of a server alone, of one with a pool that others ask too, and of a gateway.
+// The scenarios of a server: well-behaved and hostile visitors; a gateway, a server whose logic
+// asks a pool; and a drain of a server alone, of one with a pool that others use too, and of a
+// gateway.
 #include <optional>
 
 #include "upstream.hpp"
@@ -76,17 +77,17 @@ private:
         const ice::error_code ec = reply.error();
         const bool refused = ec == ice::errc::draining || ec == ice::errc::stopped;
         if (late) w_.check(refused, "a pool that drains has taken a request");
-        // Its patience is 30 s, and no request's is as long.
+        // Its timeout is 30 s, and no request's is as long.
         else if (refused) w_.check(w_.sim.now() >= ice::after(drained_, 30s), "a request is lost");
         if (refused) ++w_.seen[ec == ice::errc::draining ? "refused_draining" : "refused_stopped"];
         if (reply) w_.check(id_of('a', *reply) == static_cast<std::int64_t>(id), "another's reply");
-        else if (!refused) w_.check(is_rude(), "a request of a good upstream failed");
+        else if (!refused) w_.check(is_hostile(), "a request of a good upstream failed");
         const unsigned times = up_.executed(id);
         w_.check(reply ? times == 1 : times <= 1, "a request was not executed once");
         w_.check(times == 0 || ec != ice::condition::not_executed, "a refused one was executed");
         co_return refused;
     }
-    bool is_rude() const {
+    bool is_hostile() const {
         const manners& m = up_.ways;
         return m.late + m.duplicate + m.garbage + m.closes > 0;
     }
@@ -107,7 +108,7 @@ public:
         limits_.connections = w_.chance.hit(0.5) ? w_.chance.between(1, 6) : 1000;
         limits_.connections_per_peer =
             w_.chance.hit(0.3) ? w_.chance.between(1, 4) : ice::unlimited;
-        limits_.turn = w_.chance.between(1, 64);
+        limits_.batch = w_.chance.between(1, 64);
         limits_.inbox = w_.chance.between(64, 64 * 1024);
         limits_.outbox = w_.chance.between(1000, 100'000);
         limits_.accepts = w_.chance.between(1, 64);
@@ -146,15 +147,15 @@ public:
                                    .timeouts(times_));
     }
 
-    void visit(std::uint64_t rude) {
-        for (; rude != 0; --rude) them_.send_rude();
+    void visit(std::uint64_t hostile) {
+        for (; hostile != 0; --hostile) them_.send_hostile();
         const std::uint64_t polite = w_.chance.between(1, 6);
         const std::uint64_t each = (requests + polite - 1) / polite;
         for (std::uint64_t i = 0; i < polite; ++i) them_.send_polite(each);
     }
 
     void watch() {
-        // Rude visitors send 300 kB each: of segments of a few bytes, those are events enough.
+        // Hostile visitors send 300 kB each: of segments of a few bytes, those are events enough.
         const std::uint64_t usual = w_.sim.faults().segment < 20 ? 50'000 : 10'000;
         w_.check(w_.sim.events() < usual * requests, "a storm of events");
         if (!listener_) return;
@@ -165,7 +166,7 @@ public:
             w_.check(++from[s.peer().host()] <= limits_.connections_per_peer,
                      "more connections of one peer than allowed");
             // A turn's answers, as the logic makes them, and one more.
-            w_.check(s.bytes().unsent() <= limits_.outbox + (limits_.turn + 1) * longest_answer_,
+            w_.check(s.bytes().unsent() <= limits_.outbox + (limits_.batch + 1) * longest_answer_,
                      "more unsent bytes than allowed");
             held += s.bytes().data().size();
         }
@@ -173,13 +174,13 @@ public:
         w_.check(held <= listener_->size() * (longest + 8 + limits_.inbox),
                  "more received bytes than allowed");
     }
-    bool passes(const std::function<bool()>& done, ice::duration patience) {
+    bool passes(const std::function<bool()>& done, ice::duration timeout) {
         const bool came = w_.sim.run_until(
             [&] {
                 watch();
                 return done() || !w_.failure.empty();
             },
-            patience);
+            timeout);
         if (!w_.failure.empty()) throw std::runtime_error(w_.failure);
         return came;
     }
@@ -205,8 +206,8 @@ public:
         w_.check(listener_->size() == 0, "a stopped server holds on");
         listener_ = nullptr;
         srv_.reset();
-        passes([&] { return w_.sim.at_rest(); }, 2h);  // bytes under way may be late
-        w_.check(w_.sim.at_rest(), "something is left at the end");
+        passes([&] { return w_.sim.quiescent(); }, 2h);  // bytes in flight may be late
+        w_.check(w_.sim.quiescent(), "something is left at the end");
     }
 
     world& w_;
@@ -300,7 +301,7 @@ void drain(world& w) {
     ++w.seen["drain"];
     s.srv_->drain();
     if (beside) beside->drained();
-    // What is under way is sent later; and where handlers take time, so is what has come meanwhile.
+    // What is in flight is sent later; and where handlers take time, so is what has come meanwhile.
     s.them_.due_before = w.sim.last_idle() - 5ms;
     s.all_leave();
     const auto is_over = [&] {

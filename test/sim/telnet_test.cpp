@@ -33,14 +33,14 @@ struct telnet_server : quiet_server {
     ice::listener<ice::telnet>& on;
 };
 
-// The other end of a connection; unless it is deaf, it reads at once what comes.
+// The other end of a connection; unless it is unresponsive, it reads at once what comes.
 class peer {
 public:
-    explicit peer(simulation& sim, bool deaf = false)
+    explicit peer(simulation& sim, bool unresponsive = false)
         : sim_(sim), open_(sim.run(sim.open<ice::raw>(here)).value()) {
         // Its own timeouts must not end it.
-        open_->within(ice::after(sim.now(), 1000h), ice::errc::stopped);
-        if (!deaf) sim.spawn(reads(open_, heard_));
+        open_->set_deadline(ice::after(sim.now(), 1000h), ice::errc::stopped);
+        if (!unresponsive) sim.spawn(reads(open_, heard_));
     }
     ~peer() { open_->close(); }
     peer(const peer&) = delete;

@@ -54,7 +54,8 @@ ice::task<> upstream::serve(std::unique_ptr<ice::channel> c) {
         c->out() += "@";
         c->try_flush();
     }
-    if (world_.does("deaf", ways.deaf)) co_await net_->sleep(world_.chance.below(60s));
+    if (world_.does("unresponsive", ways.unresponsive))
+        co_await net_->sleep(world_.chance.below(60s));
     for (;;) {
         auto found = protocol.parse(c->data());
         if (found.failed()) co_return;

@@ -26,7 +26,7 @@ struct manners {
     double closes = 0;            // r: answers, and ends the connection
     double hangs_up = 0;          // r: ends the connection instead of an answer
     double talks_first = 0;       // c: garbage before any request
-    double deaf = 0;              // c: reads nothing for up to a minute
+    double unresponsive = 0;      // c: reads nothing for up to a minute
 };
 
 class upstream {

@@ -4,7 +4,7 @@
 namespace swarm {
 namespace {
 
-constexpr auto patience = 10min;  // much longer than any timeout of the server
+constexpr auto timeout = 10min;  // much longer than any timeout of the server
 
 struct counted {
     explicit counted(std::size_t& n) : there(n) { ++there; }
@@ -27,9 +27,9 @@ void visitors::send_polite(std::uint64_t requests) {
     ++there_;
     world_.sim.spawn(polite(requests));
 }
-void visitors::send_rude() {
+void visitors::send_hostile() {
     ++there_;
-    world_.sim.spawn(rude());
+    world_.sim.spawn(hostile());
 }
 
 std::shared_ptr<ice::transport> visitors::somewhere() {
@@ -39,7 +39,7 @@ std::shared_ptr<ice::transport> visitors::somewhere() {
 ice::task<> visitors::polite(std::uint64_t requests) {
     const auto net = somewhere();
     co_await net->sleep(world_.chance.below(20ms));
-    auto c = co_await net->connect(server_, net->now() + patience);
+    auto c = co_await net->connect(server_, net->now() + timeout);
     if (!c) {
         world_.check(!strict || due_before != ice::never, "a polite visitor was not let in");
         --there_;
@@ -78,7 +78,7 @@ ice::task<> visitors::burst(visit& v, std::uint64_t n) {
             world_.chance.hit(0.5) ? all.size() : 1 + world_.chance.below(all.size());
         v.c->out().append(all, 0, piece);
         all.erase(0, piece);
-        const auto unsent = co_await v.c->flush(patience, ice::never, ice::errc::write_timeout);
+        const auto unsent = co_await v.c->flush(timeout, ice::never, ice::errc::write_timeout);
         if (unsent) {
             v.over = true;
             co_return;
@@ -101,7 +101,7 @@ ice::task<> visitors::answers(visit& v) {
             continue;
         }
         world_.check(!found.failed(), "an answer that is none");
-        v.c->deadline(v.c->net().now() + patience, ice::errc::stopped);
+        v.c->deadline(v.c->net().now() + timeout, ice::errc::stopped);
         const ice::error_code over = co_await v.c->fill();
         if (!over) continue;
         v.over = true;
@@ -113,12 +113,12 @@ ice::task<> visitors::answers(visit& v) {
 
 // -- the others
 
-ice::task<> visitors::rude() {
+ice::task<> visitors::hostile() {
     const auto net = somewhere();
     const counted here(there_);
     --there_;
     co_await net->sleep(world_.chance.below(50ms));
-    auto made = co_await net->connect(server_, net->now() + patience);
+    auto made = co_await net->connect(server_, net->now() + timeout);
     if (!made) co_return;
     ice::channel& c = **made;
     frames protocol;
@@ -128,16 +128,16 @@ ice::task<> visitors::rude() {
     } else if (world_.does("slow_sender", 0.3)) {
         c.out() = "9999:";
         // Not for ever: bytes that vanish on their way are taken without an error.
-        for (const auto end = net->now() + patience; net->now() < end; c.out() += "p") {
-            const auto lost = co_await c.flush(patience, end, ice::errc::stopped);
+        for (const auto end = net->now() + timeout; net->now() < end; c.out() += "p") {
+            const auto lost = co_await c.flush(timeout, end, ice::errc::stopped);
             if (lost) co_return;
             co_await net->sleep(5s);
         }
         world_.check(world_.sim.faults()[fault::end] > 0, "a slow sender is never closed");
-    } else if (world_.does("deaf_peer", 0.3)) {
+    } else if (world_.does("unresponsive_peer", 0.3)) {
         // Behind a gateway it may be served for all of it, and hold the only connection that the
-        // listener is allowed: the others must not lose patience before it does.
-        const auto end = net->now() + (answers_soon ? patience : patience / 2);
+        // listener is allowed: the others must not lose timeout before it does.
+        const auto end = net->now() + (answers_soon ? timeout : timeout / 2);
         // Enough for the answers to fill the window, if nothing of it vanishes on its way.
         while (c.sent() < 300'000) {
             for (int i = 0; i < 500; ++i) protocol.packet(text_of('q', 1), c.out());
@@ -145,7 +145,7 @@ ice::task<> visitors::rude() {
             // Stalls of one connection add up, and after each of them some bytes are taken.
             const bool is_steady = world_.sim.fired(fault::stall) < 5;
             world_.check(lost != ice::errc::stopped || !answers_soon || !is_steady,
-                         "a deaf peer is never closed");
+                         "a unresponsive peer is never closed");
             if (lost) co_return;
         }
     } else if (world_.does("rubbish", 0.5)) {
@@ -159,7 +159,7 @@ ice::task<> visitors::rude() {
 }
 
 ice::task<> visitors::to_the_end(ice::channel& c) {
-    c.deadline(c.net().now() + patience, ice::errc::stopped);
+    c.deadline(c.net().now() + timeout, ice::errc::stopped);
     for (;;) {
         c.consume(c.data().size());
         const ice::error_code over = co_await c.fill();

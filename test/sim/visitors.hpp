@@ -15,8 +15,8 @@ public:
 
     // A polite one: asks `requests` times in bursts, and reads all answers.
     void send_polite(std::uint64_t requests);
-    // One of those that no server can trust: slow, deaf, silent, rude, or gone at once.
-    void send_rude();
+    // One of those that no server can trust: slow, unresponsive, silent, hostile, or gone at once.
+    void send_hostile();
 
     bool all_gone() const noexcept { return there_ == 0; }
 
@@ -32,7 +32,7 @@ private:
     ice::task<> polite(std::uint64_t requests);
     ice::task<> burst(visit&, std::uint64_t n);
     ice::task<> answers(visit&);
-    ice::task<> rude();
+    ice::task<> hostile();
     ice::task<> to_the_end(ice::channel&);
 
     world& world_;

@@ -176,10 +176,12 @@ void run(const plan& p) {
     auto action = ice::tcp_client_action<typename Question::protocol>(ice::address(p.upstream),
                                                                       "upstream", p.connections);
     auto& pool = srv.add(Question::checked(std::move(action)));
-    const auto env = std::make_shared<ice::environment>(ice::make_socket_transport(srv.executor()));
+    const auto context =
+        std::make_shared<ice::server_context>(ice::make_socket_transport(srv.executor()));
     for (unsigned i = 0; i < p.callers; ++i)
-        ice::spawn(env, call<Question>(pool, *env->net, seen, p, i), "caller");
-    ice::spawn(env, report(*env->net, seen, std::chrono::milliseconds(2 * p.timeout)), "report");
+        ice::spawn(context, call<Question>(pool, *context->net, seen, p, i), "caller");
+    ice::spawn(context, report(*context->net, seen, std::chrono::milliseconds(2 * p.timeout)),
+               "report");
     srv.run();
     seen.write(ice::never);
     seen.write_failures();

@@ -29,7 +29,7 @@ void place::check_end() const {
     const auto& l = base();
     if (l.size() != 0) fail("a listener holds a connection for ever");
     const auto c = l.counters();
-    const auto ended = c.closed + c.cut_short + c.broken + c.bad_messages + c.timeouts +
+    const auto ended = c.closed + c.truncated + c.broken + c.bad_messages + c.timeouts +
                        c.handshakes_failed + c.ended_by_us;
     if (c.accepted - c.refused != ended || c.messages < heard) fail(l.report().front());
 }
@@ -37,7 +37,7 @@ void place::check_end() const {
 void place::count(world& w) const {
     const auto c = base().counters();
     for (const auto& [what, times] :
-         {std::pair("closed", c.closed), std::pair("cut_short", c.cut_short),
+         {std::pair("closed", c.closed), std::pair("truncated", c.truncated),
           std::pair("broken", c.broken), std::pair("bad_messages", c.bad_messages),
           std::pair("timeouts", c.timeouts), std::pair("handshakes_failed", c.handshakes_failed),
           std::pair("logic_threw", c.logic_threw), std::pair("outbox_full", c.outbox_full),
@@ -132,7 +132,7 @@ private:
         if constexpr (is_raw) {
             return std::string(text);
         } else {
-            if (does("logic: answers what cannot be packed", ways.unpackable))
+            if (does("logic: answers what cannot be packed", ways.unencodable))
                 return texts<P>::answer(std::string(200'000, '\n'));
             const auto q = to_question(text);
             // Only a peer that sends anything can have sent this.

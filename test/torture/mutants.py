@@ -57,10 +57,10 @@ MUTANTS = {
         {"reader_leaves": gone}),
     "reads_on_at_the_end": (
         "the end of the stream in the middle of a message is taken for more bytes",
-        {"end_of_stream": instead("if (n == 0) return in_.size() == 0 ? ended() : outcome();")}),
+        {"end_of_stream": instead("if (n == 0) return in_.size() == 0 ? ended() : io_status();")}),
     "drain_drops_unread_bytes": (
         "a drain ends a session with bytes unread in the kernel",
-        {"drain_reads": instead("const std::optional<outcome> read(draining_);")}),
+        {"drain_reads": instead("const std::optional<io_status> read(draining_);")}),
     # socket_transport.cpp
     "closes_what_it_accepts": (
         "an accepted socket is closed by its acceptor and by its channel",
@@ -70,7 +70,7 @@ MUTANTS = {
         {"connected": gone}),
     # session.cpp
     "batch_ends_for_good": (
-        "messages beyond limits::turn wait until the peer sends more",
+        "messages beyond limits::batch wait until the peer sends more",
         {"next_turn": instead("static_cast<void>(more);")}),
     "sends_a_refused_push": (
         "a push that is refused for want of room in the outbox is sent all the same",

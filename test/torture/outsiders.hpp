@@ -98,6 +98,6 @@ private:
 // A peer of a listener that asks `questions` and reads all answers, in whatever pieces.
 std::unique_ptr<outsider> make_polite(world&, const door&, speech);
 // One of those whom no server can trust.
-std::unique_ptr<outsider> make_rude(world&, const door&, speech);
+std::unique_ptr<outsider> make_hostile(world&, const door&, speech);
 
 }  // namespace torture

@@ -34,7 +34,7 @@ public:
             case state::connecting: {
                 const auto how = socket_.connected();
                 if (how == raw_socket::progress::done) {
-                    state_ = state::talking;
+                    state_ = state::established;
                     if (speech_ == speech::greeting) out_ = "hello\r\n";
                 } else if (how == raw_socket::progress::ended) {
                     not_let_in();
@@ -42,13 +42,13 @@ public:
                 }
                 return;
             }
-            case state::talking: return talk();
+            case state::established: return talk();
             case state::gone: return;
         }
     }
 
 protected:
-    enum class state { waiting, connecting, talking, gone };
+    enum class state { waiting, connecting, established, gone };
 
     virtual void talk() = 0;
     virtual void not_let_in() {}
@@ -212,18 +212,28 @@ private:
     bool half_closes_, half_closed_ = false, welcomed_ = true;
 };
 
-class rude final : public peer {
+class hostile final : public peer {
 public:
-    rude(world& w, const door& d, speech s) : peer(w, d, s) {
+    hostile(world& w, const door& d, speech s) : peer(w, d, s) {
         auto& c = w.chance;
         way_ = static_cast<way>(c.below(static_cast<std::uint64_t>(way::count)));
         dies_ = starts_ + c.below(ice::duration(30ms));
         end_ = c.below(4);
-        w.saw(fmt::format("rude: {}", name(way_)));
+        w.saw(fmt::format("hostile: {}", name(way_)));
     }
 
 private:
-    enum class way { deaf, sips, trickles, silent, garbage, urgent, vanishes, floods, count };
+    enum class way {
+        unresponsive,
+        sips,
+        trickles,
+        silent,
+        garbage,
+        urgent,
+        vanishes,
+        floods,
+        count
+    };
     static std::string_view name(way h) {
         constexpr std::string_view names[] = {
             "sends and never reads", "reads a few bytes",       "sends one byte at a time",
@@ -237,7 +247,7 @@ private:
         switch (way_) {
             case way::vanishes: return die();
             case way::silent: return read_on();
-            case way::deaf: return ask_on();
+            case way::unresponsive: return ask_on();
             case way::sips:
                 if (chance(0.7)) return ask_on();
                 return read(3000);
@@ -287,13 +297,13 @@ private:
         if (end_ == 0 && !w_.is_ending) {  // it waits until the server ends the conversation
             if (!half_closed_) socket_.half_close();
             half_closed_ = true;
-            w_.saw("rude: half-closes and waits");
+            w_.saw("hostile: half-closes and waits");
             end_ = 3;
             dies_ = now() + 10ms;
             way_ = way::silent;
             return;
         }
-        w_.saw(end_ == 1 ? "rude: closes" : "rude: resets");
+        w_.saw(end_ == 1 ? "hostile: closes" : "hostile: resets");
         if (end_ == 1) return leave();
         leave_hard();
     }
@@ -309,8 +319,8 @@ private:
 std::unique_ptr<outsider> make_polite(world& w, const door& d, speech s) {
     return std::make_unique<polite>(w, d, s);
 }
-std::unique_ptr<outsider> make_rude(world& w, const door& d, speech s) {
-    return std::make_unique<rude>(w, d, s);
+std::unique_ptr<outsider> make_hostile(world& w, const door& d, speech s) {
+    return std::make_unique<hostile>(w, d, s);
 }
 
 }  // namespace torture

@@ -24,24 +24,24 @@ public:
         auto& c = w_.chance;
         auto action = ice::tcp_client_action<P>{ice::address(u.where()), name, size, std::move(p)};
         ice::pool_limits l;
-        l.waiters = c.hit(0.3) && !w_.is_calm ? c.below(4) : 1024;
+        l.max_waiters = c.hit(0.3) && !w_.is_calm ? c.below(4) : 1024;
         l.message = c.hit(0.3) && !w_.is_calm ? c.between(50, 1000) : 1024 * 1024;
-        l.keep = c.below(size + 1);
+        l.min_connections = c.below(size + 1);
         l.preconnect = c.hit(0.5) ? c.below(size + 1) : ice::unlimited;
         if (c.hit(0.3)) l.pipeline = c.between(2, 8);
         ice::pool_timeouts t;
         if (!w_.is_calm) {
-            for (auto* const one : {&t.connect, &t.handshake, &t.wait, &t.request, &t.idle,
-                                    &t.probe, &t.check, &t.age}) {
+            for (auto* const one : {&t.connect, &t.handshake, &t.acquire, &t.request, &t.idle,
+                                    &t.retry_interval, &t.check, &t.max_lifetime}) {
                 if (c.hit(0.5)) *one = std::chrono::milliseconds(c.between(1, c.hit(0.5) ? 5 : 50));
             }
         }
         ice::backoff_limits b;
         b.first = b.cap = std::chrono::milliseconds(c.below(10));
-        ice::breaker_limits gate;
-        gate.failures = c.hit(0.5) ? c.between(1, 5) : ice::unlimited;
-        gate.first = std::chrono::milliseconds(c.below(10));
-        auto ready = std::move(action).limits(l).timeouts(t).backoff(b).breaker(gate);
+        ice::breaker_limits breaks;
+        breaks.failures = c.hit(0.5) ? c.between(1, 5) : ice::unlimited;
+        breaks.first = std::chrono::milliseconds(c.below(10));
+        auto ready = std::move(action).limits(l).timeouts(t).backoff(b).breaker(breaks);
         if (!w_.is_calm && c.hit(0.5)) {
             const auto every = std::chrono::milliseconds(c.between(1, 10));
             std::move(ready).health_check(requests<P>::of({0, 1}), every);
@@ -53,7 +53,7 @@ public:
     ice::pool_base& base() override { return *pool_; }
 
     ice::task<bool> ask() override {
-        const counted here(under_way);
+        const counted here(in_flight);
         const question q = next();
         ++asked;
         const bool is_short = !w_.is_calm && w_.inside.hit(0.3);
@@ -70,9 +70,9 @@ public:
     }
 
     ice::task<bool> talk() override {
-        const counted here(under_way);
-        const ice::duration patience = w_.is_calm ? 5s : 30ms;
-        auto lent = co_await pool_->acquire(patience);
+        const counted here(in_flight);
+        const ice::duration timeout = w_.is_calm ? 5s : 30ms;
+        auto lent = co_await pool_->acquire(timeout);
         if (!lent) {
             w_.saw("lease: none");
             co_return false;
@@ -132,7 +132,7 @@ private:
 void source::check_end() {
     auto& p = base();
     const auto& c = p.counters();
-    check(under_way == 0, "a caller waits for ever");
+    check(in_flight == 0, "a caller waits for ever");
     if (p.busy() != 0 || p.waiting() != 0 || p.state().open() != 0 || c.replies != replies)
         fail(p.report());
 }
@@ -141,11 +141,11 @@ void source::count(world& w) {
     const auto& c = base().counters();
     for (const auto& [what, times] :
          {std::pair("timeouts", c.timeouts), std::pair("closed", c.closed),
-          std::pair("cut_short", c.cut_short), std::pair("bad_replies", c.bad_replies),
+          std::pair("truncated", c.truncated), std::pair("bad_replies", c.bad_replies),
           std::pair("waited", c.waited), std::pair("refused", c.refused),
           std::pair("retries", c.retries), std::pair("breaker_open", c.breaker_open),
           std::pair("connect_failures", c.connect_failures), std::pair("returned", c.returned),
-          std::pair("discarded", c.discarded), std::pair("found_dead", c.found_dead),
+          std::pair("discarded", c.discarded), std::pair("stale", c.stale),
           std::pair("expired", c.expired), std::pair("aged", c.aged), std::pair("checks", c.checks),
           std::pair("checks_failed", c.checks_failed)}) {
         if (times != 0) w.saw(fmt::format("pool: {}", what), times);

@@ -54,7 +54,7 @@ manners draw_manners(world& w) {
     m.late = c.hit(0.3) ? 0.1 : 0;
     if (w.is_calm) return m;
     for (double* one :
-         {&m.closes_at_once, &m.resets_at_once, &m.talks_first, &m.deaf, &m.silent, &m.cut,
+         {&m.closes_at_once, &m.resets_at_once, &m.talks_first, &m.unresponsive, &m.silent, &m.cut,
           &m.resets, &m.closes, &m.half_closes, &m.garbage, &m.too_long, &m.twice, &m.urgent}) {
         *one = c.hit(0.3) ? static_cast<double>(c.between(1, 20)) / 100 : 0;
     }
@@ -72,7 +72,7 @@ habits draw_habits(world& w) {
         *one = c.hit(0.4) ? static_cast<double>(c.between(1, 40)) / 100 : 0;
     if (w.is_calm) return h;
     for (double* one :
-         {&h.waits_long, &h.closes, &h.closes_another, &h.throws, &h.unpackable, &h.silent})
+         {&h.waits_long, &h.closes, &h.closes_another, &h.throws, &h.unencodable, &h.silent})
         *one = c.hit(0.2) ? static_cast<double>(c.between(1, 20)) / 100 : 0;
     return h;
 }
@@ -83,7 +83,7 @@ ice::limits draw_limits(world& w) {
     l.connections = c.hit(0.3) ? c.between(1, 6) : 1000;
     l.inbox = c.hit(0.5) ? c.between(w.is_calm ? 30 : 1, 300) : 64 * 1024;
     l.outbox = c.hit(0.5) ? c.below(3000) : 1024 * 1024;
-    l.turn = c.hit(0.5) ? c.between(1, 4) : 64;
+    l.batch = c.hit(0.5) ? c.between(1, 4) : 64;
     l.accepts = c.hit(0.5) ? c.between(1, 3) : 64;
     if (w.is_calm) return l;
     l.connections_per_peer = c.between(1, 3);
@@ -190,7 +190,7 @@ private:
             const auto& l = made->base();
             const door d = is_unix ? door_to(l.endpoint().path()) : door_to(l.endpoint().port());
             for (auto k = c.below(5); k != 0; --k) others_.add(make_polite(w_, d, how));
-            for (auto k = c.below(6); k != 0; --k) others_.add(make_rude(w_, d, how));
+            for (auto k = c.below(6); k != 0; --k) others_.add(make_hostile(w_, d, how));
             w_.saw(fmt::format("listener: {}{}{}", name(how), waits ? ", waits" : "",
                                is_unix ? ", Unix" : ""));
             stage_.places.push_back(std::move(made));
@@ -215,7 +215,7 @@ private:
         for (int i = 0; i < 20; ++i) kernel_.let_act();  // so that much is unread
         w_.has_begun_to_end = true;
         ended_ = now();
-        const ice::duration patience = srv_->drain_timeout;
+        const ice::duration timeout = srv_->drain_timeout;
         others_.before_drain();
         switch (how_) {
             case ending::stop: w_.saw("end: stop"); return srv_->stop();
@@ -224,10 +224,10 @@ private:
                 std::raise(SIGTERM);
                 return;
             case ending::destroy: w_.saw("end: destroyed as it is"); return io_->stop();
-            case ending::drain: w_.saw("end: drain"); return srv_->drain(patience);
+            case ending::drain: w_.saw("end: drain"); return srv_->drain(timeout);
             case ending::drain_and_stop: w_.saw("end: drain, then stop"); break;
         }
-        srv_->drain(patience);
+        srv_->drain(timeout);
         if (in_logic_) srv_->stop();
     }
 

@@ -24,7 +24,7 @@ struct greeting : ice::line {
 struct habits {
     double waits = 0, waits_long = 0, asks_back = 0, sends = 0, yields = 0;
     double pushes = 0, broadcasts = 0, pushes_to_another = 0, closes = 0, closes_another = 0;
-    double throws = 0, unpackable = 0, silent = 0, looks = 0, acts = 0;
+    double throws = 0, unencodable = 0, silent = 0, looks = 0, acts = 0;
     double asks_a_pool = 0, leases = 0;
 };
 
@@ -54,7 +54,7 @@ public:
 
     upstream* up = nullptr;
     std::uint64_t asked = 0, replies = 0;
-    std::size_t under_way = 0;  // coroutines in ask() or talk()
+    std::size_t in_flight = 0;  // coroutines in ask() or talk()
 };
 
 std::unique_ptr<place> make_place(stage&, speech, const ice::address&, bool waits,

@@ -11,7 +11,7 @@ struct upstream::connection {
     raw_socket socket;
     std::string in{}, out{};
     std::chrono::steady_clock::time_point sends_at{};  // not before
-    bool greeted = true, is_deaf = false, is_over = false;
+    bool greeted = true, is_unresponsive = false, is_over = false;
     bool is_idle() const { return in.empty() && out.empty(); }
     enum class end { none, close, reset, half_close } then = end::none;  // when all is sent
 };
@@ -77,7 +77,8 @@ void upstream::accept() {
     auto c = std::make_unique<connection>(connection{.socket = std::move(made)});
     if (w_.does(by, "upstream: talks first", ways_.talks_first)) c->out = "what?\r\n";
     // Who takes that for a reply must not get the real one behind it.
-    c->is_deaf = !c->out.empty() || w_.does(by, "upstream: never reads", ways_.deaf);
+    c->is_unresponsive =
+        !c->out.empty() || w_.does(by, "upstream: never reads", ways_.unresponsive);
     c->greeted = speech_ != speech::greeting;
     open_.push_back(std::move(c));
 }
@@ -96,14 +97,14 @@ void upstream::serve(connection& c) {
         c.is_over = c.then != connection::end::half_close;
         c.then = connection::end::none;
     }
-    if (c.is_deaf || c.is_over || c.then != connection::end::none) return;
+    if (c.is_unresponsive || c.is_over || c.then != connection::end::none) return;
     const auto how = c.socket.receive(c.in, by.between(1, 4096));
     if (how == raw_socket::progress::done) take_requests(c);
     if (how == raw_socket::progress::ended) c.is_over = true;
 }
 
 void upstream::take_requests(connection& c) {
-    while (c.then == connection::end::none && !c.is_deaf) {
+    while (c.then == connection::end::none && !c.is_unresponsive) {
         if (speech_ == speech::resp && c.in.starts_with("*1\r\n")) c.in.erase(0, 4);
         const auto text = take_text(speech_, c.in);
         if (!text) return;
@@ -128,7 +129,7 @@ void upstream::reply(connection& c, const question& q) {
     auto& by = w_.outside;
     // From then on: where callers share a connection, the next reply would be taken for this one.
     if (w_.does(by, "upstream: never replies", ways_.silent)) {
-        c.is_deaf = true;
+        c.is_unresponsive = true;
         return;
     }
     if (w_.does(by, "upstream: replies late", ways_.late))
@@ -139,7 +140,7 @@ void upstream::reply(connection& c, const question& q) {
     }
     if (w_.does(by, "upstream: replies without an end", ways_.too_long)) {
         c.out.append(200'000, '+');
-        c.is_deaf = true;
+        c.is_unresponsive = true;
         return;
     }
     std::string text;

@@ -9,7 +9,7 @@ namespace torture {
 
 // How likely it is that an upstream misbehaves: of each connection, then of each request.
 struct manners {
-    double closes_at_once = 0, resets_at_once = 0, talks_first = 0, deaf = 0;
+    double closes_at_once = 0, resets_at_once = 0, talks_first = 0, unresponsive = 0;
     double late = 0, silent = 0, cut = 0, resets = 0, closes = 0, half_closes = 0;
     double garbage = 0, too_long = 0, twice = 0, urgent = 0;
     double hangs_up = 0;  // behind a reply, on all connections that wait for requests

@@ -1,5 +1,5 @@
 // breaker: whether an upstream that takes connections is worth a request. No clock, no I/O.
-// After some failures in a row nobody asks it for a while; then one request does, the probe, and
+// After some failures in a row nobody asks it for a while; then one request does, the trial, and
 // its end decides.
 #pragma once
 
@@ -17,10 +17,10 @@ public:
     enum class states : std::uint8_t {
         closed,     // requests pass
         open,       // none does
-        half_open,  // the probe does, and no other
+        half_open,  // the trial does, and no other
     };
-    // Which probe it is: one of an earlier pause has no say in this one. 0: none.
-    using probe = std::uint32_t;
+    // Which trial it is: one of an earlier pause has no say in this one. 0: none.
+    using trial = std::uint32_t;
 
     explicit breaker(const breaker_limits& limits) noexcept : limits_(limits) {}
 
@@ -28,22 +28,22 @@ public:
     bool is_closed() const noexcept { return state_ == states::closed; }
     std::size_t failures() const noexcept { return failures_; }  // in a row, until now
     error_code why() const noexcept { return why_; }             // what has opened it
-    // While it is not closed: when a probe may begin.
+    // While it is not closed: when a trial may begin.
     time_point due() const noexcept {
-        return state_ == states::half_open ? given_up_ : due_;  // mutant: one_probe
+        return state_ == states::half_open ? given_up_ : due_;  // mutant: one_trial
     }
 
-    // A request was answered. Whichever it was, and however long it was under way: the upstream
+    // A request was answered. Whichever it was, and however long it was in flight: the upstream
     // answers. True if that has closed it.
     bool succeeded() noexcept {
         failures_ = 0;
         return std::exchange(state_, states::closed) != states::closed;
     }
 
-    // A request has failed: the probe, or (0) any other. True if that has opened it. While it is
+    // A request has failed: the trial, or (0) any other. True if that has opened it. While it is
     // not closed the failures of others are old news: they began before. The pause is any time up
     // to breaker_limits::first, or up to what it has been broken for: it at most doubles an outage.
-    bool failed(error_code why, probe p, time_point now, std::uint64_t random) noexcept {
+    bool failed(error_code why, trial p, time_point now, std::uint64_t random) noexcept {
         if (is_closed() ? ++failures_ < limits_.failures : !is_current(p)) return false;
         if (is_closed()) since_ = now;
         why_ = why;
@@ -54,28 +54,28 @@ public:
         return true;
     }
 
-    // For who comes first after the pause, or after the probe before has been given up, which then
+    // For who comes first after the pause, or after the trial before has been given up, which then
     // decides nothing more; 0 for everybody else.
-    probe begin_probe(time_point now) noexcept {
+    trial begin_trial(time_point now) noexcept {
         if (is_closed() || now < due()) return 0;
         state_ = states::half_open;
         given_up_ = never;
         return ++last_ == 0 ? ++last_ : last_;
     }
     // Its request has begun, and has until `at`; or (`never`) it waits for one.
-    void give_up(probe p, time_point at) noexcept {
+    void give_up(trial p, time_point at) noexcept {
         if (is_current(p)) given_up_ = at;
     }
 
     // It ended without a verdict: its caller left, or its connection was lost before. Who comes
-    // next is the probe.
-    void left(probe p) noexcept {
+    // next is the trial.
+    void left(trial p) noexcept {
         if (is_current(p)) state_ = states::open;
     }
 
-    // Whether that probe still decides: not after a newer one, nor after a reply to any request,
+    // Whether that trial still decides: not after a newer one, nor after a reply to any request,
     // even if the breaker has opened again since.
-    bool is_current(probe p) const noexcept {
+    bool is_current(trial p) const noexcept {
         return state_ == states::half_open && p != 0 && p == last_;
     }
 
@@ -84,9 +84,9 @@ private:
     std::size_t failures_ = 0;
     time_point since_{};     // when it was closed last
     time_point due_{};       // the end of the pause
-    time_point given_up_{};  // when the probe is waited for no longer
+    time_point given_up_{};  // when the trial is waited for no longer
     error_code why_;
-    probe last_ = 0;
+    trial last_ = 0;
     states state_ = states::closed;
 };
 

@@ -18,8 +18,8 @@ class ICE_API deadline {
 public:
     using callback = void (*)(void* owner);
 
-    deadline(deadlines& queue, callback ring, void* owner) noexcept
-        : queue_(queue), ring_(ring), owner_(owner) {}
+    deadline(deadlines& queue, callback fire, void* owner) noexcept
+        : queue_(queue), fire_(fire), owner_(owner) {}
     ~deadline();
     deadline(const deadline&) = delete;
     deadline& operator=(const deadline&) = delete;
@@ -35,7 +35,7 @@ private:
     static constexpr std::size_t outside = static_cast<std::size_t>(-1);
 
     deadlines& queue_;
-    callback ring_;
+    callback fire_;
     void* owner_;
     time_point at_ = never;        // what the owner wants
     time_point filed_ = never;     // where the queue has it: at_ or earlier

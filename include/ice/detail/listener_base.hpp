@@ -4,8 +4,8 @@
 
 #include <exception>
 #include <functional>
-#include <ice/detail/environment.hpp>
 #include <ice/detail/export.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/event.hpp>
 #include <ice/session.hpp>
 #include <map>
@@ -20,13 +20,13 @@ struct listener_counters {
     std::uint64_t accepted = 0;  // including those that were refused then
     std::uint64_t messages = 0;
     std::uint64_t closed = 0;        // by the peer, between messages
-    std::uint64_t cut_short = 0;     // by the peer, within a message
+    std::uint64_t truncated = 0;     // by the peer, within a message
     std::uint64_t broken = 0;        // reset, unreachable, and other errors of sockets
-    std::uint64_t bad_messages = 0;  // malformed, too large, unpackable answers
+    std::uint64_t bad_messages = 0;  // malformed, too large, unencodable answers
     std::uint64_t timeouts = 0;      // any of ice::timeouts
     std::uint64_t handshakes_failed = 0;
     std::uint64_t logic_threw = 0;    // an exception of the logic, the protocol or the handshake
-    std::uint64_t unpackable = 0;     // answers, including those that were replaced
+    std::uint64_t unencodable = 0;    // answers, including those that were replaced
     std::uint64_t outbox_full = 0;    // pushes refused
     std::uint64_t ended_by_us = 0;    // close(), drain, stop
     std::uint64_t accept_errors = 0;  // no descriptor left, for example, or an exception
@@ -35,13 +35,13 @@ struct listener_counters {
 };
 
 // What to do about an error of accept(2).
-enum class accept_verdict {
+enum class accept_disposition {
     next,      // of that connection alone: take the next one
     wait,      // there is none
     back_off,  // something ran out (descriptors, memory): try again in 100 ms, or it would spin
     give_up,   // the listener is closed
 };
-ICE_API accept_verdict judge_accept(error_code) noexcept;
+ICE_API accept_disposition judge_accept(error_code) noexcept;
 
 // The key by which limits::connections_per_peer counts the connections of one peer:
 // - an IPv4 address, mapped into IPv6; also one within 64:ff9b::/96 (NAT64, RFC 6052) or within
@@ -50,9 +50,9 @@ ICE_API accept_verdict judge_accept(error_code) noexcept;
 //   rule (RFC 8215);
 // - the first `ipv6_prefix` bits of another IPv6 address.
 // All zero, or empty, for this host, which is not counted.
-ICE_API ip_bytes one_peer(ip_bytes, std::size_t ipv6_prefix = limits().ipv6_prefix) noexcept;
+ICE_API ip_bytes peer_key(ip_bytes, std::size_t ipv6_prefix = limits().ipv6_prefix) noexcept;
 // The same as text: "192.0.2.1", "2001:db8::/56".
-ICE_API std::string one_peer(const address&, std::size_t ipv6_prefix = limits().ipv6_prefix);
+ICE_API std::string peer_key(const address&, std::size_t ipv6_prefix = limits().ipv6_prefix);
 
 class ICE_API listener_base : public std::enable_shared_from_this<listener_base> {
 public:
@@ -83,9 +83,9 @@ public:
 
 protected:
     // Listens at once. Throws as transport::listen() does.
-    listener_base(std::shared_ptr<environment>, const address&, const limits&, const timeouts&);
+    listener_base(std::shared_ptr<server_context>, const address&, const limits&, const timeouts&);
 
-    using peer_count = std::pair<const ip_bytes, std::size_t>;  // of one_peer(), while it has any
+    using peer_count = std::pair<const ip_bytes, std::size_t>;  // of peer_key(), while it has any
     // By uid, in ascending order; null for those that have ended.
     struct numbered_session {
         std::uint64_t number;
@@ -95,9 +95,9 @@ protected:
     session_base* find_base(uid) const noexcept;
 
     // Between its handshake and its end: only then a session can be found and pushed to.
-    static void set_talking(session_base& s, bool talks) noexcept { s.talking_ = talks; }
-    static bool is_talking(const session_base* s) noexcept {
-        return s && s->talking_ && !s->channel_->cancelled();
+    static void set_established(session_base& s, bool talks) noexcept { s.established_ = talks; }
+    static bool is_established(const session_base* s) noexcept {
+        return s && s->established_ && !s->channel_->cancelled();
     }
 
     // One of size(), from its accepting to its end, however that comes; holds the listener.
@@ -116,16 +116,16 @@ protected:
     };
 
     // The whole life of one connection; ends it with finish(). Throws nothing.
-    virtual task<> converse(std::unique_ptr<channel>, uid, counted_connection) = 0;
+    virtual task<> run_session(std::unique_ptr<channel>, uid, counted_connection) = 0;
 
     // While it lives, the listener knows the session: drain() and stop() reach it. It can be
-    // found only while it is talking.
-    class entry {
+    // found only while it is established.
+    class registration {
     public:
-        explicit entry(session_base& s);
-        ~entry();
-        entry(const entry&) = delete;
-        entry& operator=(const entry&) = delete;
+        explicit registration(session_base& s);
+        ~registration();
+        registration(const registration&) = delete;
+        registration& operator=(const registration&) = delete;
 
     private:
         session_base& session_;
@@ -151,12 +151,12 @@ private:
     bool has_room() const noexcept;
     task<> wait_for_room();
     bool accept_some();  // false: back off
-    bool accept_a_turn();
+    bool accept_a_batch();
     void begin(std::unique_ptr<channel>, descriptor_budget::share);
     bool admit(const channel&, peer_count*& of_peer);
     void count(error_code why);
 
-    std::shared_ptr<environment> env_;
+    std::shared_ptr<server_context> context_;
     std::unique_ptr<acceptor> acceptor_;
     address endpoint_;
     std::size_t descriptors_;  // that the process may have

@@ -13,13 +13,13 @@ namespace ice {
 class pipeline {
 public:
     // A caller that has asked. It lives in the caller's coroutine, which may end at any time.
-    class place {
+    class pending_request {
     public:
-        explicit place(transport& net)
+        explicit pending_request(transport& net)
             : over(net.executor()), late_(net.deadlines(), too_late, this) {}
-        ICE_API ~place();
-        place(const place&) = delete;
-        place& operator=(const place&) = delete;
+        ICE_API ~pending_request();
+        pending_request(const pending_request&) = delete;
+        pending_request& operator=(const pending_request&) = delete;
 
         event over;
         error_code failed = errc::request_timeout;
@@ -34,47 +34,47 @@ public:
         pipeline* line_ = nullptr;  // that will have its reply
     };
 
-    ICE_API explicit pipeline(pool_base::loan);
+    ICE_API explicit pipeline(pool_base::connection_lease);
     ICE_API ~pipeline();  // whoever still waits learns why, and whether its request was sent
     pipeline(const pipeline&) = delete;
     pipeline& operator=(const pipeline&) = delete;
 
-    session_base& session() const noexcept { return loan_.session(); }
-    struct upstream& upstream() const noexcept { return loan_.upstream(); }
+    session_base& session() const noexcept { return lease_.session(); }
+    struct upstream& upstream() const noexcept { return lease_.upstream(); }
 
     // The message that was pushed behind the byte `begin` is this caller's, who waits until
     // `until`.
-    ICE_API void join(place&, std::uint64_t begin, time_point until);
+    ICE_API void join(pending_request&, std::uint64_t begin, time_point until);
 
     // It takes no more requests: its connection has its age.
-    bool is_ending() const noexcept { return loan_.retires() <= loan_.pool().now(); }
+    bool is_ending() const noexcept { return lease_.retires() <= lease_.pool().now(); }
 
     // Replies that are still to come.
     std::size_t size() const noexcept { return asked_.size(); }
 
     // Of the reply that is next: its caller (null: has left), whether its request is on its way,
     // and when it is too late for the connection to be worth anything.
-    place* caller() const noexcept { return asked_.front().caller; }
+    pending_request* caller() const noexcept { return asked_.front().caller; }
     bool is_sent() const noexcept { return asked_.front().begin < session().bytes().sent(); }
     time_point due() const noexcept { return asked_.front().due; }
 
     // It has come.
-    ICE_API void answered();
+    ICE_API void disarm_logic_timeout();
 
     // Why it ends before the last reply.
     void fail(error_code why) noexcept { why_ = why; }
 
 private:
     // Bytes of its reply, which is not whole, if it is the next.
-    ICE_API std::size_t unparsed_of(const place&) const noexcept;
+    ICE_API std::size_t unparsed_of(const pending_request&) const noexcept;
 
     struct request {
-        place* caller;
+        pending_request* caller;
         std::uint64_t begin;  // of its bytes, in all that the connection has sent
         time_point due;
     };
 
-    pool_base::loan loan_;
+    pool_base::connection_lease lease_;
     std::deque<request> asked_;
     error_code why_ = errc::stopped;
 };

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <functional>
 #include <ice/action.hpp>
-#include <ice/detail/environment.hpp>
 #include <ice/detail/exchange_state.hpp>
 #include <ice/detail/export.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/detail/upstream.hpp>
 #include <ice/event.hpp>
 #include <ice/failure.hpp>
@@ -58,29 +58,30 @@ public:
     // Ends everything: callers get errc::stopped.
     void stop();
 
-    // A connection on loan; its destructor gives it back, to be judged.
-    class loan {
+    // A connection that one caller has; the destructor releases it to the pool, which keeps it or
+    // closes it.
+    class connection_lease {
     public:
-        loan(std::shared_ptr<pool_base> from, pool_connection c) noexcept
+        connection_lease(std::shared_ptr<pool_base> from, pool_connection c) noexcept
             : pool_(std::move(from)), connection_(std::move(c)) {}
-        loan(loan&&) noexcept = default;
-        loan& operator=(loan&& other) noexcept {
-            give_back();
+        connection_lease(connection_lease&&) noexcept = default;
+        connection_lease& operator=(connection_lease&& other) noexcept {
+            release();
             pool_ = std::move(other.pool_);
             connection_ = std::move(other.connection_);
-            settled_ = other.settled_;
+            reusable_ = other.reusable_;
             why_ = other.why_;
             return *this;
         }
-        ~loan() { give_back(); }
-        void give_back() noexcept {
-            if (!is_empty()) pool_->take_back(std::move(connection_), settled_, why_);
+        ~connection_lease() { release(); }
+        void release() noexcept {
+            if (!is_empty()) pool_->release(std::move(connection_), reusable_, why_);
         }
         session_base& session() const noexcept { return *connection_.session; }
         pool_base& pool() const noexcept { return *pool_; }
         struct upstream& upstream() const noexcept { return *connection_.at; }
         time_point retires() const noexcept { return connection_.retires; }
-        void settle() noexcept { settled_ = true; }  // mutant: settle
+        void mark_reusable() noexcept { reusable_ = true; }  // mutant: mark_reusable
         // What has gone wrong, as far as that is the upstream's doing: it is held against it.
         void fail(error_code why) noexcept { why_ = why; }
         bool is_empty() const noexcept { return !connection_.session; }
@@ -88,12 +89,12 @@ public:
     private:
         std::shared_ptr<pool_base> pool_;
         pool_connection connection_;
-        bool settled_ = false;
+        bool reusable_ = false;
         error_code why_;
     };
 
 protected:
-    pool_base(std::shared_ptr<environment>, pool_options);
+    pool_base(std::shared_ptr<server_context>, pool_options);
 
     // Throws std::invalid_argument: the replies are not of the type that the pool's name promises.
     [[noreturn]] void throw_needs_logic() const;
@@ -105,7 +106,7 @@ protected:
         void succeeded() noexcept;
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
         // The same of a request on a connection.
-        std::shared_ptr<const failure> failed(error_code, loan&);
+        std::shared_ptr<const failure> failed(error_code, connection_lease&);
 
         std::shared_ptr<pool_base> pool;
         const struct upstream* at = nullptr;  // that was asked
@@ -113,27 +114,27 @@ protected:
         bool sent = false;  // some of it, perhaps
     };
 
-    // What take() found: a connection for this caller alone, or room on one that others use. It is
-    // decided there once: a second look could say otherwise, as time passes between the two.
+    // The result of wait_for_connection(): a connection for this caller alone, or a pipeline that
+    // other callers use. The caller does not look again: the answer may change as time passes.
     struct acquired {
-        acquired(loan l) noexcept : own(std::move(l)) {}
+        acquired(connection_lease l) noexcept : own(std::move(l)) {}
         explicit acquired(pipeline& p) noexcept : own(nullptr, {}), shared(&p) {}
 
-        loan own;                    // empty if there is a `shared`
+        connection_lease own;        // empty if there is a `shared`
         pipeline* shared = nullptr;  // valid until the caller waits
     };
 
-    // An idle connection, if there is one and nobody waits; else an empty loan.
-    loan lend_at_once();
-    // A connection that is quiet at this very moment: an idle one, or the next that comes free,
-    // first come first served, waiting until `until` or pool_timeouts::wait. A caller that `shares`
-    // may get room on one that others use instead.
-    task<result<acquired>> take(time_point until, bool shares = false);
+    // An idle connection if there is one and no caller waits; otherwise an empty lease.
+    connection_lease try_acquire();
+    // Returns a connection that has no input at this moment: an idle one, or the next that is
+    // released. Callers get them in the order of their calls; each waits until `until`, at most for
+    // pool_timeouts::acquire. A caller that `shares` may get a pipeline with room instead.
+    task<result<acquired>> wait_for_connection(time_point until, bool shares = false);
 
     bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
     // Before a request is tried again or refused: a caller that asks again at once must not hold
     // the thread.
-    task<> let_others_run() { return env_->net->yield(); }
+    task<> let_others_run() { return context_->net->yield(); }
     // Of a request of which nothing was sent: lets others run, and then says why it is not tried
     // again (errc::not_sent: pool_limits::retries, or its time is over), if it is not.
     task<error_code> prepare_retry(time_point until);
@@ -142,9 +143,9 @@ protected:
     virtual task<error_code> shake_hands(session_base&) = 0;
     virtual task<error_code> ask_for_health(session_base&) = 0;
 
-    time_point now() const { return env_->net->now(); }
+    time_point now() const { return context_->net->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
-    const std::shared_ptr<environment>& env() const noexcept { return env_; }
+    const std::shared_ptr<server_context>& context() const noexcept { return context_; }
     session_settings settings_;
 
 private:
@@ -155,7 +156,7 @@ private:
 
     // -- connecting: lib/actions/pool_base_connect.cpp
     void start();
-    void open_first() { open_more(std::max(limits_.preconnect, limits_.keep)); }
+    void open_first() { open_more(std::max(limits_.preconnect, limits_.min_connections)); }
     void keep_open();
     void open_more(std::size_t wanted);
     void try_again(struct upstream&);
@@ -165,13 +166,13 @@ private:
     task<error_code> connect_and_shake_hands(pool_connection&);
     void opened(pool_connection);
     duration age_of_one();
-    bool make_room();
+    bool evict_for_rebalance();
     void open_failed(struct upstream&, error_code);
     bool succeeded(struct upstream&);
     void failed(pool_connection&, error_code);
-    bool is_moving(const pool_connection&) const noexcept;
-    struct upstream* starved(const pool_connection&, time_point now) noexcept;
-    void watch_gates();
+    bool should_rebalance(const pool_connection&) const noexcept;
+    struct upstream* needs_trial(const pool_connection&, time_point now) noexcept;
+    void watch_breakers();
     // Nobody will ask for a connection any more.
     bool is_over() const noexcept { return stopped_ || (draining_ && waiters_.empty()); }
     bool is_empty() const noexcept { return busy_.empty() && waiters_.empty(); }
@@ -179,28 +180,28 @@ private:
     bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
 
     // -- lending: lib/actions/pool_base.cpp
-    void take_back(pool_connection, bool settled, error_code why) noexcept;
+    void release(pool_connection, bool reusable, error_code why) noexcept;
     void returned(pool_connection);
-    void hand_out(pool_connection);
+    void assign(pool_connection);
     time_point end_of(const pool_connection&) const noexcept;
     time_point check_of(const pool_connection&) const noexcept;
     void check_one_idle(time_point now);
-    static task<> check(loan);
+    static task<> check(connection_lease);
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
-    pool_connection lend(pool_connection);
-    pool_connection lend_idle();
+    pool_connection mark_leased(pool_connection);
+    pool_connection acquire_idle();
     error_code why_refused();
     bool may_retry(time_point until) noexcept;
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
     // The connection with room for one more request that has the fewest; null if there is none.
-    pipeline* shared_line() const noexcept;  // mutant: shared_line
+    pipeline* pipeline_with_room() const noexcept;  // mutant: pipeline_with_room
     void wake_sharer();
     void fail_waiters(error_code);
     void fail_if_down();
     void expire_idle();
     void count(const failure&, duration took) noexcept;
 
-    std::shared_ptr<environment> env_;
+    std::shared_ptr<server_context> context_;
     std::string name_;
     std::size_t size_;
     pool_limits limits_;
@@ -208,13 +209,13 @@ private:
     duration check_every_;
     upstreams upstreams_;
 
-    std::vector<pool_connection> idle_;  // the last returned is lent first
+    std::vector<pool_connection> idle_;  // the last returned is leased first
     std::vector<session_base*> busy_;
     std::vector<session_base*> opening_;  // in their handshake
     std::list<waiter*> waiters_;          // the front is served first
-    std::vector<pipeline*> lines_;        // busy, for callers that share them
+    std::vector<pipeline*> pipelines_;    // busy, for callers that share them
     std::size_t connecting_ = 0;
-    std::uint64_t lendings_ = 0;
+    std::uint64_t leases_ = 0;
     pool_counters counters_;
 
     bool draining_ = false, stopped_ = false, checking_ = false;

@@ -8,11 +8,11 @@ namespace detail {
 
 template <protocol P, class L, class A>
 void send_answer(session<P>& peer, L& logic, const A& a) {
-    static_assert(replaces_unpackable<L, P> || !names_unpackable<L, P>,
-                  "ice: unpackable() of a logic is called with (ice::error_code, "
+    static_assert(replaces_unencodable<L, P> || !names_unencodable<L, P>,
+                  "ice: unencodable() of a logic is called with (ice::error_code, "
                   "ice::session<P>&), and returns a message that the protocol can packet()");
-    if constexpr (replaces_unpackable<L, P>)
-        peer.answer(a, [&](error_code why) { return logic.unpackable(why, peer); });
+    if constexpr (replaces_unencodable<L, P>)
+        peer.answer(a, [&](error_code why) { return logic.unencodable(why, peer); });
     else peer.answer(a);
 }
 template <protocol P, class L, class A>
@@ -61,7 +61,7 @@ task<error_code> serve(session<P>& peer, L& logic) {
                     else detail::send_answer(peer, logic, detail::call<P>(logic, *request, peer));
                     continue;
                 } else {
-                    if (first) peer.answering();
+                    if (first) peer.arm_logic_timeout();
                     // Should this logic wait, the answers before it go out meanwhile.
                     if (!peer.bytes().out().empty()) peer.bytes().flush_soon();
                     if constexpr (std::same_as<answer_type, task<void>>) {
@@ -73,7 +73,7 @@ task<error_code> serve(session<P>& peer, L& logic) {
                 }
             }
         }
-        peer.answered();
+        peer.disarm_logic_timeout();
         if (const error_code ec = co_await peer.fill()) co_return ec;
     }
 }

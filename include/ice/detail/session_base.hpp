@@ -1,5 +1,5 @@
-// session_base: what of a session does not depend on its protocol; compiled once, in
-// lib/conversation/session_base.cpp. Its deadlines, its turns, and the bytes it has still to send.
+// session_base: the part of a session that does not depend on its protocol, compiled once in
+// lib/conversation/session_base.cpp: its deadlines, its batches, and the bytes it has not sent yet.
 #pragma once
 
 #include <ice/channel.hpp>
@@ -19,7 +19,7 @@ struct session_settings {
     ice::timeouts timeouts;
     std::uint64_t messages = 0;     // received
     std::uint64_t outbox_full = 0;  // pushes refused
-    std::uint64_t unpackable = 0;   // answers
+    std::uint64_t unencodable = 0;  // answers
 };
 
 class ICE_API session_base {
@@ -53,60 +53,60 @@ public:
 
     // Sends what was answered and pushed so far, in one write. False if bytes are left.
     bool try_flush() { return channel_->try_flush(); }
-    task<outcome> flush();
+    task<io_status> flush();
 
     // Sends all answers, then waits until next() may have a message: until more bytes arrive, or
-    // for the next turn. Ends by timeouts::write, then by timeouts::idle, or by timeouts::message
-    // from the first byte of an unfinished message; or by within() instead.
-    task<outcome> fill() {
+    // for the next batch. Ends by timeouts::write, then by timeouts::idle, or by timeouts::message
+    // from the first byte of an unfinished message; or by set_deadline() instead.
+    task<io_status> fill() {
         return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
     }
 
     // Sets a deadline in place of the timeouts: every wait of this session ends at `until` with
     // `why`. With `never` and a `why` no wait ends. `never` with errc{} removes the deadline and
     // restores the timeouts.
-    void within(time_point until, errc why) noexcept;
+    void set_deadline(time_point until, errc why) noexcept;
 
     // Nothing was sent by send(), and nothing received, since the handshake or the lease began.
     bool is_untouched() const noexcept { return asked_ == 0 && received_ == 0; }
 
     // Starts timeouts::logic for a logic that may wait. Each further message of the burst has it
     // anew, up to twice as long, as the clock is not read for every message.
-    void answering();
+    void arm_logic_timeout();
     // The logic has returned.
-    void answered() noexcept { answering_ = false; }
+    void disarm_logic_timeout() noexcept { logic_timeout_armed_ = false; }
 
 protected:
     void begin_message() noexcept {
         begun_ = never;
-        midway_ = false;
-        --turn_;
+        in_partial_message_ = false;
+        --batch_;
         ++received_;
         ++settings_.messages;
     }
-    // Bytes were consumed that are no message; `midway` if they belong to one that is unfinished.
-    void skipped(bool midway) noexcept {
-        midway_ = midway;
-        if (!midway) begun_ = never;
+    // Bytes were consumed that are no message; `is_partial` if they belong to an unfinished one.
+    void skipped(bool is_partial) noexcept {
+        in_partial_message_ = is_partial;
+        if (!is_partial) begun_ = never;
     }
     // No further message is taken. After an answer that could not be packed, the peer would take
     // each that follows for the one before it.
-    bool turn_is_over() const noexcept { return turn_ == 0 || failed_ || channel_->cancelled(); }
+    bool batch_is_over() const noexcept { return batch_ == 0 || failed_ || channel_->cancelled(); }
     // After an answer: so many bytes are gathered that they go out before the next message.
-    void end_long_turn() noexcept {
-        if (channel_->out().size() >= settings_.limits.turn_bytes) turn_ = 0;
+    void end_long_batch() noexcept {
+        if (channel_->out().size() >= settings_.limits.batch_bytes) batch_ = 0;
     }
     void fail(error_code why) noexcept { failed_ = why; }
     // An answer cannot be packed, nor what was to go in its place.
-    void fail_unpackable(error_code why) noexcept;
-    void count_unpackable() noexcept { ++settings_.unpackable; }
+    void fail_unencodable(error_code why) noexcept;
+    void count_unencodable() noexcept { ++settings_.unencodable; }
     error_code failed() const noexcept { return failed_; }
     // After a push, whose bytes begin at `before`: they are to be sent soon, or taken back.
     error_code queued(std::size_t before);
     task<error_code> sent();
     // The peer was waited for, which had a deadline of its own: the logic has its time again.
-    void answering_again() {
-        if (answering_ && !has_own_deadline()) answering();
+    void rearm_logic_timeout() {
+        if (logic_timeout_armed_ && !has_own_deadline()) arm_logic_timeout();
     }
     // Of a lease that its pool's drain has reached: it has nothing to wait for.
     bool ends_idle() const noexcept { return ends_idle_ && is_idle(); }
@@ -126,28 +126,28 @@ private:
     // Of a lease: receive() gives errc::draining, now or later, when it is idle.
     void drain_when_idle();
     bool has_own_deadline() const noexcept { return until_why_ != 0; }
-    bool is_midway() const noexcept { return midway_ || begun_ != never; }
-    task<outcome> fill_flushed();
-    task<outcome> flush_and_fill();
+    bool is_in_partial_message() const noexcept { return in_partial_message_ || begun_ != never; }
+    task<io_status> fill_flushed();
+    task<io_status> flush_and_fill();
 
     std::unique_ptr<channel> channel_;
     listener_base* owner_;
     ice::uid uid_;
-    std::uint32_t turn_;        // messages left in it
+    std::uint32_t batch_;       // messages left in it
     std::uint32_t opened_ = 0;  // of a listener: at which second of the clock
     time_point begun_ = never;  // when an unfinished message was first seen
     time_point until_ = never;
     // What follows is small, as each idle connection has it.
-    std::uint8_t until_why_ = 0;   // an errc
-    std::uint8_t filled_at_ = 0;   // the last bits of received_ at the last fill
-    bool midway_ = false;          // an unfinished message has been consumed in part
-    bool talking_ = false;         // of a listener: between its handshake and its end
-    bool answering_ : 1 = false;   // a logic that may wait has a message
-    bool receiving_ : 1 = false;   // receive() waits
-    bool ends_idle_ : 1 = false;   // see drain_when_idle()
-    bool unpackable_ : 1 = false;  // failed_ is of an answer
-    bool proven_ : 1 = false;      // of a pool: it has given a reply
-    error_code failed_;            // the protocol's, or of close(); ends the conversation
+    std::uint8_t until_why_ = 0;            // an errc
+    std::uint8_t filled_at_ = 0;            // the last bits of received_ at the last fill
+    bool in_partial_message_ = false;       // an unfinished message has been consumed in part
+    bool established_ = false;              // of a listener: between its handshake and its end
+    bool logic_timeout_armed_ : 1 = false;  // a logic that may wait has a message
+    bool receiving_ : 1 = false;            // receive() waits
+    bool ends_idle_ : 1 = false;            // see drain_when_idle()
+    bool unencodable_ : 1 = false;          // failed_ is of an answer
+    bool proven_ : 1 = false;               // of a pool: it has given a reply
+    error_code failed_;                     // the protocol's, or of close(); ends the conversation
 };
 
 }  // namespace ice

@@ -36,7 +36,7 @@ public:
         return parse_any(input);
     }
 
-    // errc::unpackable if the text has the delimiter in it, or makes one with the beginning of its
+    // errc::unencodable if the text has the delimiter in it, or makes one with the beginning of its
     // own: it would be two lines on the other side; errc::message_too_large beyond the limit. What
     // becomes of an answer then stands in logic.hpp.
     error_code packet(std::string_view text, std::string& out);

@@ -167,7 +167,7 @@ public:
     // errc::message_too_large beyond the limit.
     error_code packet(resp_view value, std::string& out);
 
-    // A request: an array of bulk strings. errc::unpackable if there is no word in it, as Redis
+    // A request: an array of bulk strings. errc::unencodable if there is no word in it, as Redis
     // never replies to that.
     template <class Words>
         requires requires(const Words& w) {
@@ -176,7 +176,7 @@ public:
         }
     error_code packet(const Words& words, std::string& out) {
         const std::size_t before = out.size();
-        if (words.size() == 0) return make_error_code(errc::unpackable);
+        if (words.size() == 0) return make_error_code(errc::unencodable);
         detail::append_resp_header('*', static_cast<std::int64_t>(words.size()), out);
         for (const std::string_view word : words) detail::append_resp_bulk(word, out);
         if (out.size() - before <= limit_) return {};

@@ -38,7 +38,7 @@ public:
     // until the next parse().
     parsed<std::string_view> parse(std::string_view input, std::string& out);
 
-    // Text, with 255 doubled, and CR LF. errc::unpackable if there is a CR, LF or NUL in it: a CR
+    // Text, with 255 doubled, and CR LF. errc::unencodable if there is a CR, LF or NUL in it: a CR
     // would have to go out as CR NUL, which ends a line on a server. errc::message_too_large beyond
     // the limit. What becomes of an answer then stands in logic.hpp.
     error_code packet(std::string_view text, std::string& out);

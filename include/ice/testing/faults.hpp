@@ -77,7 +77,7 @@ struct faults {
     // Without fault::clock_moves a handler takes no time: two readings of the clock are equal.
     duration clock_step = std::chrono::microseconds(50);
     // Segments and connections arrive in the meantime, and nothing runs. Deadlines that became due
-    // ring late, some of them before the handlers of what had arrived in time.
+    // fire late, some of them before the handlers of what had arrived in time.
     duration late = std::chrono::milliseconds(200);
 
     // A write is cut into segments of at most so many bytes.

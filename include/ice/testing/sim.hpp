@@ -9,8 +9,8 @@
 
 #include <cstdint>
 #include <exception>
-#include <ice/detail/environment.hpp>
 #include <ice/detail/export.hpp>
+#include <ice/detail/server_context.hpp>
 #include <ice/server.hpp>
 #include <ice/session.hpp>
 #include <ice/testing/faults.hpp>
@@ -68,13 +68,13 @@ public:
     // although the loop may be late is not yet finished when last_idle() > t.
     time_point last_idle() const noexcept;
 
-    // Runs until `done()`, which is asked whenever the loop is about to wait. False if `patience`
+    // Runs until `done()`, which is asked whenever the loop is about to wait. False if `timeout`
     // has passed before; fault::late_loop can make that later. Rethrows what a spawned coroutine
     // threw.
     // Throws std::runtime_error if a million handlers run in one instant: something spins.
     template <class Condition>
-    bool run_until(Condition done, duration patience = std::chrono::hours(1)) {
-        const time_point end = after(now(), patience);
+    bool run_until(Condition done, duration timeout = std::chrono::hours(1)) {
+        const time_point end = after(now(), timeout);
         do {
             run_ready();
             if (done()) return true;
@@ -90,17 +90,17 @@ public:
     bool advance();
 
     // Runs a coroutine to its end, beside everything else, and gives what it gives.
-    // Throws std::runtime_error if it has not ended after `patience`, and what it throws.
+    // Throws std::runtime_error if it has not ended after `timeout`, and what it throws.
     template <class T>
-    T run(task<T> work, duration patience = std::chrono::hours(1)) {
+    T run(task<T> work, duration timeout = std::chrono::hours(1)) {
         // Shared: in vain, the coroutine lives longer than this call.
         auto made = std::make_shared<std::optional<T>>();
         spawn(keep(std::move(work), made));
-        if (run_until([&] { return made->has_value(); }, patience)) return *std::move(*made);
+        if (run_until([&] { return made->has_value(); }, timeout)) return *std::move(*made);
         throw std::runtime_error("simulation: waited in vain for a coroutine");
     }
-    void run(task<> work, duration patience = std::chrono::hours(1)) {
-        run(finished(std::move(work)), patience);
+    void run(task<> work, duration timeout = std::chrono::hours(1)) {
+        run(finished(std::move(work)), timeout);
     }
 
     // Runs beside everything else; see run_until() for what it throws.
@@ -108,19 +108,19 @@ public:
 
     // -- peers
 
-    // Connects, sends `message`, and gives the reply; all within `patience`.
+    // Connects, sends `message`, and gives the reply; all within `timeout`.
     template <protocol P, class M>
     task<result<owned_t<message_t<P>>>> ask(address to, M&& message,
-                                            duration patience = std::chrono::minutes(1)) {
+                                            duration timeout = std::chrono::minutes(1)) {
         detail::refuse_braced_aggregate<M>();
-        return ask_with_own<P, std::decay_t<M>>(std::move(to), std::forward<M>(message), patience);
+        return ask_with_own<P, std::decay_t<M>>(std::move(to), std::forward<M>(message), timeout);
     }
 
     // A peer's side of a conversation: send(), receive(); its end closes the connection.
     template <protocol P>
     task<result<std::unique_ptr<session<P>>>> open(address to,
-                                                   duration patience = std::chrono::minutes(1)) {
-        auto bytes = co_await net()->connect(std::move(to), after(now(), patience));
+                                                   duration timeout = std::chrono::minutes(1)) {
+        auto bytes = co_await net()->connect(std::move(to), after(now(), timeout));
         if (!bytes) co_return bytes.error();
         co_return std::make_unique<session<P>>(*std::move(bytes), P{}, uid(++peers_), settings_);
     }
@@ -135,8 +135,8 @@ public:
     // For the test's own choices: they do not disturb the network's.
     dice& chance() noexcept { return chance_; }
 
-    // No coroutine runs or waits, no byte is under way, no deadline is set.
-    bool at_rest() const noexcept;
+    // No coroutine runs or waits, no byte is in flight, no deadline is set.
+    bool quiescent() const noexcept;
 
     // A hash of all events: two runs that differ anywhere have different ones.
     std::uint64_t hash() const noexcept;
@@ -149,11 +149,11 @@ public:
 
 private:
     template <protocol P, class M>
-    task<result<owned_t<message_t<P>>>> ask_with_own(address to, M message, duration patience) {
-        const time_point until = after(now(), patience);
-        auto peer = co_await open<P>(std::move(to), patience);
+    task<result<owned_t<message_t<P>>>> ask_with_own(address to, M message, duration timeout) {
+        const time_point until = after(now(), timeout);
+        auto peer = co_await open<P>(std::move(to), timeout);
         if (!peer) co_return peer.error();
-        (*peer)->within(until, errc::request_timeout);
+        (*peer)->set_deadline(until, errc::request_timeout);
         const error_code unsent = co_await (*peer)->send(message);
         if (unsent) co_return unsent;
         auto reply = co_await (*peer)->receive();

@@ -45,12 +45,12 @@ public:
     // Takes away what is to be sent.
     std::string sent();
 
-    task<outcome> fill() override;
-    bool quiet() noexcept override { return in_.size() == 0; }
+    task<io_status> fill() override;
+    bool has_no_input() noexcept override { return in_.size() == 0; }
     bool try_flush() override;
     void drain(error_code why) override { cancel(why); }
     void cancel(error_code why) override;
-    task<> linger(duration patience) override;
+    task<> linger(duration timeout) override;
     address peer() const override { return {"server", 1}; }
 
 private:

@@ -1,5 +1,5 @@
-// environment: coroutines are spawned under supervision, and the log has the transport's clock.
-#include <ice/detail/environment.hpp>
+// server_context: coroutines are spawned under supervision, and the log has the transport's clock.
+#include <ice/detail/server_context.hpp>
 #include <stdexcept>
 
 #include "conversation.hpp"
@@ -27,12 +27,12 @@ ice::task<> sets(bool& done) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(environment)
+BOOST_AUTO_TEST_SUITE(server_context)
 
 // asio::detached ends the process here, or swallows the exception: it must be one line of the log.
 BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_logged_with_its_name) {
     memory_world w;
-    ice::spawn(w.env, throws_at_once(), "the first one");
+    ice::spawn(w.context, throws_at_once(), "the first one");
     w.settle();
     BOOST_TEST_REQUIRE(w.log.size() == 1u);
     BOOST_TEST(w.log[0] == "the first one: no luck");
@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_logged_with_its_name
 // An exception that comes after a wait leaves from another place: the loop itself.
 BOOST_AUTO_TEST_CASE(an_exception_after_a_wait_is_logged_too) {
     memory_world w;
-    ice::spawn(w.env, throws_later(*w.net), "the second one");
+    ice::spawn(w.context, throws_later(*w.net), "the second one");
     w.settle();
     BOOST_TEST(w.log.empty());
     w.advance(1s);
@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE(an_exception_after_a_wait_is_logged_too) {
 // Whatever may be thrown may be thrown by a user.
 BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_an_exception) {
     memory_world w;
-    ice::spawn(w.env, throws_a_number(), "the third one");
+    ice::spawn(w.context, throws_a_number(), "the third one");
     w.settle();
     BOOST_TEST_REQUIRE(w.log.size() == 1u);
     BOOST_TEST(w.log[0] == "the third one: not an exception");
@@ -62,8 +62,8 @@ BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_an_exception) {
 BOOST_AUTO_TEST_CASE(other_coroutines_do_not_notice) {
     memory_world w;
     bool done = false;
-    ice::spawn(w.env, throws_at_once(), "the first one");
-    ice::spawn(w.env, sets(done), "another");
+    ice::spawn(w.context, throws_at_once(), "the first one");
+    ice::spawn(w.context, sets(done), "another");
     w.settle();
     BOOST_TEST(done);
     BOOST_TEST(w.log.size() == 1u);
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(the_name_of_a_coroutine_is_kept) {
     memory_world w;
     {
         const std::string name(100, 'n');
-        ice::spawn(w.env, throws_later(*w.net), name);
+        ice::spawn(w.context, throws_later(*w.net), name);
     }
     w.settle();
     w.advance(1s);
@@ -85,7 +85,7 @@ BOOST_AUTO_TEST_CASE(the_name_of_a_coroutine_is_kept) {
 // The flood limit of the log is ten a second: of the transport's seconds.
 BOOST_AUTO_TEST_CASE(the_log_goes_by_the_clock_of_the_transport) {
     memory_world w;
-    const auto write = [&] { w.env->write(ice::log_level::info, "kind", "text"); };
+    const auto write = [&] { w.context->write(ice::log_level::info, "kind", "text"); };
     for (int i = 0; i < 20; ++i) write();
     BOOST_TEST(w.log.size() == 10u);
     w.advance(1s);
@@ -96,12 +96,12 @@ BOOST_AUTO_TEST_CASE(the_log_goes_by_the_clock_of_the_transport) {
 // A coroutine may outlive whoever spawned it: what it runs in must be there to the end.
 BOOST_AUTO_TEST_CASE(a_spawned_coroutine_keeps_its_environment) {
     memory_world w;
-    auto env = std::make_shared<ice::environment>(w.net);
-    const std::weak_ptr<ice::environment> watched = env;
+    auto context = std::make_shared<ice::server_context>(w.net);
+    const std::weak_ptr<ice::server_context> watched = context;
     std::string line;
-    env->log.to([&](ice::log_level, std::string_view text) { line = text; });
-    ice::spawn(env, throws_later(*w.net), "late");
-    env.reset();
+    context->log.to([&](ice::log_level, std::string_view text) { line = text; });
+    ice::spawn(context, throws_later(*w.net), "late");
+    context.reset();
     w.settle();
     BOOST_TEST(!watched.expired());
     w.advance(1s);

@@ -1,5 +1,5 @@
-// environment: what the running parts of one server share: where channels come from, and the log.
-// Held by shared_ptr: it outlives every coroutine that needs it.
+// server_context: what the listeners, pools and coroutines of one server share: its transport, its
+// log, and the numbers of its sessions. They hold it by shared_ptr, so it outlives each of them.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace ice {
 
 class listener_base;
 
-struct environment {
-    explicit environment(std::shared_ptr<transport> t) : net(std::move(t)) {}
+struct server_context {
+    explicit server_context(std::shared_ptr<transport> t) : net(std::move(t)) {}
 
     std::shared_ptr<transport> net;
     ice::log log;
@@ -35,9 +35,9 @@ private:
     std::vector<listener_base*> listeners_;
 };
 
-// Runs `work` on the environment's executor. An exception that leaves it is logged as an error of
-// `name`: nothing vanishes as it does with asio::detached.
-ICE_API void spawn(std::shared_ptr<environment>, task<> work, std::string_view name);
+// Runs `work` on the transport's executor. An exception that leaves `work` is logged as an error of
+// `name`; asio::detached would swallow it.
+ICE_API void spawn(std::shared_ptr<server_context>, task<> work, std::string_view name);
 
 // The transport of real sockets: TCP and Unix.
 ICE_API std::shared_ptr<transport> make_socket_transport(asio::any_io_executor);

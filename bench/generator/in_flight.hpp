@@ -1,4 +1,4 @@
-// under_way: the requests of one connection that wait for their replies, as the bursts in which
+// in_flight: the requests of one connection that wait for their replies, as the bursts in which
 // they went out: a burst has one due time and one send time, however many requests it has.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace ice::bench {
 
-class under_way {
+class in_flight {
 public:
     struct burst {
         clock::time_point due, sent;
