@@ -166,7 +166,8 @@ LOOK_ALIKES = {  # sentence: what must not be found
     "a formatter in a header": public("error.hpp", "auto f() { return fmt::format_to(out, 1); }"),
     "words within words": lib("int brand(int); runtime(nullptr); operand(1);"),
     "words that contain an old one": ("docs/x.md", "a slender calendar, crude and blended\n"),
-    "words in CMake": ("lib/core/CMakeLists.txt", "check_symbol_exists(getaddrinfo netdb.h FOUND)\n"),
+    "words in CMake": (
+        "lib/core/CMakeLists.txt", "check_symbol_exists(getaddrinfo netdb.h FOUND)\n"),
     "an include in a comment": public("error.hpp", "/*\n#include <ice/server.hpp>\n*/"),
     "someone else's poll": lib("::poll(&one, 1, 0); queue.poll(); radio.poll();"),
     "std::literals in a test": ("test/x_test.cpp", BANNER + "using namespace std::literals;\n"),
