@@ -10,12 +10,7 @@
 #include <utility>
 
 #include "printing.hpp"
-
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
+#include "quiet_server.hpp"
 
 struct asking {
     using slot = std::optional<ice::pool_result<std::string>>;

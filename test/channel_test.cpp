@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(reads_grow_no_further_than_the_inbox) {
 
 // -- deadlines
 
-// The one that was replaced must not ring: a good connection would be lost.
+// The one that was replaced must not fire: a good connection would be lost.
 BOOST_AUTO_TEST_CASE(a_deadline_replaces_the_one_before) {
     for (const auto later : {20s, 5s}) {
         reader r;

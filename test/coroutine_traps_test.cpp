@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "printing.hpp"
+#include "quiet_server.hpp"
 
 namespace {
 
@@ -116,12 +117,6 @@ struct counter {
 // [borrowed]
 ice::task<ice::borrowed<std::string_view>> same(std::string_view line) { co_return line; }
 // [borrowed]
-
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
 
 struct fixture {
     fixture() {

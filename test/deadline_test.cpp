@@ -261,7 +261,7 @@ BOOST_AUTO_TEST_CASE(to_forget_allocates_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_set_its_own_deadline_again) {
-    // An interval: it must ring at its next instant, not at once and not never.
+    // An interval: it must fire at its next instant, not at once and not never.
     bell b(*this, 1);
     b.when.set(at(10));
     b.then = [&] { b.when.set(rung.size() == 1 ? at(20) : ice::never); };
@@ -288,7 +288,7 @@ BOOST_AUTO_TEST_CASE(a_callback_may_destroy_its_own_deadline) {
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_destroy_clear_and_set_others) {
-    // They are due in the same expire(): what no longer is must not ring.
+    // They are due in the same expire(): what no longer is must not fire.
     bell first(*this, 1);
     auto destroyed = std::make_unique<bell>(*this, 2);
     bell cleared(*this, 3);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "printing.hpp"
+#include "quiet_server.hpp"
 
 namespace {
 
@@ -17,12 +18,6 @@ using ice::testing::simulation;
 
 const ice::address SERVER{"127.0.0.1", 9999};
 const ice::address REDIS{"127.0.0.1", 6379}, REPLICA{"127.0.0.2", 6379};
-
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
 
 // [protocol]
 // Two digits that say how long the text behind them is: "05hello".

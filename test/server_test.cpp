@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(a_handshake_with_a_silent_upstream_does_not_keep_a_stopped_
     w.settle();
     w.srv.stop();
     w.io.restart();
-    w.io.run_for(2s);  // the first timer of a connection would ring after 5 s
+    w.io.run_for(2s);  // the first timer of a connection would fire after 5 s
     BOOST_TEST(w.io.stopped());
     BOOST_TEST(p.idle() == 0U);
 }

@@ -5,6 +5,7 @@
 #include <ice/ice.hpp>
 
 #include "printing.hpp"
+#include "quiet_server.hpp"
 
 namespace {
 
@@ -14,12 +15,6 @@ using ice::testing::simulation;
 
 const ice::address here{"127.0.0.1", 7};
 constexpr ice::pool_name<ice::line> upstream{"upstream"};
-
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
 
 // Answers after a while.
 ice::task<std::string> slowly(std::string_view m, ice::session<ice::line>& peer) {

@@ -36,7 +36,7 @@ using asio::ip::tcp;
 using any_endpoint = asio::generic::stream_protocol::endpoint;
 
 constexpr auto coarseness =
-    std::chrono::milliseconds(1);  // two deadlines nearer than this ring together
+    std::chrono::milliseconds(1);  // two deadlines nearer than this fire together
 
 error_code last_error() noexcept { return {errno, asio::error::get_system_category()}; }
 

@@ -2,19 +2,19 @@
 #include "../memory_transport.hpp"
 #include "../world.hpp"
 
-BOOST_AUTO_TEST_CASE(deadlines_of_one_instant_all_ring) {
+BOOST_AUTO_TEST_CASE(deadlines_of_one_instant_all_fire) {
     ice::deadlines queue;
-    int rung = 0;
-    const auto ring = [](void* count) { ++*static_cast<int*>(count); };
-    ice::deadline a(queue, fire, &rung), b(queue, fire, &rung), c(queue, fire, &rung);
+    int fired = 0;
+    const auto fire = [](void* count) { ++*static_cast<int*>(count); };
+    ice::deadline a(queue, fire, &fired), b(queue, fire, &fired), c(queue, fire, &fired);
     const ice::time_point at(std::chrono::seconds(1));
     a.set(at);
     b.set(at);
     c.set(at);
     queue.expire(at - std::chrono::nanoseconds(1));
-    BOOST_TEST(rung == 0);
+    BOOST_TEST(fired == 0);
     queue.expire(at);
-    BOOST_TEST(rung == 3);
+    BOOST_TEST(fired == 3);
 }
 
 BOOST_AUTO_TEST_CASE(two_connections_that_time_out_together_both_end) {

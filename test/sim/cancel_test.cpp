@@ -25,7 +25,7 @@ ice::pool_limits limits_of(manner m) {
 
 // One who asks, and those beside it; what became of the request.
 struct caller {
-    world& w;
+    gateway_scene& w;
     manner how;
     std::shared_ptr<int> held = std::make_shared<int>();  // by each frame, to see it end
     asio::cancellation_signal leave{};
@@ -74,7 +74,7 @@ void start(caller& c, bool lightly) {
 
 // How many steps an undisturbed pair of requests takes.
 std::size_t steps_of(manner how, bool lightly) {
-    world w(limits_of(how));
+    gateway_scene w(limits_of(how));
     caller c{w, how};
     start(c, lightly);
     std::size_t steps = 0;
@@ -89,7 +89,7 @@ std::size_t steps_of(manner how, bool lightly) {
 bool leave_at(manner how, std::size_t step, asio::cancellation_type type, bool lightly) {
     const std::string when = fmt::format("{}, cancelled at step {} ({}{})", names[int(how)], step,
                                          unsigned(type), lightly ? ", lightly" : "");
-    world w(limits_of(how));
+    gateway_scene w(limits_of(how));
     caller c{w, how};
     start(c, lightly);
     for (std::size_t i = 0; i < step; ++i) w.sim.advance();
@@ -114,7 +114,7 @@ void end_at(manner how, std::size_t step, end what) {
         fmt::format("{}, ended ({}) at step {}", names[int(how)], int(what), step);
     std::weak_ptr<int> held;
     {
-        auto w = std::make_unique<world>(limits_of(how));
+        auto w = std::make_unique<gateway_scene>(limits_of(how));
         auto c = std::make_unique<caller>(*w, how);
         held = c->held;
         start(*c, false);

@@ -14,7 +14,9 @@ constexpr int errors[] = {ECONNRESET, EPIPE,  ETIMEDOUT,   ECONNREFUSED,
                           ENOBUFS,    EMFILE, ECONNABORTED};
 
 // A visit that connects, greets, asks through the pool, and is pushed a note: what came of it.
-std::string visit(world& w, const char* text) { return w.sim.run(world::visit(w, text), 10min); }
+std::string visit(gateway_scene& w, const char* text) {
+    return w.sim.run(gateway_scene::visit(w, text), 10min);
+}
 bool is_right(const std::string& got, const char* reply) {
     return got.empty() || got == "sorry" || got == reply;
 }
@@ -28,7 +30,7 @@ struct io_status {
 // Then, in calm, the next must succeed, and nothing may be left.
 bool visits(std::uint64_t n, int error, io_status& all) {
     const std::string when = fmt::format("operation {} fails with {}", n, error);
-    world w;
+    gateway_scene w;
     w.sim.fail_operation(n, error);
     for (const char* id : {"1", "2"}) {
         const std::string got = visit(w, ("q" + std::string(id)).c_str());
@@ -50,12 +52,12 @@ bool visits(std::uint64_t n, int error, io_status& all) {
 // The same while the gateway drains: it ends in time, whatever fails.
 bool drains(std::uint64_t n, int error, io_status& all) {
     const std::string when = fmt::format("operation {} fails with {} in a drain", n, error);
-    world w;
+    gateway_scene w;
     std::optional<std::string> first, second;
     w.sim.fail_operation(n, error);
-    const auto keep = [](world& in, std::string text,
+    const auto keep = [](gateway_scene& in, std::string text,
                          std::optional<std::string>& to) -> ice::task<> {
-        to = co_await world::visit(in, std::move(text));
+        to = co_await gateway_scene::visit(in, std::move(text));
     };
     w.sim.spawn(keep(w, "q1", first));
     w.sim.run_for(700us);

@@ -67,12 +67,12 @@ void in_spite_of_it(F run) {
     }
 }
 
-std::string visit(world& w, const char* text) {
+std::string visit(gateway_scene& w, const char* text) {
     std::shared_ptr<std::optional<std::string>> got;
-    const auto keep = [](world& in, std::string t,
+    const auto keep = [](gateway_scene& in, std::string t,
                          std::shared_ptr<std::optional<std::string>> to) -> ice::task<> {
         try {
-            auto s = co_await world::visit(in, std::move(t));
+            auto s = co_await gateway_scene::visit(in, std::move(t));
             *to = std::move(s);
         } catch (const std::bad_alloc&) { *to = ""; }
     };
@@ -97,7 +97,7 @@ bool strikes(std::uint64_t n, std::size_t depth, bool drains) {
     ice::pool_limits l;
     l.preconnect = 0;  // so that connecting and the handshake are a part of it
     l.pipeline = depth;
-    world w(l);
+    gateway_scene w(l);
     w.sim.run_for(100ms);
     heap::fail(n, may_fail);
     const std::string first = visit(w, "q1");

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "../printing.hpp"
+#include "../quiet_server.hpp"
 
 namespace {
 
@@ -18,15 +19,9 @@ using ice::testing::fault;
 
 const ice::address up{"up", 7};
 
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
-
 // Machines whose answers tell who they are, on a network where nothing takes time.
-struct world {
-    world() { sim.faults().latency = sim.faults().jitter = 0ns; }
+struct machines {
+    machines() { sim.faults().latency = sim.faults().jitter = 0ns; }
 
     ice::listener<ice::line>& serve(const std::string& ip) {
         auto& srv = servers.emplace_back(sim.host(ip));
@@ -59,7 +54,7 @@ const std::string timed_out = make_error_code(errc::connect_timeout).message();
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(names, world)
+BOOST_FIXTURE_TEST_SUITE(names, machines)
 
 BOOST_AUTO_TEST_CASE(an_address_that_answers_no_syn_costs_250_ms) {
     // It took the whole time of the attempt, and the second address was never asked.

@@ -209,7 +209,7 @@ private:
         if (!reply && !reply.failure().may_have_been_executed()) unexecuted_.push_back(id);
     }
 
-    // What was left of an earlier request would ring at any time.
+    // What was left of an earlier request would fire at any time.
     void check_timeout(ice::error_code ec, ice::time_point end) {
         if (ec == ice::errc::request_timeout)
             w_.check(w_.sim.now() >= end, "a request timed out before its time");
@@ -424,7 +424,7 @@ private:
     std::vector<std::unique_ptr<upstream>> twins_;  // of the same answers
     std::vector<std::string> up_ips_;               // of its name
     std::vector<std::unique_ptr<ice::acceptor>> silent_;
-    std::unique_ptr<quiet_server> srv_ = std::make_unique<quiet_server>(w_.sim.net());
+    std::unique_ptr<unlogged_server> srv_ = std::make_unique<unlogged_server>(w_.sim.net());
     ice::pool<frames>* pool_ = nullptr;
     std::size_t size_ = 0, waiters_ = 0;
     ice::pool_timeouts times_;

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "../printing.hpp"
+#include "../quiet_server.hpp"
 
 namespace scene {
 
@@ -39,12 +40,6 @@ inline greeting called() {
     return g;
 }
 
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
-
 inline constexpr ice::pool_name<greeting> upstream{"upstream"};
 using pool = ice::pool<greeting>;
 
@@ -69,9 +64,9 @@ struct gateway {
     }
 };
 
-class world {
+class gateway_scene {
 public:
-    explicit world(ice::pool_limits limits = {}, std::size_t size = 1) {
+    explicit gateway_scene(ice::pool_limits limits = {}, std::size_t size = 1) {
         behind = &up->add(ice::tcp_server_action{far}.protocol(called()).logic(answer));
         auto to_up = ice::tcp_client_action{far, upstream, size};
         p = &srv->add(std::move(to_up).limits(limits));
@@ -85,7 +80,7 @@ public:
     }
 
     // A peer that connects, greets, asks, and reads up to its answer: "" if that fails.
-    static ice::task<std::string> visit(world& w, std::string text) {
+    static ice::task<std::string> visit(gateway_scene& w, std::string text) {
         auto opened = co_await w.sim.open<greeting>(near);
         if (!opened) co_return "";
         auto& peer = **opened;

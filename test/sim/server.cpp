@@ -211,7 +211,8 @@ public:
     }
 
     world& w_;
-    std::unique_ptr<quiet_server> srv_ = std::make_unique<quiet_server>(w_.sim.host("10.0.0.1"));
+    std::unique_ptr<unlogged_server> srv_ =
+        std::make_unique<unlogged_server>(w_.sim.host("10.0.0.1"));
     ice::listener<frames>* listener_ = nullptr;
     ice::limits limits_;
     ice::timeouts times_;

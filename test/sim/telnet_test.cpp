@@ -7,6 +7,7 @@
 #include <string>
 
 #include "../printing.hpp"
+#include "../quiet_server.hpp"
 
 namespace {
 
@@ -18,12 +19,6 @@ using ice::testing::simulation;
 const ice::address here{"127.0.0.1", 23};
 const std::string iac = "\xff", nop = iac + "\xf1", ayt = iac + "\xf6",
                   timing_mark = iac + "\xfd\x06", yes = "\r\n[Yes]\r\n";
-
-struct quiet_server : ice::server {
-    explicit quiet_server(const std::shared_ptr<ice::transport>& net) : ice::server(net) {
-        log().to([](ice::log_level, std::string_view) {});
-    }
-};
 
 struct telnet_server : quiet_server {
     template <class L>
