@@ -12,18 +12,23 @@
 
 namespace ice {
 
-// A listener: it listens on an address, parses messages of `P`, and sends what the logic answers.
-//     tcp_server_action{where}.protocol(telnet{}).logic(gettime).limits({..})
+// Describes a listener: it listens on an address, parses messages of `P`, and sends what the logic
+// answers. Nothing is opened before server::add(). An action is a value; each setter takes it as
+// an rvalue and returns it, so that a description is one chain:
+//     srv.add(tcp_server_action{where}.protocol(telnet{}).logic(gettime).limits({..}));
 template <protocol P = raw, class L = echo>
 class tcp_server_action {
 public:
+    // Port 0 lets the kernel choose a port: listener::local() has it.
     explicit tcp_server_action(address where) : where_(std::move(where)) {}
+    // All parts at once, as protocol() and logic() below use it.
     tcp_server_action(address where, P p, L l, ice::limits limits, ice::timeouts timeouts)
         : where_(std::move(where)), protocol_(std::move(p)), logic_(std::move(l)), limits_(limits),
           timeouts_(timeouts) {}
 
-    // Sets the protocol; without it the listener uses `raw`. Each connection gets a copy of `p`.
-    // Call it before logic().
+    // Sets the protocol; without it the listener uses `raw`. Each connection gets a copy of `p`,
+    // so `p` may hold settings, and the copies the state of their connections. Call it before
+    // logic(): the protocol says which messages the logic takes.
     template <class Q>
     auto protocol(Q p) && {
         static_assert(
@@ -38,7 +43,9 @@ public:
                                        timeouts_);
     }
 
-    // Sets the logic; without it the listener uses `echo`. One `l` serves all connections.
+    // Sets the logic; without it the listener uses `echo`. One `l` serves all connections, so what
+    // it stores is shared by all of them. Its calls need no lock: they all run on the loop's
+    // thread. What it refers to must outlive the server. logic.hpp says what a logic may return.
     template <class M>
     auto logic(M l) && {
         static_assert(
@@ -54,10 +61,12 @@ public:
                                        limits_, timeouts_);
     }
 
+    // Replaces all limits of the listener; the default is limits{}. Sizes are in bytes.
     tcp_server_action&& limits(const ice::limits& l) && {
         limits_ = l;
         return std::move(*this);
     }
+    // Replaces all timeouts of the listener; the default is timeouts{}.
     tcp_server_action&& timeouts(const ice::timeouts& t) && {
         timeouts_ = t;
         return std::move(*this);
@@ -73,29 +82,35 @@ private:
     ice::timeouts timeouts_;
 };
 
-// The name of a pool, with its protocol P and the type R of what a request returns. The text must
-// be valid as long as the name is used; a string literal is.
+// The name of a pool, with its protocol P and the type R of what a request returns. Declare it once
+// and use it for both add() and get(): then the compiler checks the types of all requests.
+//     constexpr ice::pool_name<ice::telnet> timeserver{"timeserver"};
+// The text must be valid as long as the name is used; a string literal always is.
 template <protocol P, class R = owned_t<message_t<P>>>
 struct pool_name {
     std::string_view text;
 };
 
-// All of a pool but its protocol and logic.
+// What a pool is made of, except its protocol and its logic. tcp_client_action fills it in.
 struct pool_options {
-    std::string name;
+    std::string name;  // unique among the pools of a server
     std::vector<address> upstreams;
-    std::size_t size;
+    std::size_t size;  // connections to all upstreams together; at least 1
     pool_limits limits{};
     pool_timeouts timeouts{};
     backoff_limits backoff{};
     breaker_limits breaker{};
-    duration check_every = no_timeout;
+    duration check_every = no_timeout;  // the interval of health checks
 };
 
-// A pool of at most `size` connections to `where`. Logics find it by its name: srv.get(name).
-// With several addresses, whose upstreams must give the same replies, each gets its share of the
-// connections and of the requests; one that fails gets none until it accepts connections, or
-// answers, again. The pool looks a host name up for each connection.
+// Describes a pool of at most `size` connections to `where`. srv.add() returns the pool, and
+// srv.get(name) finds it later. Nothing is connected before the loop runs. A description is one
+// chain, as that of a listener:
+//     srv.add(tcp_client_action{where, name, 4}.protocol(line{}).timeouts({..}));
+// With several addresses each gets its share of the connections and of the requests. Their
+// upstreams must give the same replies, as any of them may get any request. An address that fails
+// gets none until it accepts connections, or answers, again. The pool looks a host name up for
+// each connection. `size` 0 and an empty list of addresses make srv.add() throw.
 template <protocol P, class R = owned_t<message_t<P>>>
 class tcp_client_action {
 public:
@@ -103,6 +118,7 @@ public:
     // the connection.
     using reply_logic = std::function<task<result<R>>(message_t<P>)>;
 
+    // One address or several; a name with its types (pool_name), or a text, as from configuration.
     tcp_client_action(address where, pool_name<P, R> name, std::size_t size, P p = P{})
         : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
     tcp_client_action(address where, std::string name, std::size_t size, P p = P{})
@@ -113,7 +129,8 @@ public:
     tcp_client_action(std::vector<address> where, std::string name, std::size_t size, P p = P{})
         : options_{std::move(name), std::move(where), size}, protocol_(std::move(p)) {}
 
-    // Sets the protocol, for one that is configured. Its type is that of the pool's name.
+    // Replaces the protocol, such as by one with another limit. Its type is that of the pool's
+    // name. Each connection gets a copy of `p`.
     template <class Q>
     auto protocol(Q p) && {
         static_assert(std::same_as<Q, P>,
@@ -122,7 +139,10 @@ public:
         return std::move(*this);
     }
 
-    // Sets the function, plain or a coroutine, that turns a reply into an R or a result<R>.
+    // Sets the function, plain or a coroutine, that turns a reply into an R or a result<R>. A pool
+    // whose R cannot be constructed from a reply needs one. A reply that is a view is valid until
+    // the function, or its coroutine, ends. If it returns an error or throws, the request fails and
+    // the pool closes the connection. What it refers to must outlive the server.
     template <class M>
     auto logic(M l) && {
         static_assert(std::invocable<M&, message_t<P>>,
@@ -148,6 +168,7 @@ public:
         return std::move(*this);
     }
 
+    // Each of these four replaces all values of its kind; limits.hpp has the defaults and reasons.
     tcp_client_action&& limits(const pool_limits& l) && {
         options_.limits = l;
         return std::move(*this);
@@ -165,8 +186,10 @@ public:
         return std::move(*this);
     }
     // Sends `message` on each connection that was unused for `interval`, and closes the connection
-    // if no reply for which `good` returns true arrives within pool_timeouts::check. Intervals
-    // below 1 ms mean 1 ms. See make_health_check() and docs/design.md.
+    // if no reply for which `good` returns true arrives within pool_timeouts::check. The pool
+    // checks one connection at a time, so the others stay free. A check does not extend
+    // pool_timeouts::idle. Intervals below 1 ms mean 1 ms. `good` is called with
+    // (const message_t<P>&). See make_health_check() and docs/design.md.
     template <class M, class Good = any_reply>
     tcp_client_action&& health_check(M message, duration interval, Good good = {}) && {
         options_.check_every = interval;
@@ -189,6 +212,7 @@ private:
     reply_logic reply_logic_;
     ice::health_check<P> check_;
 };
+// The name of a pool says its types: tcp_client_action{where, name, 4} needs none.
 template <protocol P, class R>
 tcp_client_action(address, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;
 template <protocol P, class R>

@@ -1,5 +1,5 @@
 // address: where to listen or to connect: a host and a port, or the path of a Unix socket. It keeps
-// names as they are written, and looks none up.
+// host names as they are written, and looks none up. A value; any thread may use its own copy.
 #pragma once
 
 #include <array>
@@ -15,25 +15,26 @@ struct sockaddr;
 
 namespace ice {
 
-// An IPv6 address, or an IPv4 one mapped into IPv6 (RFC 4291 2.5.5.2). All zero: none.
+// An IPv6 address, or an IPv4 address mapped into IPv6 (RFC 4291, 2.5.5.2), in network byte order.
+// All zero means that there is none.
 using ip_bytes = std::array<std::uint8_t, 16>;
 
 class ICE_API address {
 public:
-    // `host` is a name, an IPv4 or an IPv6 address (without brackets), which may have a zone: the
-    // name or the number of an interface, "fe80::1%eth0" (RFC 4007). Whether there is such an
-    // interface is checked when it is used. A name has at most 253 characters and perhaps a final
-    // dot. Port 0 means any free port when listening. Throws std::invalid_argument if the host
-    // cannot be one.
+    // `host` is a name, an IPv4 address or an IPv6 address (without brackets). An IPv6 address may
+    // have a zone: the name or the number of an interface, "fe80::1%eth0" (RFC 4007). Whether there
+    // is such an interface is checked when the address is used. A name has at most 253 characters
+    // and perhaps a final dot. Port 0 means any free port when listening. Throws
+    // std::invalid_argument if `host` is none of these.
     //
-    // A listener on "::" takes IPv4 too, whatever net.ipv6.bindv6only says (IPV6_V6ONLY is off).
+    // A listener on "::" accepts IPv4 too, whatever net.ipv6.bindv6only says (IPV6_V6ONLY is off).
     address(std::string host, std::uint16_t port);
 
-    // From "host:port", "[v6]:port" or "unix:/path" (limits::socket_mode has its permissions).
-    // Throws std::invalid_argument; its text has the address and what is wrong with it.
+    // Reads "host:port", "[v6]:port" or "unix:/path". limits::socket_mode has the permissions of a
+    // Unix socket. Throws std::invalid_argument; its text has the address and what is wrong.
     explicit address(std::string_view text);
 
-    // The same without throwing: the error's message says what is wrong.
+    // The same without throwing, for input of users: the error's message says what is wrong.
     static result<address> parse(std::string_view text);
 
     bool is_unix() const noexcept { return unix_; }
@@ -41,16 +42,18 @@ public:
     std::uint16_t port() const noexcept { return port_; }       // 0 for a Unix socket
     const std::string& path() const noexcept { return path_; }  // empty for host and port
 
-    // What the kernel says of a socket, of AF_INET or AF_INET6: it is never refused. Its zone is
-    // the interface's number if its name has a character that parse() would not take.
+    // The address of a socket as the kernel gives it, of AF_INET or AF_INET6 (accept(2),
+    // getsockname(2)). No such address is refused. Its zone is the number of the interface if the
+    // interface's name has a character that parse() does not accept.
     static address of(const sockaddr&);
 
-    // The host if it is an IP address and no name; without its zone.
+    // The host if it is an IP address, without its zone; all zero if it is a name or a path.
     ip_bytes ip() const;
 
-    // In the form that parse() reads.
+    // The form that parse() reads: parse(a.text()) equals a.
     std::string text() const;
 
+    // Compares the texts: "localhost" and "127.0.0.1" are different addresses.
     friend bool operator==(const address&, const address&) = default;
 
 private:
@@ -64,6 +67,7 @@ private:
 
 }  // namespace ice
 
+// Prints text(). There are no format options: "{}".
 template <>
 struct fmt::formatter<ice::address> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }

@@ -1,5 +1,6 @@
-// channel: one connection as a stream of bytes, without messages. Virtual functions are called once
-// per burst, never per message. TCP and Unix sockets are in lib/transport/.
+// channel: one connection as a stream of bytes, without messages. Sessions call its virtual
+// functions once per burst, never per message. TCP and Unix sockets are in lib/transport/, the
+// channel of simulations in lib/testing/.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace ice {
 
 class transport;
 
-// An error_code that co_await returns: Asio throws a plain error_code.
+// An error_code that a co_await returns. Asio throws a plain error_code that is the first argument
+// of a completion.
 struct io_status : error_code {
     io_status() = default;
     io_status(error_code ec) : error_code(ec) {}
@@ -27,114 +29,140 @@ struct io_status : error_code {
 // A task that returns that io_status without waiting.
 ICE_API task<io_status> ready(io_status);
 
+// All calls are for the thread of the transport's executor. One coroutine may wait in fill() while
+// another waits in flush().
 class ICE_API channel {
 public:
+    // The transport must outlive the channel.
     explicit channel(transport& net);
-    virtual ~channel();  // closes
+    // Closes the connection at once. What is in out() is lost: see flush() and linger().
+    virtual ~channel();
     channel(const channel&) = delete;
     channel& operator=(const channel&) = delete;
 
     // -- receiving
 
-    // Received and not yet consumed. Valid until the next fill().
+    // The bytes that are received and not yet consumed. Valid until the next fill() or
+    // release_buffers(): consume() moves no byte.
     std::string_view data() const noexcept { return in_.data(); }
+    // Removes the first `n` bytes from data(). Requires: n <= data().size().
     void consume(std::size_t n) noexcept {
         in_.consume(n);
         ++consumed_;
     }
 
-    // Limits one read to `n` bytes, and with it the bytes that are received and not parsed.
+    // Limits one read to `n` bytes, and with it the bytes that are received and not parsed. Values
+    // below 1 mean 1, values above 1 GiB mean 1 GiB; the default is 64 KiB.
     void read_at_most(std::size_t n) noexcept;
 
-    // Whether the next fill() waits for the rest of a message: then it goes on in a drain.
+    // Says whether a message has begun whose rest the next fill() waits for. If so, a drain lets
+    // that fill() go on until the rest arrives.
     void expect_rest(bool has_begun) noexcept { in_message_ = has_begun; }
-    // A fill() in a drain has read all that had arrived, and then waited for the rest of a message.
+    // Whether a fill() during a drain has read all that had arrived, and then waited for the rest
+    // of a message.
     bool has_waited_in_drain() const noexcept { return waited_in_drain_; }
 
-    // Waits until more bytes have arrived. At the end of the stream it returns errc::closed, or
-    // errc::truncated if data() is not empty; otherwise the error of drain(), cancel() or the
-    // socket. Requires: no other fill() is pending.
+    // Waits until more bytes have arrived, and appends them to data(). At the end of the stream it
+    // returns errc::closed, or errc::truncated if data() is not empty. Other errors are those of
+    // drain(), cancel() and the socket, and asio::error::operation_aborted if the waiting coroutine
+    // is cancelled. Requires: no other fill() is pending.
     virtual task<io_status> fill() = 0;
 
-    // Whether no byte is unread and the peer has not closed. Never waits.
+    // Whether no byte is unread, here or in the kernel, and the peer has not closed. Never waits.
+    // A pool calls it before it leases an idle connection: a byte that no request caused would be
+    // taken for the reply to the next one.
     virtual bool has_no_input() noexcept = 0;
 
     // -- sending
 
-    // The bytes to send: append to them, then call a flush function.
+    // The bytes to send: append to them, then call a flush function. The reference is valid as long
+    // as the channel. The flush functions remove what the kernel has taken, so remember no offset
+    // across one.
     std::string& out() noexcept { return out_; }
 
-    // Sends without waiting. True if all is out; if not, flush() waits for the rest, or knows why.
+    // Sends without waiting. Returns true if the kernel has taken all of out(). Otherwise flush()
+    // waits for the rest, or returns the error that prevented it.
     // An implementation that finds no room calls begin_stall() before it returns false, and
-    // end_stall() when there is room again: the write timeout begins and ends there, also when
-    // nobody waits in flush(), and end_stall() wakes it.
+    // end_stall() when there is room again. The write timeout runs between these two calls, also
+    // while no coroutine waits in flush(); end_stall() wakes flush().
     virtual bool try_flush() = 0;
 
-    // Waits until all is out. errc::write_timeout after `timeout` without progress (see
-    // write_timeout()), or `why` at `latest`, which becomes the channel's deadline.
+    // Waits until the kernel has taken all of out(). Returns errc::write_timeout after `timeout`
+    // without progress (see write_timeout()), `why` at `latest`, which becomes the channel's
+    // deadline, or the error of cancel() or the socket.
     task<io_status> flush(duration timeout, time_point latest, errc why);
 
-    // A channel whose peer takes no byte for so long while some wait to be sent is cancelled with
-    // errc::write_timeout, whoever waits for it, and also if nobody does. A byte counts as taken
-    // when the peer's system has acknowledged it (Linux: SIOCOUTQ), so a peer that reads slowly
-    // but steadily is not closed. None by default, and for no_timeout; in whole milliseconds, at
-    // most 49 days.
+    // Sets the write timeout. If the peer takes no byte for that long while some wait to be sent,
+    // the channel cancels itself with errc::write_timeout, also while no coroutine waits on it. A
+    // byte counts as taken when the peer's system has acknowledged it (Linux: SIOCOUTQ), so a peer
+    // that reads slowly but steadily is not closed. The default is no timeout, as for no_timeout.
+    // The timeout is rounded down to whole milliseconds, from 1 ms to 49 days.
     void write_timeout(duration) noexcept;
 
-    // Flushes as soon as the running handler gives way: however often it is called meanwhile.
+    // Posts a handler to the loop that calls try_flush(). Posts one only, however often it is
+    // called before that handler runs. Throws std::bad_alloc.
     void flush_soon() {
         if (!flushing_soon_) flush_soon_once();
     }
 
-    // Bytes that are not yet with the kernel.
+    // Bytes of out() that the kernel has not taken yet.
     virtual std::size_t unsent() const noexcept { return out_.size(); }
-    // Bytes that the kernel has taken since the beginning.
+    // Bytes that the kernel has taken since the connection was made.
     std::uint64_t sent() const noexcept { return sent_; }
 
     // -- time
 
-    // At `at` the channel is cancelled with `why`. Replaces the one before.
+    // Sets the channel's deadline: at `at` the channel cancels itself with `why`. It replaces the
+    // deadline before; `never` removes it.
     void deadline(time_point at, errc why);
 
-    // The same, `span` from `now`, and again from each time that something was consumed meanwhile.
+    // Sets the deadline to `span` after `now`. If consume() was called before it expires, it is
+    // renewed for another `span` instead, so the channel is cancelled between one and two spans
+    // after the last message. That saves a reading of the clock for each message.
     void deadline_between_messages(time_point now, duration span, errc why);
 
     // -- the end
 
-    // Nothing is going on and nothing is waited for, for a while: what was allocated is given back.
+    // Releases the memory of buffers that hold no byte. An idle connection calls it.
     virtual void release_buffers() {}
 
-    // What is received already, here or in the kernel, can still be read, and the rest of a message
-    // that has begun to arrive by then (expect_rest()); then fill() says `why`. Sending goes on.
-    // The first why counts.
+    // Ends reading. fill() still returns the bytes that have arrived, here or in the kernel, and
+    // the rest of a message that has begun to arrive by then (expect_rest()). After that it returns
+    // `why`; if drain() is called twice, the first `why`. Sending goes on.
     virtual void drain(error_code why) = 0;
 
-    // Everything that waits on this channel, now or later, ends with `why`; the first why counts.
+    // Ends everything: each call that waits on this channel, now or later, returns `why`. If
+    // cancel() is called twice, the first `why` counts. Calls that wait return through the loop,
+    // never within cancel(), so any code on the loop's thread may call it.
     virtual void cancel(error_code why) = 0;
-    // Why it was cancelled, or no error.
+    // The `why` of cancel(), or no error.
     error_code cancelled() const noexcept { return cancelled_; }
 
-    // Says that nothing more will be sent, and waits until the peer has closed too, for `timeout`
-    // at most: so the peer gets the tail of an answer. Requires: all is flushed.
+    // Closes the sending side (shutdown(2), SHUT_WR), drops what still arrives, and waits until the
+    // peer has closed too, for at most `timeout` and 1 MiB. If bytes of the peer were unread at a
+    // plain close, the kernel would send a reset, which can destroy the last answer on its way.
+    // Returns at once if the connection has ended. Requires: unsent() == 0.
     virtual task<> linger(duration timeout) = 0;
 
+    // The address of the other end: its IP address and port. For a Unix socket it is unix:(peer),
+    // as clients have no path.
     virtual address peer() const = 0;
-    // The same without the port, and without a text on the way.
+    // peer().ip(), without the text that peer() makes.
     virtual ip_bytes peer_ip() const { return peer().ip(); }
 
     transport& net() const noexcept { return net_; }
 
 protected:
-    // A write found no room: from here on the peer has its write timeout to take a byte.
+    // For implementations: a write found no room. Starts the write timeout.
     void begin_stall();
-    // There is room again, or the channel has ended: wakes flush().
+    // There is room again, or the channel has ended. Stops the write timeout and wakes flush().
     void end_stall() noexcept;
-    // How many of the bytes of sent() the peer's system has taken.
+    // How many of the bytes of sent() the peer's system has acknowledged.
     virtual std::uint64_t taken() const noexcept { return sent_; }
 
-    // The room to read into, sized by what reads have filled lately.
+    // Memory behind data() to read into. Its size follows what earlier reads have filled.
     buffer::room room();
-    // `n` bytes have been read into it.
+    // Appends the first `n` bytes of room() to data(). Requires: n <= its size.
     void received(std::size_t n) noexcept;
 
     transport& net_;
@@ -151,21 +179,21 @@ private:
     void flush_soon_once();
 
     ice::deadline timer_;
-    duration span_{};  // of deadline_between_messages
-    std::uint32_t consumed_ = 0;
-    std::uint32_t seen_ = 0;  // consumed_ when the span began
-    std::uint32_t chunk_;     // what the next read asks for
-    std::uint32_t chunk_most_;
-    std::uint8_t why_{};  // an errc: one byte keeps idle connections small
+    duration span_{};             // deadline_between_messages(); zero for deadline()
+    std::uint32_t consumed_ = 0;  // calls of consume()
+    std::uint32_t seen_ = 0;      // consumed_ when the span began
+    std::uint32_t chunk_;         // bytes that the next read asks for
+    std::uint32_t chunk_most_;    // read_at_most()
+    std::uint8_t why_{};          // the deadline's errc: one byte keeps idle connections small
     bool flushing_soon_ = false;
 
-protected:  // here, where there is room for them
+protected:  // here they fill padding
     bool in_message_ = false;
     bool waited_in_drain_ = false;
 
 private:
     std::uint32_t write_timeout_ = 0;  // ms; 0: none
-    std::unique_ptr<stall> stall_;     // since the first one
+    std::unique_ptr<stall> stall_;     // made by the first begin_stall()
 };
 
 }  // namespace ice

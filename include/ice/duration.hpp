@@ -10,17 +10,19 @@
 
 namespace ice {
 
-// std::chrono::nanoseconds whose conversion saturates: a length beyond 292 years, such as
-// milliseconds::max() or hours::max(), becomes duration::max(), and a negative one the shortest.
-// The conversion of std::chrono overflows there, which is undefined behaviour. So every function
-// and option of ice accepts any duration of any unit.
+// A number of nanoseconds, as std::chrono::nanoseconds, but its conversion saturates: a length
+// beyond 292 years, such as milliseconds::max() or hours::max(), becomes duration::max(), and a
+// negative one duration::min(). The conversion of std::chrono overflows there, which is undefined
+// behaviour. So every function and option of ice accepts an integral duration of any unit.
 class duration : public std::chrono::steady_clock::duration {
     using base = std::chrono::steady_clock::duration;
 
 public:
+    // Zero.
     constexpr duration() noexcept = default;
     explicit constexpr duration(rep nanoseconds) noexcept : base(nanoseconds) {}
-    // Converts from integral durations of units that are not finer, as std::chrono does.
+    // Converts from integral durations of units that are not finer, as std::chrono does. Others,
+    // such as duration<double>, need a duration_cast, which shows that they are rounded.
     template <std::integral Rep, class Period>
         requires std::convertible_to<std::chrono::duration<Rep, Period>, base>
     constexpr duration(std::chrono::duration<Rep, Period> d) noexcept
@@ -35,16 +37,18 @@ private:
     }
 };
 
-// Every wait of ice is measured on the steady clock: setting the system's date moves no timeout.
+// An instant on the steady clock (CLOCK_MONOTONIC). ice measures every wait on it, so setting the
+// system's date moves no timeout. transport::now() reads it.
 using time_point = std::chrono::steady_clock::time_point;
 
-// The value of a timeout, an interval or a cap that does not apply.
+// The value of a timeout, an interval or a cap that does not apply. Every option that takes a
+// duration accepts it.
 inline constexpr duration no_timeout = duration::max();
 
 // The deadline that never comes.
 inline constexpr time_point never = time_point::max();
 
-// The sum and the product, saturated.
+// The sum and the product, saturated at duration::max() and duration::min().
 constexpr duration add_sat(duration a, duration b) noexcept {
     duration::rep sum = 0;
     if (!__builtin_add_overflow(a.count(), b.count(), &sum)) return duration(sum);
@@ -56,14 +60,16 @@ constexpr duration mul_sat(duration a, duration::rep n) noexcept {
     return (a < duration()) == (n < 0) ? duration::max() : duration::min();
 }
 
-// Maps a random number of 64 bits to a duration from zero to `most`. Zero if `most` is negative.
+// Maps 64 random bits to a duration from zero to `most`, both included. Returns zero if `most` is
+// negative.
 constexpr duration any_up_to(duration most, std::uint64_t random) noexcept {
     if (most <= duration()) return duration();
     const auto all = static_cast<std::uint64_t>(most.count()) + 1;
     return duration(static_cast<duration::rep>(random % all));
 }
 
-// `span` after `now`; `never` for no_timeout, and if it lies beyond the clock's range.
+// The instant `span` after `now`. Returns `never` for no_timeout, and if the instant lies beyond
+// the clock's range. A negative span gives an instant before `now`.
 constexpr time_point after(time_point now, duration span) noexcept {
     if (span == no_timeout) return never;
     return time_point(add_sat(now.time_since_epoch(), span));

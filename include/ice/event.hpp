@@ -1,4 +1,5 @@
-// event: one coroutine tells others that something has happened. No wake-up is lost.
+// event: one coroutine tells others that something has happened. No wake-up is lost: an event that
+// was set before the wait ends the wait at once.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -9,23 +10,30 @@
 
 namespace ice {
 
-// Stays set until clear(), so a coroutine that calls wait() later does not wait. All calls are for
-// the thread of the executor.
+// An event is set or not. It stays set until clear(). All calls are for the thread of the executor:
+// an event is no lock, and does not wake other threads.
 class ICE_API event {
 public:
+    // Not set. In a server: event(srv.executor()).
     explicit event(const asio::any_io_executor& executor);
-    ~event();  // pending waits return asio::error::operation_aborted
+    // Pending waits return asio::error::operation_aborted, after the destructor.
+    ~event();
+    // An event that was moved from has no state: only destroy it, or assign to it. Pending waits
+    // follow the state. Assignment ends those of the event assigned to, as its destructor would.
     event(event&&) noexcept;
     event& operator=(event&&) noexcept;
 
-    // Returns when the event is set, at once if it is set already. Any number of coroutines may
-    // wait. The error is asio::error::operation_aborted if the wait was cancelled or the event
-    // destroyed.
+    // Returns no error when the event is set, at once if it is set already. Any number of
+    // coroutines may wait. There is no timeout. Returns asio::error::operation_aborted if the
+    // waiting coroutine was cancelled or the event destroyed. A wait that set() has ended returns
+    // no error even if clear() follows before it runs, so check what you waited for again.
     task<error_code> wait();
 
-    // Wakes all pending waits. They return in the order in which they began, after the caller has
-    // returned to the loop.
+    // Sets the event, and ends all pending waits. The waits return in the order in which they
+    // began, after the caller has returned to the loop, never within set(). So any code on the
+    // thread may call it, also a destructor. No effect if the event is set.
     void set();
+    // From now on wait() waits for the next set().
     void clear() noexcept;
     bool is_set() const noexcept;
 

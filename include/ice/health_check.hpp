@@ -1,5 +1,5 @@
-// health_check: a request that a pool sends on an idle connection to learn whether it still works:
-// tcp_client_action{..}.health_check("ping", 5s)
+// health_check: a request that a pool sends on an idle connection to see whether its upstream
+// replies: tcp_client_action{..}.health_check("ping", 5s)
 #pragma once
 
 #include <functional>
@@ -8,8 +8,10 @@
 
 namespace ice {
 
-// Sends the request on a connection that no other caller has, and returns an error if the reply is
-// missing or wrong.
+// A function that sends the request, and returns an error if the reply is missing or wrong. The
+// pool calls it on the loop's thread with a connection that it has leased for the check. It ends
+// the check after pool_timeouts::check. After an error, or an exception, which it logs, it closes
+// the connection. The session is valid until the returned task ends.
 template <protocol P>
 using health_check = std::function<task<error_code>(session<P>&)>;
 
@@ -35,8 +37,10 @@ task<error_code> ask_for_health(session<P>& peer, const M& message, const Good& 
 
 }  // namespace detail
 
-// A health check that sends `message` and calls `good` with the reply. It keeps a copy of `message`
-// that owns its bytes.
+// A health check that sends `message`, waits for one reply, and calls `good` with it. It returns
+// errc::bad_message if `good` returns false, and else the error of send() or receive(), if any. It
+// keeps a copy of `message` that owns its bytes. `good` must not keep the reply, which may be a
+// view into the connection's buffer.
 template <protocol P, class M, class Good>
 health_check<P> make_health_check(M message, Good good) {
     using kept = typename detail::kept<M>::type;

@@ -1,9 +1,10 @@
-// pool: connections to one upstream, or to several that give the same replies. Each serves one
-// request at a time, unless pool_limits::pipeline lets requests share it.
-// A reply reaches only its own caller: a connection is used again only if the pool has proof that
-// nothing of the former request is left on it. A lease is a connection for several messages.
+// pool: connections to one upstream, or to several upstreams that give the same replies. Each
+// connection serves one request at a time, unless pool_limits::pipeline lets requests share it.
+// A reply reaches only its own caller: the pool uses a connection again only with proof that
+// nothing of the former request is left on it.
 #pragma once
 
+#include <cassert>
 #include <exception>
 #include <ice/detail/pipeline.hpp>
 #include <ice/detail/pool_base.hpp>
@@ -13,12 +14,16 @@
 namespace ice {
 
 // A connection that one caller has for several messages, as transactions need it: lease->send(..),
-// lease->receive(). Its destructor gives the connection back to the pool; if an exception destroys
-// the lease, the pool closes the connection. The pool must outlive it.
+// lease->receive(). While the lease lives the pool sends nothing else on the connection.
+// The destructor gives the connection back to the pool. The pool keeps the connection if each
+// message sent has had its reply and no byte is left; otherwise, and if an exception destroys the
+// lease, it closes the connection. The pool must outlive the lease.
 template <protocol P>
 class lease {
 public:
+    // Made by pool::acquire().
     explicit lease(pool_base::connection_lease l) noexcept : lease_(std::move(l)) {}
+    // A lease that was moved from has no connection: only destroy it.
     lease(lease&&) noexcept = default;
     lease& operator=(lease&&) = delete;
     ~lease() {
@@ -26,7 +31,13 @@ public:
             lease_.mark_reusable();  // mutant: lease_ends
     }
 
-    session<P>* operator->() const noexcept { return static_cast<session<P>*>(&lease_.session()); }
+    // The session of the connection. Valid as long as the lease. Its deadline is the one of
+    // acquire(): then the pending call, and each later one, returns errc::request_timeout.
+    // Requires: the lease was not moved from.
+    session<P>* operator->() const noexcept {
+        assert(!lease_.is_empty());
+        return static_cast<session<P>*>(&lease_.session());
+    }
     session<P>& operator*() const noexcept { return *operator->(); }
 
 private:
@@ -34,6 +45,9 @@ private:
     int exceptions_ = std::uncaught_exceptions();
 };
 
+// What srv.add() returns for a tcp_client_action, and srv.get() for its name. P is the protocol, R
+// the type of what a request returns. All calls are for the loop's thread. The server owns the
+// pool: references to it are valid as long as the server.
 template <protocol P, class R = owned_t<message_t<P>>>
 class pool : public pool_base {
     static_assert(!detail::is_view<R>,
@@ -44,6 +58,7 @@ public:
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;
 
+    // For server::add(), whose comment lists what it throws.
     pool(std::shared_ptr<server_context> context, pool_options o, P p, reply_logic logic,
          health_check<P> check)
         : pool_base(std::move(context), std::move(o)), protocol_(std::move(p)),
@@ -53,18 +68,24 @@ public:
     }
 
     // Sends `message` on a free connection, and returns its reply, which owns its bytes. Takes at
-    // most `timeout` (pool_timeouts::request), waiting and connecting included. A view in `message`
-    // must be valid until the end. Any coroutine on the loop's thread may call it at any time.
+    // most `timeout` (default: pool_timeouts::request) from the co_await on, waiting for a
+    // connection and connecting included. It does not interrupt a logic of replies that waits.
+    // The task keeps `message`; if that is a view, its bytes must be valid until the task ends.
+    // Any coroutine on the loop's thread may call it at any time, however many calls are pending.
+    //
     // Errors after which the request was not executed (condition::not_executed): errc::pool_full,
     // acquire_timeout, breaker_open, connect_timeout, connect_error(..), host_not_found,
     // name_resolution_failed, handshake_failed, handshake_timeout, upstream_closes, not_sent,
-    // unencodable, outbox_full. Errors after which it may have been executed: request_timeout,
-    // pipeline_stalled, closed, truncated, bad_message, message_too_large, stopped, and those of
-    // sockets. pool_result::failure() says more.
+    // unencodable, outbox_full, draining.
+    // Errors after which it may have been executed: request_timeout, pipeline_stalled, closed,
+    // truncated, bad_message, message_too_large, write_timeout, stopped, those of sockets, and what
+    // the logic of replies returns. pool_result::failure() says more.
+    // The pool repeats a request by itself only if no byte of it was sent (pool_limits::retries).
+    //
     // A refused request returns after the loop has run everything else that was ready, so a caller
-    // that repeats it in a loop does not block others. With a `timeout` of 0 or less nothing is
-    // sent: errc::acquire_timeout.
-    // g++ 12 refuses a temporary aggregate: docs/coroutine-traps.md.
+    // that repeats it in a loop does not block others. With a `timeout` of 0 or less the pool sends
+    // nothing and returns errc::acquire_timeout.
+    // Does not compile for a temporary aggregate with g++ 12: docs/coroutine-traps.md.
     template <class M>
     task<pool_result<R>> request(M&& message, duration timeout) {
         detail::refuse_braced_aggregate<M>();
@@ -78,9 +99,9 @@ public:
         return request(std::forward<M>(message), timeouts().request);
     }
 
-    // Leases a connection for several messages, all of them within `timeout`. When the lease ends,
-    // the pool keeps the connection if each message sent has had its reply and no byte is left;
-    // otherwise it closes it. Errors and refusals as of request().
+    // Leases a connection for several messages, all of them within `timeout` (default:
+    // pool_timeouts::request) from the co_await on. It is counted as one request. Errors, refusals
+    // and callers as in request(), but nothing was sent yet.
     task<pool_result<lease<P>>> acquire(duration timeout) {
         if (timeout <= duration::zero()) co_return co_await refuse_late<lease<P>>();
         call mine(*this, timeout);
@@ -107,7 +128,7 @@ private:
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
         for (;;) {
-            connection_lease leased = try_acquire();  // no coroutine for what is usual
+            connection_lease leased = try_acquire();  // the usual case costs no coroutine frame
             if (leased.is_empty()) {
                 auto taken = co_await wait_for_connection(mine.until);
                 if (!taken) co_return mine.failed(taken.error());
@@ -119,7 +140,7 @@ private:
             const error_code unsent = co_await peer.send(message);
             if (unsent) {
                 mine.sent = peer.bytes().sent() != before;  // mutant: sent_before
-                if (peer.is_untouched()) {  // the message was refused, not the connection
+                if (peer.is_untouched()) {  // the protocol refused the message: nothing was sent
                     leased.mark_reusable();
                     mine.at = &leased.upstream();
                     leased.release();
@@ -128,7 +149,7 @@ private:
                 }
                 if (mine.sent) co_return mine.failed(unsent, leased);
                 mine.at = &leased.upstream();
-                leased.release();  // it was just dying
+                leased.release();  // the upstream was closing it: another one serves this request
                 const error_code why_not = co_await prepare_retry(mine.until);
                 if (why_not) co_return mine.failed(why_not);
                 mine.at = nullptr;
@@ -149,7 +170,7 @@ private:
         }
     }
 
-    // A caller beside others, whose replies come in the order of their requests.
+    // A request on a connection that other requests share.
     struct pending_reply : pipeline::pending_request {
         using pending_request::pending_request;
         std::optional<result<R>> reply;
@@ -173,13 +194,13 @@ private:
             try {
                 refused = peer.push(message);
                 if (!refused) line.join(pending, begin, mine.until);
-            } catch (...) {  // is it on its way, and to whom would its reply go?
+            } catch (...) {  // the message may be queued, but its reply would go to another caller
                 peer.bytes().cancel(errc::stopped);
                 throw;
             }
             if (refused) {
                 const bool is_lost = bool(peer.bytes().cancelled());
-                opened.reset();  // nobody receives on it
+                opened.reset();  // no coroutine receives on it yet
                 if (is_lost) {
                     const error_code why_not = co_await prepare_retry(mine.until);
                     if (why_not) co_return mine.failed(why_not);
@@ -206,12 +227,12 @@ private:
 
     static task<> assign_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
         auto& peer = static_cast<session<P>&>(line->session());
-        line->fail(errc::bad_message);  // unless another reason comes: the logic of replies threw
+        line->fail(errc::bad_message);  // the reason if the logic of replies throws
         while (line->size() != 0) {
             peer.set_deadline(line->due(), errc::pipeline_stalled);
             auto reply = co_await peer.receive();
             if (!reply) co_return line->fail(reply.error());
-            if (!line->is_sent()) co_return line->fail(errc::bad_message);  // a reply to nothing
+            if (!line->is_sent()) co_return line->fail(errc::bad_message);  // it answers no request
             if (line->caller() != nullptr) {
                 auto made = self->made_at_once(*reply);
                 if (!made) {
@@ -229,7 +250,7 @@ private:
 
     std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
 
-    // What request() gives, where no logic has to make it.
+    // Turns a reply into what request() returns. None if that takes the logic of replies.
     std::optional<result<R>> made_at_once(message_t<P>& reply) {
         if constexpr (std::constructible_from<R, message_t<P>&&>) {
             if (!logic_) return result<R>(R(std::move(reply)));

@@ -1,4 +1,5 @@
-// pool_state: a copy of the state of a pool at one moment, and of its counters.
+// pool_state: a copy of the state of a pool at one moment, and of its counters. Copies are values
+// that any thread may read; pool_base::state() makes them on the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -12,61 +13,75 @@
 
 namespace ice {
 
-// Events of one pool since it was added. None is reset.
+// Numbers of events of one pool since it was added. None is ever reset or decreases, so a monitor
+// subtracts two readings. A lease counts as one request.
 struct pool_counters {
+    // Requests. Each one that has ended is in exactly one of replies, timeouts, failures and
+    // refused; the rest are in flight. A lease that was acquired is in none of the four.
     std::uint64_t requests = 0;
     std::uint64_t replies = 0;
-    std::uint64_t timeouts = 0;  // no reply in time
-    std::uint64_t failures = 0;  // requests that failed otherwise; among them:
-    std::uint64_t closed = 0;    // the connection ended before the reply, or within it:
-    std::uint64_t truncated = 0;
-    std::uint64_t bad_replies = 0;
-    std::uint64_t waited = 0;   // requests that waited for a connection
-    std::uint64_t refused = 0;  // not executed: pool full, no connection in time, upstream down
-    std::uint64_t retries = 0;  // on another connection: nothing had been sent
+    std::uint64_t timeouts = 0;  // errc::request_timeout
+    // Requests that may have been executed, and failed otherwise. Three parts of it follow.
+    std::uint64_t failures = 0;
+    std::uint64_t closed = 0;        // the connection ended before the reply
+    std::uint64_t truncated = 0;     // the connection ended within the reply
+    std::uint64_t bad_replies = 0;   // the protocol or the logic of replies refused the reply
+    std::uint64_t waited = 0;        // requests that waited for a connection
+    std::uint64_t refused = 0;       // requests that were not executed, as condition::not_executed
+    std::uint64_t retries = 0;       // repeated on another connection: nothing had been sent
     std::uint64_t breaker_open = 0;  // those of `refused` that an open breaker refused
-    std::uint64_t connects = 0;
-    std::uint64_t connect_failures = 0;  // including failed handshakes
-    std::uint64_t returned = 0;          // connections that were kept after a request or a lease
-    std::uint64_t discarded = 0;         // closed after it, as they were not clean
-    std::uint64_t stale = 0;             // closed by the upstream, or with bytes of it, while idle
-    std::uint64_t expired = 0;           // pool_timeouts::idle
-    std::uint64_t aged = 0;              // pool_timeouts::max_lifetime
-    std::uint64_t rebalanced = 0;        // closed to give another address its share
-    std::uint64_t checks = 0;            // health checks
-    std::uint64_t checks_failed = 0;     // those without a reply in time, or with a wrong one
-    duration wait_time{};                // sum over `waited`
-    duration request_time{};             // sum over `requests`, waiting included
+
+    std::uint64_t connects = 0;          // attempts to connect
+    std::uint64_t connect_failures = 0;  // of these, failed handshakes included
+
+    // Connections. `returned` and `discarded` count once per request or lease that ended.
+    std::uint64_t returned = 0;    // kept for the next request
+    std::uint64_t discarded = 0;   // closed, as they were not proven clean
+    std::uint64_t stale = 0;       // closed, as the upstream closed them or sent bytes while idle
+    std::uint64_t expired = 0;     // closed after pool_timeouts::idle
+    std::uint64_t aged = 0;        // closed after pool_timeouts::max_lifetime
+    std::uint64_t rebalanced = 0;  // closed to give another address its share
+
+    std::uint64_t checks = 0;         // health checks
+    std::uint64_t checks_failed = 0;  // health checks with a wrong reply, or with none in time
+
+    // Sums. Divide wait_time by `waited`, and request_time by the requests that have ended.
+    duration wait_time{};     // what requests waited for connections
+    duration request_time{};  // what requests took in all, waiting included
 };
 
 // The state of one address of a pool.
 struct upstream_state {
-    std::string where;
-    error_code down;  // the last error of connecting; none if it can be connected to
+    std::string where;  // the address, as address::text()
+    // The error of the last attempt to connect; none if that succeeded.
+    error_code down;
+    // Open: no request is sent to the address. Half open: one request, the trial, is.
     ice::breaker::states breaker = ice::breaker::states::closed;
-    error_code broken;         // the error that opened its breaker; none if that is closed
-    std::size_t failures = 0;  // requests that failed in a row
-    std::size_t open = 0;      // connections, including those that are being made
+    error_code broken;         // the error that opened the breaker; none if it is closed
+    std::size_t failures = 0;  // requests that failed in a row, until now
+    std::size_t open = 0;      // connections, those that are being made included
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
     std::uint64_t trips = 0;  // how often the breaker has opened
 };
 
+// The state of a pool. Its numbers are of one moment and fit together.
 struct pool_state {
     std::string name;
-    std::vector<upstream_state> upstreams;
+    std::vector<upstream_state> upstreams;  // one for each address, in the order of the action
     bool is_draining = false;
-    std::size_t size = 0;  // connections that the pool may open
-    std::size_t idle = 0;  // open connections that are free
-    std::size_t busy = 0;  // open connections that a request or a lease has
-    std::size_t connecting = 0;
-    std::size_t waiting = 0;  // callers that wait for a connection
+    std::size_t size = 0;        // connections that the pool may have open
+    std::size_t idle = 0;        // open connections that are free
+    std::size_t busy = 0;        // open connections that a request, a lease or a check uses
+    std::size_t connecting = 0;  // connections that are being made, handshakes included
+    std::size_t waiting = 0;     // callers that wait for a connection
     pool_counters counters;
 
     std::size_t open() const noexcept { return idle + busy + connecting; }
 };
 
-// Text for people, on one line.
+// One line for people, as server::report() logs it. Programs read the members instead: the wording
+// may change.
 ICE_API std::string to_string(const pool_state&);
 
 }  // namespace ice

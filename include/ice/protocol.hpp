@@ -14,18 +14,20 @@
 
 namespace ice {
 
-// Of need_more: the input holds no whole message yet.
+// What parse() returns while the input holds no whole message: `return ice::need_more;`
 struct need_more_t {};
 inline constexpr need_more_t need_more;
 
-// `size` bytes were part of no message (an option of telnet, a comment): parse goes on behind them.
+// What parse() returns if the input begins with `size` bytes that are part of no message, such as
+// an option of telnet or a comment. The session drops them and calls parse() with the rest.
 struct skip {
     std::size_t size;
-    bool unfinished = false;  // they belong to a message that is not whole yet: its time runs on
+    bool unfinished = false;  // they are part of a message that is not whole: its timeout continues
 };
 
 // What parse() returns: a message and the number of its bytes, need_more, bytes to skip, or an
-// error.
+// error. The constructors are implicit, so parse() writes `return {message, size};`,
+// `return ice::need_more;`, `return ice::skip{2};` or `return ice::errc::bad_message;`.
 template <class M>
 class parsed {
     static_assert(std::default_initializable<M>,
@@ -35,23 +37,29 @@ class parsed {
 public:
     using message_type = M;
 
-    // The input holds no whole message yet: the session calls parse again with the same bytes and
-    // more.
+    // The input holds no whole message yet. The session calls parse() again with the same bytes
+    // and more behind them, maybe at another address: a protocol that remembers how far it has
+    // looked stores an offset, never a pointer. limits::message bounds the unfinished bytes.
     parsed(need_more_t) {}
     parsed(skip bytes) : size_(bytes.size), unfinished_(bytes.unfinished) {}
     // The bytes are malformed: the session closes the connection with this error.
     parsed(errc error) : parsed(make_error_code(error)) {}
     parsed(error_code error) : failed_(&error.category()), value_(error.value()) {}
-    // Requires: 0 < size <= input.size(), or the session throws std::logic_error. The message may
-    // be a view into the input.
+    // A whole message, in the first `size` bytes of the input; the session consumes these bytes.
+    // The message may be a view into the input or into the protocol: both are valid until the
+    // next parse(). Requires: 0 < size <= input.size(), or the session throws std::logic_error.
     parsed(M message, std::size_t size) : message_(std::move(message)), size_(size), whole_(true) {}
 
     bool has_message() const noexcept { return whole_; }
+    // An empty M if there is no message.
     M& message() noexcept { return message_; }
+    // Bytes to consume: those of the message or of the skip, else 0.
     std::size_t size() const noexcept { return size_; }
+    // No error unless parse() returned one.
     error_code error() const noexcept {
         return failed_ ? error_code(value_, *failed_) : error_code();
     }
+    // See skip::unfinished.
     bool is_unfinished() const noexcept { return unfinished_; }
     bool failed() const noexcept { return failed_ != nullptr; }
 
@@ -60,7 +68,7 @@ private:
     std::size_t size_ = 0;
     bool whole_ = false;
     bool unfinished_ = false;
-    const std::error_category* failed_ = nullptr;  // not an error_code: one of those costs a call
+    const std::error_category* failed_ = nullptr;  // an error_code would cost a call per message
     int value_ = 0;
 };
 
@@ -74,12 +82,12 @@ inline constexpr bool is_parsed<parsed<M>> = true;
 template <class P>
 concept parses =
     requires(P p, std::string_view input) { requires is_parsed<decltype(p.parse(input))>; };
-// The form for protocols that must answer by themselves: they append it to `out`.
+// The form for protocols that answer by themselves: they append their bytes to `out`.
 template <class P>
 concept parses_and_answers = requires(P p, std::string_view input, std::string& out) {
     requires is_parsed<decltype(p.parse(input, out))>;
 };
-// The form for parsing that must wait or knows its connection; session.hpp has the rest of it.
+// The form for parsing that must wait or needs its session; session.hpp checks its signature.
 template <class P>
 concept handles = requires { typename P::message_type; } && !parses<P> && !parses_and_answers<P>;
 
@@ -97,16 +105,17 @@ struct message_of<P> {
         typename decltype(std::declval<P&>().parse({}, std::declval<std::string&>()))::message_type;
 };
 
-// Whether the compiler destroys a temporary twice that is made by aggregate initialisation in an
-// expression with co_await: g++ 11 and 12 do; 13, 14 and Clang do not.
+// Whether the compiler destroys a temporary twice that aggregate initialisation makes in an
+// expression with co_await: g++ 11 and 12 do; g++ 13, g++ 14 and Clang do not.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 inline constexpr bool destroys_braced_twice = true;
 #else
 inline constexpr bool destroys_braced_twice = false;
 #endif
 
-// Called by whatever takes a message beside a co_await; a forwarding reference has deduced M. An
-// lvalue is an object of the user's. Of the other aggregates it cannot be seen how they were made.
+// Every function calls it that takes a message and that users call in an expression with co_await.
+// M is deduced for a forwarding reference. An lvalue is an object with a name, which is safe. For
+// other aggregates the type does not tell whether aggregate initialisation made them.
 template <class M>
 constexpr void refuse_braced_aggregate() {
     using type = std::remove_cvref_t<M>;
@@ -119,21 +128,28 @@ constexpr void refuse_braced_aggregate() {
 
 }  // namespace detail
 
-// A protocol has one of
+// A protocol is copyable, and has one of
 //     parsed<M> parse(std::string_view input);
 //     parsed<M> parse(std::string_view input, std::string& out);    appends answers of its own
 //     task<parsed<M>> handle(std::string_view input, session<P>&);  and `using message_type = M;`
-// where `input` is all that is received and not yet consumed, and for each type A that it can send
+// where `input` is all that is received and not yet consumed. For each type A that it can send it
+// has
 //     void packet(const A& message, std::string& out);              appends; may return error_code
-// and if it needs one, called once per connection, before any message, on both sides,
+// If it needs a handshake it has the following function, which the session calls once per
+// connection, on both sides, before the first message, within timeouts::handshake:
 //     task<error_code> handshake(session<P>&);                      or task<bool>
-// and if the two ends differ, called by a listener before it copies its protocol for a connection,
+// If the two ends differ it has the following function, which a listener calls before it copies
+// its protocol for a connection:
 //     void as_server();
+//
+// The session calls these functions on the loop's thread, one at a time for each copy. parse() must
+// return the same messages however the bytes are split over calls: ice/testing/script.hpp checks
+// that. If parse() or packet() throws, the session ends with that exception in the log.
 template <class P>
 concept protocol = std::copy_constructible<P> &&
                    (detail::parses<P> || detail::parses_and_answers<P> || detail::handles<P>);
 
-// The type of the messages that P parses.
+// The type of the messages that P parses: the M of its parse() or handle().
 template <protocol P>
 using message_t = typename detail::message_of<P>::type;
 
@@ -157,7 +173,8 @@ inline constexpr bool owns<std::optional<M>> = owns<M>;
 
 }  // namespace detail
 
-// The type of a copy of an M that owns its bytes, which a request to a pool returns. Numbers,
+// owned<M>::type is the type of a copy of an M that owns its bytes. A request to a pool returns
+// such a copy, as the bytes of the connection's buffer do not outlive the request. Numbers,
 // enumerations, std::string, and vectors and optionals of those are their own copies. So is a class
 // that has `using owns = std::true_type;`. Specialise this for a class that refers to bytes
 // elsewhere:
@@ -199,7 +216,7 @@ inline constexpr bool is_view<M> = !std::same_as<typename owned<M>::type, M>;
 template <class M>
 inline constexpr bool is_view<std::optional<M>> = is_view<M>;
 
-// How a message is kept for later.
+// The type in which a message is stored: one that owns its bytes.
 template <class M>
 struct kept {
     using type = M;
@@ -216,11 +233,14 @@ struct kept<const char*> {
 
 }  // namespace detail
 
+// owned<M>::type. Does not compile if M does not say whether it owns its bytes.
 template <class M>
 using owned_t = typename detail::checked_owned<M>::type;
 
-// A view that a coroutine returns on purpose. Its bytes must be valid until the answer is packed,
-// as those of the message are; bytes of the coroutine's own variables are not.
+// Says that a coroutine returns a view on purpose. Its bytes must be valid until the session has
+// called packet() with it, right after the coroutine's end. The bytes of the message are; bytes of
+// the coroutine's own variables are not, as its frame is destroyed before. Without this type a
+// logic that returns a task of a view does not compile.
 //     ice::task<ice::borrowed<std::string_view>> same(std::string_view line) { co_return line; }
 template <class V>
 class borrowed {
@@ -232,7 +252,8 @@ private:
     V view_;
 };
 
-// Appends `message` to `out`. After an error or an exception `out` is unchanged.
+// Calls p.packet(), which appends the bytes of `message` to `out`. After an error or an exception
+// `out` is unchanged. A packet() that returns void has no error.
 template <protocol P, class A>
 error_code packet(P& p, const A& message, std::string& out) {
     static_assert(can_packet<P, A>, "ice: the protocol has no packet() for this message");

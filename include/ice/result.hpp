@@ -1,33 +1,54 @@
-// result<T>: a T, or why there is none. The part of std::expected<T, error_code> that C++20 lacks,
-// with its member names.
+// result<T>: a T, or the error that says why there is none. The part of C++23's
+// std::expected<T, error_code> that ice needs, with the same member names.
 #pragma once
 
+#include <cassert>
 #include <ice/error.hpp>
 #include <optional>
 #include <utility>
 
 namespace ice {
 
+// A value; it refers to nothing but what T refers to. The constructors are implicit, so a function
+// writes `return value;` or `return errc::closed;`.
 template <class T>
 class [[nodiscard]] result {
 public:
     using value_type = T;
 
     result(T value) : value_(std::move(value)) {}
+    // A result of error_code() has neither a value nor an error, so pass a real one.
     result(error_code error) : error_(error) {}
     result(errc error) : error_(error) {}
 
     bool has_value() const noexcept { return value_.has_value(); }
     explicit operator bool() const noexcept { return has_value(); }
 
+    // The value, unchecked. Valid as long as the result; *std::move(r) moves it out.
     // Requires: has_value().
-    T& operator*() & { return *value_; }
-    const T& operator*() const& { return *value_; }
-    T&& operator*() && { return std::move(*value_); }
-    T* operator->() { return &*value_; }
-    const T* operator->() const { return &*value_; }
+    T& operator*() & {
+        assert(has_value());
+        return *value_;
+    }
+    const T& operator*() const& {
+        assert(has_value());
+        return *value_;
+    }
+    T&& operator*() && {
+        assert(has_value());
+        return std::move(*value_);
+    }
+    T* operator->() {
+        assert(has_value());
+        return &*value_;
+    }
+    const T* operator->() const {
+        assert(has_value());
+        return &*value_;
+    }
 
-    // Throws std::system_error with error() if there is no value.
+    // The value, checked. Throws std::system_error with error() if there is none, for callers that
+    // treat the error as an exception.
     T& value() & {
         check();
         return *value_;
@@ -41,12 +62,13 @@ public:
         return *std::move(value_);
     }
 
+    // A copy of the value, or `other` if there is none.
     template <class U>
     T value_or(U&& other) const& {
         return value_ ? *value_ : static_cast<T>(std::forward<U>(other));
     }
 
-    // No error where there is a value.
+    // The error, or error_code() (no error) if there is a value.
     error_code error() const noexcept { return error_; }
 
 private:

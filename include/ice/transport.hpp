@@ -1,4 +1,4 @@
-// transport: makes channels, and has the clock: real sockets and time, or a simulated world. The
+// transport: makes channels, and has the clock: real sockets and time, or a simulated network. The
 // rest of ice gets connections, time and random numbers only from here.
 #pragma once
 
@@ -18,35 +18,43 @@
 
 namespace ice {
 
-// A listening socket. Its destructor closes it.
+// A listening socket. Its destructor closes it. All calls are for the thread of the transport's
+// executor.
 class ICE_API acceptor {
 public:
     virtual ~acceptor() = default;
 
-    // Waits until a connection may have arrived, or until cancel().
+    // Waits until a connection may have arrived, or until cancel(), and then returns
+    // asio::error::operation_aborted. A connection may be gone again when accept() is called.
+    // Requires: no other ready() is pending.
     virtual task<io_status> ready() = 0;
 
-    // Takes a connection that has arrived, without waiting: asio::error::would_block if there is
-    // none.
+    // Takes a connection that has arrived, without waiting. Returns asio::error::would_block if
+    // there is none, and other errors of accept(2), such as EMFILE (no descriptor is left) and
+    // ECONNABORTED (the peer has left).
     virtual result<std::unique_ptr<channel>> accept() = 0;
 
+    // Stops listening, and ends the pending ready(). Peers that connect later are refused.
     virtual void cancel() = 0;
 
-    // The address it listens on, with the port that the kernel chose if it was asked for port 0.
+    // The address it listens on, with the port that the kernel chose if port 0 was requested.
     virtual address local() const = 0;
 };
 
-// One attempt to connect, which continues without its owner. Its destructor cancels it and closes
-// the socket.
+// One attempt to connect. It needs no coroutine that waits for it. Its destructor cancels it and
+// closes the socket; then the callback is not called any more.
 class ICE_API connect_attempt {
 public:
     virtual ~connect_attempt() = default;
 
-    // Called once, never before begin_connect() has returned: a connection, or
-    // connect_error(..). Must not destroy the attempt.
+    // The attempt calls it once, never before begin_connect() has returned, with a connection or
+    // connect_error(..). It must not destroy the attempt.
     using callback = std::function<void(result<std::unique_ptr<channel>>)>;
 };
 
+// The interface of all transports. Each server has one. Hold it by std::shared_ptr, as the handlers
+// that it posts keep it alive. All calls are for the thread of the executor.
+// test/parity_test.cpp shows what all transports have in common.
 class ICE_API transport : public std::enable_shared_from_this<transport> {
 public:
     explicit transport(asio::any_io_executor executor);
@@ -54,63 +62,70 @@ public:
     transport(const transport&) = delete;
     transport& operator=(const transport&) = delete;
 
-    // Listens on an address; of a name on its first one, IPv4 before IPv6. Looks the name up before
-    // it returns, and blocks meanwhile.
-    // `socket_mode` is limits::socket_mode, of a Unix socket.
+    // Listens on an address. A host name is looked up before the function returns, which blocks the
+    // thread; the transport listens on its first address, IPv4 before IPv6.
+    // `socket_mode` has the permissions of a Unix socket's file: limits::socket_mode. TCP ignores
+    // it.
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
     virtual std::unique_ptr<acceptor> listen(const address&,
                                              std::optional<unsigned> socket_mode) = 0;
     std::unique_ptr<acceptor> listen(const address& a) { return listen(a, std::nullopt); }
 
-    // Looks the name up and connects to one of its addresses before `deadline`, as RFC 8305 says:
-    // it takes IPv6 and IPv4 addresses in turn, begins the next attempt when one fails or after
+    // Looks the name up and connects to one of its addresses before `deadline`, as RFC 8305 says.
+    // It takes IPv6 and IPv4 addresses in turn, begins the next attempt when one fails or after
     // 250 ms, and cancels the others when one succeeds. It tries at most 16 addresses. If another
-    // than the first succeeds, later calls try that one first, for 10 minutes.
+    // address than the first succeeds, later calls try that address first, for 10 minutes.
     // Errors: connect_error(..) of the first address that failed, errc::connect_timeout,
     // errc::host_not_found, errc::name_resolution_failed. A cancelled caller gets
     // connect_error(asio::error::operation_aborted).
     task<result<std::unique_ptr<channel>>> connect(address, time_point deadline);
 
+    // The steady clock, or virtual time. Two readings may differ, so read it once per decision.
     virtual time_point now() const = 0;
+    // Waits for the duration, or until the waiting coroutine is cancelled.
     virtual task<> sleep(duration) = 0;
+    // 64 random bits, for back-off and jitter; not for secrets.
     virtual std::uint64_t random() = 0;
 
-    // RLIMIT_NOFILE: how many descriptors the process may have open.
+    // How many descriptors the process may have open (getrlimit(2), RLIMIT_NOFILE).
     virtual std::size_t descriptors() const = 0;
-    // The part of them that listeners may use. All transports of sockets of a process share one.
+    // The part of the descriptors that listeners may use. All socket transports of a process share
+    // one budget.
     virtual descriptor_budget& budget() noexcept { return budget_; }
 
-    // Cancels what the transport itself waits for. No deadline expires any more.
+    // Cancels the transport's own waits. From then on no deadline expires.
     virtual void stop() = 0;
 
-    // From here on the transport waits only while a deadline is set, so that the loop runs out of
-    // work after the last one.
+    // Lets the loop end: from then on the transport keeps the loop running only while a deadline is
+    // set, so that the loop runs out of work after the last one.
     virtual void release() = 0;
 
     // Returns after the loop has run everything else that was ready.
     task<> yield();
 
     const asio::any_io_executor& executor() const noexcept { return executor_; }
+    // The deadlines of all channels, pools and listeners of this transport.
     ice::deadlines& deadlines() noexcept { return deadlines_; }
 
 protected:
-    // The addresses in digits, with the port, to which connect() may connect instead, best first;
-    // of a Unix socket and of digits that same address. Errors: errc::host_not_found,
+    // The numeric addresses of a host, with its port, for connect(), the preferred one first. A
+    // Unix socket and a numeric address resolve to themselves. Errors: errc::host_not_found,
     // errc::name_resolution_failed, errc::connect_timeout at `deadline`, connect_error(..).
     virtual task<result<std::vector<address>>> resolve(address, time_point deadline) = 0;
 
-    // Begins to connect to one of them, and does not wait.
+    // Begins to connect to one of these addresses, without waiting. An attempt that fails at once
+    // may return its error here instead of calling the callback.
     virtual result<std::unique_ptr<connect_attempt>> begin_connect(const address&,
                                                                    connect_attempt::callback) = 0;
 
-    // deadlines().next() has come nearer: call deadlines().expire(now()) then. `never`: there is
-    // nothing to wake for any more.
+    // Called when deadlines().next() has become earlier, with its value. An implementation calls
+    // deadlines().expire(now()) at that time. `never` means that no deadline is left.
     virtual void wake_at(time_point) = 0;
 
 private:
     friend class channel;
     struct race;  // the attempts of one connect()
-    // The address of a name that connected although another was tried first.
+    // The address of a name that succeeded although another address was tried first.
     struct preference {
         address name, at;
         time_point until;
@@ -124,7 +139,7 @@ private:
     asio::any_io_executor executor_;
     descriptor_budget budget_;
     ice::deadlines deadlines_;
-    std::vector<channel*> soon_;  // those with something to flush; a handler is posted if not empty
+    std::vector<channel*> soon_;  // channels of flush_soon(); a handler is posted if not empty
     std::vector<preference> preferences_;  // the oldest first
 };
 

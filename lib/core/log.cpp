@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cassert>
 #include <chrono>
 #include <climits>
 #include <ice/log.hpp>
@@ -72,6 +73,7 @@ std::string escaped(std::string_view bytes, std::size_t most) {
 }
 
 std::string detail::what_of(std::exception_ptr thrown) {
+    assert(thrown != nullptr);
     try {
         std::rethrow_exception(std::move(thrown));
     } catch (const std::exception& e) { return escaped(e.what()); } catch (...) {

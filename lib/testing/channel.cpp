@@ -1,4 +1,5 @@
 // A channel over a simulated connection: what socket_channel.cpp does with a socket.
+#include <cassert>
 #include <cerrno>
 
 #include "network.hpp"
@@ -83,6 +84,7 @@ public:
 
     task<> linger(duration timeout) override {
         if (cancelled_ || ended_) co_return;
+        assert(unsent() == 0);
         wire_->shut(end_);
         draining_.clear();
         deadline(after(net_.now(), timeout), errc::closed);

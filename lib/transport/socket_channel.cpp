@@ -12,6 +12,7 @@
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
+#include <cassert>
 #include <ice/transport.hpp>
 #include <utility>
 
@@ -235,6 +236,7 @@ void socket_channel::cancel(error_code why) {
 
 task<> socket_channel::linger(duration timeout) {
     if (cancelled_ || ended_) co_return;
+    assert(unsent() == 0);
     ::shutdown(fd_, SHUT_WR);
     draining_.clear();
     deadline(after(net_.now(), timeout), errc::closed);

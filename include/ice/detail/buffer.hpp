@@ -2,6 +2,7 @@
 // Its storage is uninitialised, grows while reads fill it, and can be given back when at rest.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -44,7 +45,10 @@ public:
     }
 
     // `n` bytes of the room have been written. Requires: n <= its size.
-    void commit(std::size_t n) noexcept { end_ += n; }
+    void commit(std::size_t n) noexcept {
+        assert(n <= capacity_ - end_);
+        end_ += n;
+    }
 
     void append(std::string_view bytes) {
         if (bytes.empty()) return;
@@ -55,6 +59,7 @@ public:
     // The first `n` bytes are done with. The bytes stay where they are until the next prepare().
     // Requires: n <= size().
     void consume(std::size_t n) noexcept {
+        assert(n <= size());
         begin_ += n;
         if (begin_ == end_) begin_ = end_ = 0;
     }
