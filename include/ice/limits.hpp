@@ -149,9 +149,9 @@ struct pool_timeouts {
     duration idle = std::chrono::seconds(30);
 
     // While the upstream cannot be reached, requests cause an attempt to connect at most once in
-    // this time, and fail at once in between. After three attempts the pause is 4 to 14 times as
-    // long, at random, so that a thousand pools do not overload an upstream that comes back.
-    // Values below 1 ms mean 1 ms.
+    // this time, and fail at once in between (refused). After three attempts the pause is 4 to 14
+    // times as long, at random, so that a thousand pools do not overload an upstream that comes
+    // back. Values below 1 ms mean 1 ms.
     duration retry_interval = std::chrono::milliseconds(500);
 
     // The reply to a health check; without one in time the pool closes the connection
