@@ -19,7 +19,7 @@ PAGES = {"README.md": "index.md", "bench/README.md": "benchmarks.md",
             for name in ("contributing", "security", "changelog")},
          **{f"docs/{name}.md": f"{name}.md"
             for name in ("tutorial", "how-to", "coroutine-traps", "limits", "glossary", "reference",
-                         "design", "simulation")}}
+                         "design", "simulation", "transport")}}
 LINK = re.compile(r"(\]\(|(?:src|srcset)=\")([^)\"#:\s]+)((?:#[^)\"]*)?[)\"])")
 TITLE = "# The headers of ice\n\n<a href=\"../index.html\">Back to the documents</a>\n"
 
