@@ -173,7 +173,7 @@ inline constexpr bool owns<std::optional<M>> = owns<M>;
 
 }  // namespace detail
 
-// owned<M>::type is the type of a copy of an M that owns its bytes. A request to a pool returns
+// `owned<M>::type` is the type of a copy of an M that owns its bytes. A request to a pool returns
 // such a copy, as the bytes of the connection's buffer do not outlive the request. Numbers,
 // enumerations, std::string, and vectors and optionals of those are their own copies. So is a class
 // that has `using owns = std::true_type;`. Specialise this for a class that refers to bytes
@@ -233,7 +233,7 @@ struct kept<const char*> {
 
 }  // namespace detail
 
-// owned<M>::type. Does not compile if M does not say whether it owns its bytes.
+// `owned<M>::type`. Does not compile if M does not say whether it owns its bytes.
 template <class M>
 using owned_t = typename detail::checked_owned<M>::type;
 
