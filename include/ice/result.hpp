@@ -24,7 +24,7 @@ public:
     bool has_value() const noexcept { return value_.has_value(); }
     explicit operator bool() const noexcept { return has_value(); }
 
-    // The value, unchecked. Valid as long as the result; `*std::move(r)` moves it out.
+    // The value, unchecked. Valid as long as the result. Of an rvalue it moves the value out.
     // Requires: has_value().
     T& operator*() & {
         assert(has_value());
