@@ -82,9 +82,11 @@ private:
     ice::timeouts timeouts_;
 };
 
-// The name of a pool, with its protocol P and the type R of what a request returns. Declare it once
-// and use it for both add() and get(): then the compiler checks the types of all requests.
+// The name of a pool, with its protocol P and the type R of what a request returns; by default R is
+// the message type of P, as a copy that owns its bytes. Declare the name once and use it for both
+// add() and get(): then the compiler checks the types of all requests.
 //     constexpr ice::pool_name<ice::telnet> timeserver{"timeserver"};
+//     constexpr ice::pool_name<ice::line, int> counter{"counter"};  // needs .logic() on add()
 // The text must be valid as long as the name is used; a string literal always is.
 template <protocol P, class R = owned_t<message_t<P>>>
 struct pool_name {
@@ -107,6 +109,9 @@ struct pool_options {
 // srv.get(name) finds it later. Nothing is connected before the loop runs. A description is one
 // chain, as that of a listener:
 //     srv.add(tcp_client_action{where, name, 4}.protocol(line{}).timeouts({..}));
+// `size` bounds the requests that are in flight at once, unless pool_limits::pipeline lets requests
+// share connections; further callers wait. All connections of a process count against its
+// descriptors: listeners leave room for `size` (connections_allowed()).
 // With several addresses each gets its share of the connections and of the requests. Their
 // upstreams must give the same replies, as any of them may get any request. An address that fails
 // gets none until it accepts connections, or answers, again. The pool looks a host name up for
@@ -143,6 +148,11 @@ public:
     // whose R cannot be constructed from a reply needs one. A reply that is a view is valid until
     // the function, or its coroutine, ends. If it returns an error or throws, the request fails and
     // the pool closes the connection. What it refers to must outlive the server.
+    //     .logic([](std::string_view reply) -> result<int> {
+    //         int n = 0;
+    //         const auto end = std::from_chars(reply.begin(), reply.end(), n).ptr;
+    //         return end == reply.end() ? result<int>(n) : errc::bad_message;
+    //     })
     template <class M>
     auto logic(M l) && {
         static_assert(std::invocable<M&, message_t<P>>,

@@ -38,9 +38,12 @@ public:
     static result<address> parse(std::string_view text);
 
     bool is_unix() const noexcept { return unix_; }
-    const std::string& host() const noexcept { return host_; }  // empty for a Unix socket
-    std::uint16_t port() const noexcept { return port_; }       // 0 for a Unix socket
-    const std::string& path() const noexcept { return path_; }  // empty for host and port
+    // The host as it was written, without brackets; empty for a Unix socket.
+    const std::string& host() const noexcept { return host_; }
+    // In host byte order; 0 for a Unix socket.
+    std::uint16_t port() const noexcept { return port_; }
+    // The path of a Unix socket, at most 107 bytes (unix(7)); empty for host and port.
+    const std::string& path() const noexcept { return path_; }
 
     // The address of a socket as the kernel gives it, of AF_INET or AF_INET6 (accept(2),
     // getsockname(2)). No such address is refused. Its zone is the number of the interface if the

@@ -8,11 +8,13 @@
 
 namespace ice {
 
-// A duplicate of the session's descriptor (dup(2)) for the same connection. Options and queries are
-// safe at any time. Read and write only while the session does neither: in a handshake, or in a
-// logic that has taken over the connection. Closing or releasing this socket leaves the session's
-// descriptor open. The reference is valid as long as the session; a released descriptor stays open
-// after it. Throws std::logic_error if the transport has no sockets.
+// Returns a socket of the same connection. It has a duplicate of the session's descriptor (dup(2)),
+// which the first call makes. Socket options and queries are safe at any time. Read and write only
+// while the session does neither: in a handshake, or in a logic that has taken over the connection.
+// Closing or releasing this socket leaves the session's descriptor open. The reference is valid as
+// long as the session; a descriptor that was released from it stays open after the session.
+// Throws std::logic_error if the transport has no sockets, and std::system_error if no descriptor
+// is left.
 ICE_API asio::generic::stream_protocol::socket& socket(session_base&);
 
 }  // namespace ice

@@ -1,5 +1,6 @@
-// errc: the errors of ice. Errors of sockets keep the code of the system.
-// ice returns expected failures as such values, and never throws them.
+// errc: the errors of ice. Errors of sockets keep the code of the system (std::errc compares).
+// ice returns expected failures as such values, and does not throw them. Exceptions mean that the
+// program is wrong, cannot be set up, or has no memory.
 #pragma once
 
 #include <ice/detail/export.hpp>
@@ -7,56 +8,64 @@
 
 namespace ice {
 
-// The same type as asio::error_code.
+// The same type as asio::error_code, so functions of Asio and of ice take each other's errors.
 using std::error_code;
 
+// Compare an error_code with them directly: `if (ec == ice::errc::closed)`.
 enum class errc {
     // The peer ended the connection.
     closed = 1,  // between two messages: the usual end
     truncated,   // in the middle of a message
+
     // The bytes were wrong.
-    bad_message,        // not what the protocol allows
+    bad_message,        // the protocol does not allow them
     message_too_large,  // longer than limits::message or the protocol's own maximum
-    unencodable,        // its protocol cannot express it, as a line with a line end in it
+    unencodable,        // the protocol cannot express the message, as a line with a line end in it
+
     // A limit or a timeout was reached.
     outbox_full,        // more unsent bytes than limits::outbox: the peer does not read
     handshake_timeout,  // timeouts::handshake
     message_timeout,    // timeouts::message: a message began, and was not whole in time
-    idle_timeout,       // timeouts::idle
-    write_timeout,      // timeouts::write: the peer took no byte for so long
-    logic_timeout,      // timeouts::logic
-    // Our side refused or ended the connection.
-    handshake_failed,  // the protocol's handshake returned false
+    idle_timeout,       // timeouts::idle: no message began
+    write_timeout,      // timeouts::write: the peer took no byte for that long
+    logic_timeout,      // timeouts::logic: the logic has not returned an answer
+
+    // This side refused or ended the connection.
+    handshake_failed,  // the protocol's handshake returned false, or threw
     draining,          // the server, or the pool, finishes its work and accepts no more
-    stopped,           // the server was stopped
+    stopped,           // the server was stopped, or session::close() was called
+
     // A request to a pool failed.
-    pool_full,         // more callers are waiting than pool_limits::max_waiters
-    acquire_timeout,   // no connection came free in time
+    pool_full,         // pool_limits::max_waiters callers wait already
+    acquire_timeout,   // no connection came free within pool_timeouts::acquire or the timeout
     connect_timeout,   // pool_timeouts::connect
-    request_timeout,   // the request's own time was over
+    request_timeout,   // no reply within the timeout of the request
     host_not_found,    // there is no such host, or it has no address (EAI_NONAME)
     upstream_closes,   // the upstream accepts a connection and closes it at once
-    not_sent,          // the connection was lost before, and no time or no retry was left
-    pipeline_stalled,  // pipelined: the connection was closed, as an earlier request had no reply
+    not_sent,          // the connection was lost before a byte was sent; no time or retry was left
+    pipeline_stalled,  // the shared connection was closed, as an earlier request had no reply
     breaker_open,      // breaker_limits::failures: the pool sends the upstream nothing for a while
     // No name server has answered (EAI_AGAIN), or one has failed: the host may exist.
     name_resolution_failed,
 };
 
-// A condition that any error can be compared with: `if (ec == ice::condition::not_executed)`.
+// Conditions that any error can be compared with: `if (ec == ice::condition::not_executed)`.
 enum class condition {
-    // The request cannot have been executed, as no byte of it was sent: it may be sent again.
-    // Every other error of a request means that it may have been executed.
+    // The upstream cannot have executed the request, as no byte of it was sent. Sending it again is
+    // safe, also if the request is not idempotent. After every other error of a request the
+    // upstream may have executed it. failure::may_have_been_executed() knows more cases.
     not_executed = 1,
 };
 
+// The category of errc. error_code::message() gives a text in English for logs.
 ICE_API const std::error_category& category() noexcept;
+// They make `ec == errc::closed` and `ec == condition::not_executed` work. No call allocates.
 ICE_API std::error_code make_error_code(errc) noexcept;
 ICE_API std::error_condition make_error_condition(condition) noexcept;
 
-// The error of a connection that could not be made because of `cause` (an errno). Its text begins
-// with "cannot connect"; it compares equal to the std::errc of `cause`, and to
-// condition::not_executed.
+// The error of a connection that could not be made because of `cause`, which holds an errno. Its
+// text begins with "cannot connect". It compares equal to the std::errc of `cause`, such as
+// std::errc::connection_refused, and to condition::not_executed.
 ICE_API std::error_code connect_error(std::error_code cause) noexcept;
 
 }  // namespace ice

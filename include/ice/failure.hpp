@@ -36,6 +36,9 @@ ICE_API failure_kind kind_of(error_code) noexcept;
 
 // A value that refers to nothing: it is valid after the pool and the server have ended, and any
 // thread may read it.
+//     auto reply = co_await pool.request(message);
+//     if (!reply && !reply.failure().may_have_been_executed()) ..  // safe to try elsewhere
+//     if (!reply) co_return reply.failure().text();  // a sentence for people
 class failure {
 public:
     // Made by pools. `unparsed` counts for timeouts only.

@@ -37,7 +37,9 @@ task<error_code> ask_for_health(session<P>& peer, const M& message, const Good& 
 
 }  // namespace detail
 
-// A health check that sends `message`, waits for one reply, and calls `good` with it. It returns
+// Makes the health check of tcp_client_action::health_check(), such as
+//     .health_check(resp_command("PING"), 5s, [](resp_view r) { return r.text() == "PONG"; })
+// It sends `message`, waits for one reply, and calls `good` with it. It returns
 // errc::bad_message if `good` returns false, and else the error of send() or receive(), if any. It
 // keeps a copy of `message` that owns its bytes. `good` must not keep the reply, which may be a
 // view into the connection's buffer.

@@ -1,4 +1,7 @@
-// All of ice but what is asked for by name: ice/asio.hpp and ice/testing/.
+// Includes all public headers of ice except ice/asio.hpp (the real socket of a session) and
+// ice/testing/ (simulations), which a program includes by name. A file that includes only the
+// headers it needs compiles faster; each header compiles alone. Users include nothing from
+// ice/detail/: what it holds may change in any release.
 #pragma once
 
 #include <ice/action.hpp>

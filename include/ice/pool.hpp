@@ -117,6 +117,8 @@ public:
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
 private:
+    // A call without time. It lets other handlers run first, as a loop of such calls must not hold
+    // the thread.
     template <class T>
     task<pool_result<T>> refuse_late() {
         call mine(*this, duration::zero());
@@ -124,6 +126,9 @@ private:
         co_return mine.failed(errc::acquire_timeout);
     }
 
+    // A request on a connection that no other request uses meanwhile. Its destruction at any
+    // co_await closes the connection, as `leased` is not marked reusable before the reply is whole:
+    // a late reply cannot reach the next caller. The loop repeats only what was not sent.
     template <class M>
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
@@ -170,12 +175,15 @@ private:
         }
     }
 
-    // A request on a connection that other requests share.
+    // The entry of a request in the pipeline of a connection that several requests share.
     struct pending_reply : pipeline::pending_request {
         using pending_request::pending_request;
         std::optional<result<R>> reply;
     };
 
+    // A request on a connection with a pipeline. The first request on a free connection makes the
+    // pipeline, and spawns assign_replies(), which receives for all callers. Each caller waits only
+    // for its own `pending`, so its timeout ends its wait and leaves the connection to the others.
     template <class M>
     task<pool_result<R>> shared_exchange(M message, duration timeout) {
         call mine(*this, timeout);
@@ -225,6 +233,9 @@ private:
         }
     }
 
+    // Receives replies and gives each to the oldest request that has none, whether or not its
+    // caller still waits. Ends with the last reply, or when the connection fails; the destructor of
+    // the pipeline then tells the callers that are left.
     static task<> assign_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
         auto& peer = static_cast<session<P>&>(line->session());
         line->fail(errc::bad_message);  // the reason if the logic of replies throws
@@ -258,6 +269,7 @@ private:
         return std::nullopt;
     }
 
+    // What pool_base needs of the protocol.
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes) override {
         return std::make_unique<session<P>>(std::move(bytes), protocol_, context()->next_uid(),
                                             settings_);

@@ -16,41 +16,55 @@ namespace ice {
 // Numbers of events of one pool since it was added. None is ever reset or decreases, so a monitor
 // subtracts two readings. A lease counts as one request.
 struct pool_counters {
-    // Requests. Each one that has ended is in exactly one of replies, timeouts, failures and
-    // refused; the rest are in flight. A lease that was acquired is in none of the four.
+    // Requests and attempts to lease. Each one that has ended is in exactly one of `replies`,
+    // `timeouts`, `failures` and `refused`; the rest are in flight. Only a lease that was acquired
+    // is in none of the four.
     std::uint64_t requests = 0;
     std::uint64_t replies = 0;
-    std::uint64_t timeouts = 0;  // errc::request_timeout
+    // errc::request_timeout. If it grows and `connect_failures` does not, the upstream is slow.
+    std::uint64_t timeouts = 0;
     // Requests that may have been executed, and failed otherwise. Three parts of it follow.
     std::uint64_t failures = 0;
-    std::uint64_t closed = 0;        // the connection ended before the reply
-    std::uint64_t truncated = 0;     // the connection ended within the reply
-    std::uint64_t bad_replies = 0;   // the protocol or the logic of replies refused the reply
-    std::uint64_t waited = 0;        // requests that waited for a connection
-    std::uint64_t refused = 0;       // requests that were not executed, as condition::not_executed
-    std::uint64_t retries = 0;       // repeated on another connection: nothing had been sent
+    std::uint64_t closed = 0;       // the connection ended before the reply
+    std::uint64_t truncated = 0;    // the connection ended within the reply
+    std::uint64_t bad_replies = 0;  // the protocol or the logic of replies refused the reply
+    // Requests that waited for a connection. If it grows as fast as `requests`, the pool is too
+    // small for its load, or its upstream too slow.
+    std::uint64_t waited = 0;
+    // Requests that were not executed: !failure::may_have_been_executed().
+    std::uint64_t refused = 0;
+    // Requests that the pool repeated on another connection, as nothing had been sent. `requests`
+    // counts them once. pool_limits::retries bounds them.
+    std::uint64_t retries = 0;
     std::uint64_t breaker_open = 0;  // those of `refused` that an open breaker refused
 
-    std::uint64_t connects = 0;          // attempts to connect
-    std::uint64_t connect_failures = 0;  // of these, failed handshakes included
+    // Attempts to connect, and those of them that failed, in a handshake too. Both grow slowly
+    // while an upstream is down, as the pool pauses between attempts (backoff_limits).
+    std::uint64_t connects = 0;
+    std::uint64_t connect_failures = 0;
 
-    // Connections. `returned` and `discarded` count once per request or lease that ended.
-    std::uint64_t returned = 0;    // kept for the next request
-    std::uint64_t discarded = 0;   // closed, as they were not proven clean
-    std::uint64_t stale = 0;       // closed, as the upstream closed them or sent bytes while idle
-    std::uint64_t expired = 0;     // closed after pool_timeouts::idle
-    std::uint64_t aged = 0;        // closed after pool_timeouts::max_lifetime
-    std::uint64_t rebalanced = 0;  // closed to give another address its share
+    // Connections that came back from a request, a lease, a pipeline or a health check: kept for
+    // the next request, or closed, as they were not proven clean.
+    std::uint64_t returned = 0;
+    std::uint64_t discarded = 0;
+
+    // Idle connections that the pool closed, each for another reason.
+    std::uint64_t stale = 0;       // the upstream closed it, or sent bytes without a request
+    std::uint64_t expired = 0;     // pool_timeouts::idle
+    std::uint64_t aged = 0;        // pool_timeouts::max_lifetime, also when it came back
+    std::uint64_t rebalanced = 0;  // another address gets its share of the connections
 
     std::uint64_t checks = 0;         // health checks
     std::uint64_t checks_failed = 0;  // health checks with a wrong reply, or with none in time
 
-    // Sums. Divide wait_time by `waited`, and request_time by the requests that have ended.
-    duration wait_time{};     // what requests waited for connections
-    duration request_time{};  // what requests took in all, waiting included
+    // Sums, for mean values: divide `wait_time` by `waited`, and `request_time`, which includes
+    // waiting, by the requests that have ended.
+    duration wait_time{};
+    duration request_time{};
 };
 
-// The state of one address of a pool.
+// The state of one address of a pool. The pool opens new connections to it if `down` is no error
+// and `breaker` is closed.
 struct upstream_state {
     std::string where;  // the address, as address::text()
     // The error of the last attempt to connect; none if that succeeded.

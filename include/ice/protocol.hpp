@@ -145,6 +145,21 @@ constexpr void refuse_braced_aggregate() {
 // The session calls these functions on the loop's thread, one at a time for each copy. parse() must
 // return the same messages however the bytes are split over calls: ice/testing/script.hpp checks
 // that. If parse() or packet() throws, the session ends with that exception in the log.
+//
+// A whole protocol, of messages with their size in one byte before them:
+//     struct sized {
+//         ice::parsed<std::string_view> parse(std::string_view input) {
+//             if (input.empty()) return ice::need_more;
+//             const std::size_t size = static_cast<unsigned char>(input[0]);
+//             if (input.size() < 1 + size) return ice::need_more;
+//             return {input.substr(1, size), 1 + size};
+//         }
+//         ice::error_code packet(std::string_view text, std::string& out) {
+//             if (text.size() > 255) return make_error_code(ice::errc::unencodable);
+//             out.append(1, static_cast<char>(text.size())).append(text);
+//             return {};
+//         }
+//     };
 template <class P>
 concept protocol = std::copy_constructible<P> &&
                    (detail::parses<P> || detail::parses_and_answers<P> || detail::handles<P>);

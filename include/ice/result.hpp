@@ -9,8 +9,12 @@
 
 namespace ice {
 
-// A value; it refers to nothing but what T refers to. The constructors are implicit, so a function
-// writes `return value;` or `return errc::closed;`.
+// A result refers to nothing but what T refers to. It is [[nodiscard]], so an error cannot be
+// overlooked. The constructors are implicit: a function writes `return value;` or
+// `return errc::closed;`, and its caller
+//     auto reply = co_await pool.request("time");
+//     if (!reply) co_return "no reply: " + reply.error().message();
+//     use(*reply);
 template <class T>
 class [[nodiscard]] result {
 public:

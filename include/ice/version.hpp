@@ -1,11 +1,12 @@
-// The version of ice: the only place where it is written. CMake and Conan read it from here.
+// The version of ice, by semantic versioning. It is written only here: CMake and Conan read it from
+// this file.
 #pragma once
 
 #define ICE_VERSION_MAJOR 0
 #define ICE_VERSION_MINOR 1
 #define ICE_VERSION_PATCH 0
 
-// For #if: 100 * (100 * major + minor) + patch.
+// For #if: 100 * (100 * major + minor) + patch, so 0.1.0 is 100.
 #define ICE_VERSION (ICE_VERSION_MAJOR * 10000 + ICE_VERSION_MINOR * 100 + ICE_VERSION_PATCH)
 
 #define ICE_VERSION_TEXT_OF(number) #number
@@ -14,7 +15,7 @@
 
 namespace ice {
 
-// "major.minor.patch"
+// "major.minor.patch" of the headers that the program was compiled with.
 inline constexpr const char* version =
     ICE_VERSION_TEXT(ICE_VERSION_MAJOR, ICE_VERSION_MINOR, ICE_VERSION_PATCH);
 

@@ -1,5 +1,5 @@
-// line: messages that end with a delimiter, CR LF by default, and with nothing else: a lone LF is
-// part of a line. parse() looks at each byte once, however the bytes arrive.
+// line: messages that end with a delimiter, CR LF by default. Nothing else ends a message: a lone
+// LF is part of the line. parse() looks at each byte once, however the bytes arrive.
 #pragma once
 
 #include <cstdint>
@@ -9,19 +9,22 @@
 
 namespace ice {
 
+// Lines may hold any bytes, NUL included: a logic that prints them uses ice::escaped(). For people
+// with a telnet client use ice::telnet, which removes the client's commands from the lines.
 class ICE_API line {
 public:
+    // Delimiter CR LF, limit 8 KiB.
     line() : line("\r\n") {}
 
     // A line has at most `limit` bytes without its delimiter; HTTP servers usually allow 8 KiB too.
-    // A `limit` above 4 GiB - 1 means 4 GiB - 1. Throws std::invalid_argument if the delimiter is
-    // empty.
+    // limits::message bounds it as well. A `limit` above 4 GiB - 1 means 4 GiB - 1. Throws
+    // std::invalid_argument if the delimiter is empty.
     explicit line(std::string delimiter, std::size_t limit = 8 * 1024);
 
-    // Returns the line without its delimiter, a view into the input; errc::message_too_large when
-    // more than `limit` bytes have no delimiter.
+    // Returns the line without its delimiter, a view into the input, or errc::message_too_large
+    // when more than `limit` bytes have no delimiter. An empty line is a message.
     parsed<std::string_view> parse(std::string_view input) {
-        // The usual line, without a call: memchr is the fastest scan there is.
+        // The usual line takes no call but memchr, the fastest scan there is.
         if (scanned_ < input.size()) {
             const auto* end = static_cast<const char*>(
                 std::memchr(input.data() + scanned_, last_, input.size() - scanned_));
@@ -36,9 +39,10 @@ public:
         return parse_any(input);
     }
 
-    // errc::unencodable if the text has the delimiter in it, or makes one with the beginning of its
-    // own: it would be two lines on the other side; errc::message_too_large beyond the limit. What
-    // becomes of an answer then stands in logic.hpp.
+    // Appends the text and the delimiter. Returns errc::unencodable if the text contains the
+    // delimiter, or if its last bytes and the first ones of the appended delimiter make one: the
+    // other side would see two lines. Returns errc::message_too_large beyond the limit. logic.hpp
+    // says what the session does with an answer that is refused.
     error_code packet(std::string_view text, std::string& out);
 
 private:
@@ -46,10 +50,10 @@ private:
     error_code packet_any(std::string_view text, std::string& out) const;
 
     std::string delimiter_;
-    std::size_t scanned_ = 0;    // no delimiter ends before it
-    std::uint32_t limit_;        // 32 bits: each connection has one of these
-    std::int16_t first_of_two_;  // of a delimiter of two different bytes; of others no char
-    char last_;                  // of the delimiter
+    std::size_t scanned_ = 0;    // no delimiter ends before this offset
+    std::uint32_t limit_;        // 32 bits: each connection has a copy
+    std::int16_t first_of_two_;  // a delimiter of two different bytes: its first; else no char
+    char last_;                  // the last byte of the delimiter
 };
 
 }  // namespace ice

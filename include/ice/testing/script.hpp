@@ -1,5 +1,5 @@
-// script: bytes against a protocol, without any connection. For tests of your own protocols.
-// BOOST_TEST(ice::testing::split_difference(my_protocol{}, "some\r\nbytes\r\n") == "");
+// script: runs a protocol on given bytes, without a connection. For tests of your own protocols:
+//     BOOST_TEST(ice::testing::split_difference(my_protocol{}, "some\r\nbytes\r\n") == "");
 #pragma once
 
 #include <fmt/format.h>
@@ -12,19 +12,21 @@
 
 namespace ice::testing {
 
-// What a protocol made of bytes.
+// What a protocol made of given bytes.
 template <protocol P>
 struct transcript {
+    // The messages in order, as copies that own their bytes.
     std::vector<owned_t<message_t<P>>> messages;
-    std::string answers;   // what the protocol answered by itself
-    error_code error;      // what ended it, if anything did
+    std::string answers;   // what the protocol appended to `out`
+    error_code error;      // the error of parse(); the bytes behind it were not fed
     std::size_t left = 0;  // bytes of an unfinished message
 
     friend bool operator==(const transcript&, const transcript&) = default;
 };
 
-// Feeds the pieces as a connection would: each is appended to what is not yet consumed, and parse()
-// is called until it has no more. Requires: parse(), not handle().
+// Feeds the pieces as a session would: it appends each to the bytes that are not yet consumed, and
+// calls parse() until it consumes nothing. It takes `p` by value: pass a protocol in its first
+// state. Does not compile for a protocol with handle(), which needs a session.
 template <protocol P>
 transcript<P> play(P p, const std::vector<std::string_view>& pieces) {
     transcript<P> seen;
@@ -39,8 +41,8 @@ transcript<P> play(P p, const std::vector<std::string_view>& pieces) {
             seen.error = found.error();
             if (found.has_message()) seen.messages.emplace_back(std::move(found.message()));
             const std::size_t used = found.size();
-            // A fresh copy each time: a view into the old input that is used too late is found by
-            // the sanitizers.
+            // A fresh copy each time, so that AddressSanitizer finds a protocol that uses a view
+            // into the input of an earlier call.
             input = std::string(std::string_view(input).substr(used));
             seen.left = input.size();
             if (seen.error) return seen;
@@ -49,13 +51,15 @@ transcript<P> play(P p, const std::vector<std::string_view>& pieces) {
     }
     return seen;
 }
+// The same with all bytes in one piece.
 template <protocol P>
 transcript<P> play(P p, std::string_view bytes) {
     return play(std::move(p), std::vector<std::string_view>{bytes});
 }
 
-// A protocol must make the same of the same bytes however they arrive: cut in two at every point,
-// cut in three for short ones, or byte by byte. Returns the first cut at which it does not, or "".
+// Checks that a protocol makes the same of `bytes` however they arrive: byte by byte, cut in two at
+// every point and, up to 128 bytes, cut in three at every pair of points. TCP may split a stream
+// anywhere. Returns "" if so, or else the first cut that made a difference, such as "cut at 7".
 template <protocol P>
 std::string split_difference(const P& p, std::string_view bytes) {
     const auto whole = play(p, bytes);

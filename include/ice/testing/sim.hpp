@@ -1,5 +1,6 @@
 // simulation: servers, pools and peers in virtual time, on a network in memory that behaves as TCP
-// does and has the faults that the test sets. Hours pass in milliseconds; a seed repeats its run.
+// does and has the faults that the test sets. Virtual hours pass in milliseconds, and the same seed
+// gives the same run.
 //
 //     ice::testing::simulation sim;
 //     ice::server srv(sim.net());
@@ -25,53 +26,61 @@ namespace ice::testing {
 
 class network;
 
-// Must outlive every server, session and channel made in it: declare it first.
+// It must outlive every server, session and channel made in it: declare it first. One thread uses
+// it; two simulations in two threads are independent.
 class ICE_API simulation {
 public:
     explicit simulation(std::uint64_t seed = 1);
-    ~simulation();  // destroys the coroutines that still run
+    // Destroys the coroutines that have not ended.
+    ~simulation();
     simulation(const simulation&) = delete;
     simulation& operator=(const simulation&) = delete;
 
     // -- the world
 
-    // This machine: "127.0.0.1" and "localhost".
+    // The transport of this machine: "127.0.0.1" and "localhost". Pass it to servers.
     const std::shared_ptr<transport>& net() const noexcept { return net_; }
-    // The machine of that address. The first call makes it.
+    // The transport of another machine with that IP address. The first call makes the machine; each
+    // has a "localhost" of its own.
     std::shared_ptr<transport> host(const std::string& ip);
     // Lookups of `name` return these addresses, in this order, without delay; with an empty list
     // they fail with errc::host_not_found.
     void resolves(std::string name, std::vector<std::string> ips);
-    // Each lookup of `name` takes so long. An hour simulates a name server that never answers.
+    // Each lookup of `name` takes that long from now on. An hour simulates a name server that never
+    // answers. resolves() of the name ends this.
     void lookup_takes(std::string name, duration);
-    // Each lookup of `name` fails with `why`, such as errc::name_resolution_failed.
+    // Each lookup of `name` fails with `why`, such as errc::name_resolution_failed, until
+    // resolves() of the name.
     void lookup_fails(std::string name, error_code why);
 
-    // May be changed at any time.
+    // The settings of the network, which the test may change at any time. The reference is valid as
+    // long as the simulation.
     testing::faults& faults() noexcept;
-    // How often that fault has happened.
+    // How often that fault has happened. A test checks with it that a fault it set does happen.
     std::uint64_t fired(fault) const noexcept;
 
-    // Operations of the network so far: connects, accepts, reads and writes.
+    // The number of operations of the network so far: connects, accepts, reads and writes.
     std::uint64_t operations() const noexcept;
-    // The operation `n` of them (operations() is the next) fails with `error`, an errno. After one
-    // that a socket does not survive, as ECONNRESET, its connection is broken at both ends.
+    // Lets operation number `n`, counted from 0, fail with `error`, an errno; operations() is the
+    // next one. An error that a socket does not survive, such as ECONNRESET, breaks the connection
+    // at both ends. Only one operation is set at a time.
     void fail_operation(std::uint64_t n, int error) noexcept;
 
     // -- time
 
-    // Does not move the clock, as transport::now() may (fault::clock_moves).
+    // The virtual time. Unlike transport::now() it never moves the clock (fault::clock_moves).
     time_point now() const noexcept;
 
     // The instant for which the loop waited last: everything due by then has run. It equals now()
-    // unless fault::clock_moves or fault::late_loop has moved time since. What must end by `t`
-    // although the loop may be late is not yet finished when last_idle() > t.
+    // unless fault::clock_moves or fault::late_loop has moved time since. So a test of something
+    // that must end by `t`, although the loop may be late, fails if it has not ended when
+    // last_idle() > t.
     time_point last_idle() const noexcept;
 
-    // Runs until `done()`, which is asked whenever the loop is about to wait. False if `timeout`
-    // has passed before; fault::late_loop can make that later. Rethrows what a spawned coroutine
-    // threw.
-    // Throws std::runtime_error if a million handlers run in one instant: something spins.
+    // Runs until `done()` returns true. It calls `done` whenever the loop is about to wait. Returns
+    // false if `timeout` of virtual time has passed before; fault::late_loop can make that later.
+    // Rethrows what a spawned coroutine threw. Throws std::runtime_error if a million handlers run
+    // in one instant, as then something spins.
     template <class Condition>
     bool run_until(Condition done, duration timeout = std::chrono::hours(1)) {
         const time_point end = after(now(), timeout);
@@ -81,19 +90,22 @@ public:
         } while (step(end));
         return false;
     }
+    // Runs everything that is due within `span` from now().
     void run_for(duration span) {
         run_until([] { return false; }, span);
     }
 
-    // The smallest step: one handler that is ready, or, if none is, the next event. False if there
-    // is none. To interrupt a run at each of its points: count its steps; make 0, 1, 2.. of them.
+    // Makes the smallest step: runs one handler that is ready or, if none is, lets the next event
+    // happen. Returns false if there is no event. To interrupt a run at each of its points, count
+    // its steps in one run; then make 0, 1, 2.. of them in further runs.
     bool advance();
 
-    // Runs a coroutine to its end, beside everything else, and gives what it gives.
-    // Throws std::runtime_error if it has not ended after `timeout`, and what it throws.
+    // Runs a coroutine to its end, with everything else, and returns its result. Throws
+    // std::runtime_error if it has not ended after `timeout` of virtual time, and what it throws.
+    // Not to be called from within a coroutine of the simulation.
     template <class T>
     T run(task<T> work, duration timeout = std::chrono::hours(1)) {
-        // Shared: in vain, the coroutine lives longer than this call.
+        // Shared, as the coroutine outlives this call if it does not end in time.
         auto made = std::make_shared<std::optional<T>>();
         spawn(keep(std::move(work), made));
         if (run_until([&] { return made->has_value(); }, timeout)) return *std::move(*made);
@@ -103,12 +115,14 @@ public:
         run(finished(std::move(work)), timeout);
     }
 
-    // Runs beside everything else; see run_until() for what it throws.
+    // Starts a coroutine, which the next run function runs. run_until() rethrows what it throws.
     void spawn(task<> work);
 
     // -- peers
 
-    // Connects, sends `message`, and gives the reply; all within `timeout`.
+    // Connects, sends `message`, and returns the reply, all within `timeout`: errc::connect_timeout
+    // or errc::request_timeout. Then it closes the connection. The task keeps a copy of `message`;
+    // if that is a view, its bytes must be valid until the task ends.
     template <protocol P, class M>
     task<result<owned_t<message_t<P>>>> ask(address to, M&& message,
                                             duration timeout = std::chrono::minutes(1)) {
@@ -116,7 +130,8 @@ public:
         return ask_with_own<P, std::decay_t<M>>(std::move(to), std::forward<M>(message), timeout);
     }
 
-    // A peer's side of a conversation: send(), receive(); its end closes the connection.
+    // Connects within `timeout`, and returns the peer's session, for send() and receive(). It
+    // performs no handshake. The destructor of the session closes the connection.
     template <protocol P>
     task<result<std::unique_ptr<session<P>>>> open(address to,
                                                    duration timeout = std::chrono::minutes(1)) {
@@ -125,26 +140,30 @@ public:
         co_return std::make_unique<session<P>>(*std::move(bytes), P{}, uid(++peers_), settings_);
     }
 
-    // What a peer may do with a channel of this world, beyond closing it: to say that it sends no
-    // more and go on reading, as shutdown(2) does; and to break the connection, as a reset does.
+    // Ends the sending side of a channel; the peer can go on reading, as after shutdown(2).
+    // Requires, as reset(): the channel is of this simulation. Throws std::bad_cast otherwise.
     static void half_close(channel&);
+    // Breaks the connection: the other end sees ECONNRESET.
     static void reset(channel&);
 
-    // -- finding out
+    // -- observing
 
-    // For the test's own choices: they do not disturb the network's.
+    // Random numbers for the choices of the test. Using them does not change those of the network.
     dice& chance() noexcept { return chance_; }
 
-    // No coroutine runs or waits, no byte is in flight, no deadline is set.
+    // Whether no coroutine runs or waits, no byte is in flight, and no deadline is set. A test
+    // expects it after a drain: nothing was left behind.
     bool quiescent() const noexcept;
 
-    // A hash of all events: two runs that differ anywhere have different ones.
+    // A hash of all events. Two runs that differ anywhere have different hashes, unless 64 bits
+    // collide.
     std::uint64_t hash() const noexcept;
-    // The last 200 events, one a line.
+    // The last 200 events, one a line, with their virtual time: print it when a test fails.
     std::string history() const;
-    // A line of the test's own for the history, and for the hash. `what` is a literal.
+    // Adds a line of the test to the history and to the hash. The simulation keeps the pointer, so
+    // `what` is a string literal.
     void note(const char* what, std::uint64_t a = 0, std::uint64_t b = 0);
-    // How often the clock has advanced.
+    // How many events of the network and deadlines have happened: the length of a run.
     std::uint64_t events() const noexcept;
 
 private:
@@ -171,7 +190,9 @@ private:
         co_return true;
     }
     void run_ready();
-    bool step(time_point end);  // to the next event; to `end`, and false, if that comes first
+    // Moves to the next event and lets it happen. If `end` is earlier, moves to `end` and returns
+    // false.
+    bool step(time_point end);
 
     std::unique_ptr<network> network_;
     std::shared_ptr<transport> net_;
