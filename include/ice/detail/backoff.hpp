@@ -1,6 +1,6 @@
-// backoff: how long to wait before the next attempt. Growing, capped, with full jitter.
-// Full jitter (any time from zero to the bound) spreads clients that lost one upstream together;
-// growing by four, 2 s after it at most one in twenty of them tries in any 100 ms. No clock.
+// backoff: the pause before the next attempt. It grows, is capped, and has full jitter. No clock.
+// Full jitter (any time from zero to the bound) spreads clients that lost one upstream together.
+// As the bound grows fourfold, 2 s later at most one in twenty clients tries in any 100 ms.
 #pragma once
 
 #include <algorithm>
@@ -14,21 +14,23 @@ class backoff {
 public:
     explicit backoff(const backoff_limits& limits) noexcept : limits_(limits) { reset(); }
 
-    // The wait before the next attempt, with `random` from all of 64 bits; the bound then grows.
+    // Returns the pause before the next attempt, and lets the bound grow. `random` is 64 random
+    // bits: transport::random().
     duration next(std::uint64_t random) noexcept {
         const duration wait = any_up_to(bound_, random);
         bound_ = std::min(std::max(mul_sat(bound_, 4), least), limits_.cap);
         return wait;
     }
 
-    // An attempt has succeeded.
+    // An attempt has succeeded: the next pause begins at backoff_limits::first again.
     void reset() noexcept { bound_ = std::min(limits_.first, limits_.cap); }
 
-    // The longest that next() would wait.
+    // The longest pause that next() can return.
     duration bound() const noexcept { return bound_; }
 
 private:
-    // What a bound of zero grows to: else an upstream that is down would be tried without a pause.
+    // A bound of zero grows to this. Otherwise the pool would try an upstream that is down without
+    // a pause.
     static constexpr duration least = std::chrono::milliseconds(1);
 
     backoff_limits limits_;

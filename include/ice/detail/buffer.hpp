@@ -1,5 +1,5 @@
-// buffer: bytes received and not yet consumed, in one piece. No I/O.
-// Its storage is uninitialised, grows while reads fill it, and can be given back when at rest.
+// buffer: bytes received and not yet consumed, in one contiguous piece. No I/O.
+// Its storage is uninitialised, grows while reads fill it, and can be released while empty.
 #pragma once
 
 #include <cassert>
@@ -27,13 +27,15 @@ public:
         std::swap(a.capacity_, b.capacity_);
     }
 
-    // What has been committed and not consumed. Valid until the next prepare() or shrink().
+    // The bytes that were committed and not consumed. Valid until the next prepare(), append() or
+    // shrink(); consume() moves nothing.
     std::string_view data() const noexcept { return {storage_.get() + begin_, end_ - begin_}; }
     std::size_t size() const noexcept { return end_ - begin_; }
     std::size_t capacity() const noexcept { return capacity_; }
 
-    // Room for at least `n` more bytes behind data(); all of the capacity that is free there.
-    // Doubles the capacity where needed, so n bytes fed in any pieces cost O(n).
+    // Returns the free memory behind data(), at least `n` bytes; it is valid until the next call
+    // that is not const. Doubles the capacity if needed, so n bytes fed in any pieces cost O(n).
+    // Throws std::bad_alloc, and is then unchanged.
     struct room {
         char* data;
         std::size_t size;
@@ -44,27 +46,28 @@ public:
         return {storage_.get() + end_, capacity_ - end_};
     }
 
-    // `n` bytes of the room have been written. Requires: n <= its size.
+    // Appends the first `n` bytes of the memory of prepare() to data(). Requires: n <= its size.
     void commit(std::size_t n) noexcept {
         assert(n <= capacity_ - end_);
         end_ += n;
     }
 
+    // Copies the bytes behind data(). Requires: `bytes` is no part of this buffer.
     void append(std::string_view bytes) {
         if (bytes.empty()) return;
         std::memcpy(prepare(bytes.size()).data, bytes.data(), bytes.size());
         commit(bytes.size());
     }
 
-    // The first `n` bytes are done with. The bytes stay where they are until the next prepare().
-    // Requires: n <= size().
+    // Removes the first `n` bytes from data(). Their memory keeps its content until the next
+    // prepare(), so views of them stay valid until then. Requires: n <= size().
     void consume(std::size_t n) noexcept {
         assert(n <= size());
         begin_ += n;
         if (begin_ == end_) begin_ = end_ = 0;
     }
 
-    // Gives storage back until `n` bytes are left, but never bytes of data().
+    // Reduces the capacity to `n` bytes, or to size() if that is more. 0 frees an empty buffer.
     void shrink(std::size_t n) {
         const std::size_t wanted = n < size() ? size() : n;
         if (wanted < capacity_) move_to(wanted);

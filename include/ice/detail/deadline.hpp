@@ -1,5 +1,5 @@
-// deadline: an instant at which something is called, unless it is moved away before.
-// Made for timeouts that seldom come true: moving one later is two stores. No clock, no Asio.
+// deadline: calls a function at an instant, unless the deadline is moved or cleared before.
+// Made for timeouts that seldom expire: moving one later costs two stores. No clock, no Asio.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,11 @@ namespace ice {
 
 class deadlines;
 
-// Belongs to its owner (a channel, a waiter), who outlives nothing: the destructor takes it out.
+// One deadline. It is a member of the object that it calls, such as a channel. The destructor
+// removes it from the queue, so it never calls an object that is gone. The queue must outlive it.
 class ICE_API deadline {
 public:
+    // Called from deadlines::expire() with the `owner` of the constructor.
     using callback = void (*)(void* owner);
 
     deadline(deadlines& queue, callback fire, void* owner) noexcept
@@ -24,8 +26,10 @@ public:
     deadline(const deadline&) = delete;
     deadline& operator=(const deadline&) = delete;
 
-    // Rings once at `at` or soon after; a call replaces the one before. `never` switches it off.
+    // Fires once, at `at` or soon after. It replaces the instant set before; `never` clears it.
+    // Throws std::bad_alloc.
     void set(time_point at);
+    // The deadline does not fire any more. It stays in the queue until its instant has passed.
     void clear() noexcept { at_ = never; }
 
     time_point at() const noexcept { return at_; }
@@ -37,31 +41,36 @@ private:
     deadlines& queue_;
     callback fire_;
     void* owner_;
-    time_point at_ = never;        // what the owner wants
-    time_point filed_ = never;     // where the queue has it: at_ or earlier
-    std::size_t place_ = outside;  // its index in the queue's heap
+    time_point at_ = never;        // when to fire
+    time_point filed_ = never;     // the key in the queue's heap: at_ or earlier
+    std::size_t place_ = outside;  // the index in the queue's heap
 };
 
-// All deadlines of a transport: a binary heap, in which an entry is moved only when it comes to
-// the front too early. O(log n) for that and for a deadline set earlier than before.
+// All deadlines of a transport: a binary heap. Moving a deadline later leaves its entry where it
+// is; the queue moves the entry when it comes to the front. That, and setting a deadline earlier,
+// costs O(log n).
 class ICE_API deadlines {
 public:
-    // `moved` is called when next() has come nearer, as whoever drives the clock must look earlier,
-    // and when it has become `never`, as nobody need look any more. Must not throw for the latter.
+    // The queue calls `moved` when next() has become earlier, so that the transport sets its timer,
+    // and when next() has become `never`, so that the transport needs no timer. `moved` must not
+    // throw for the latter.
     explicit deadlines(std::function<void()> moved = [] {}) : moved_(std::move(moved)) {}
     deadlines(const deadlines&) = delete;
     deadlines& operator=(const deadlines&) = delete;
 
-    // When to call expire() next: no deadline comes before it. `never` if there is none.
+    // When to call expire() next: no deadline fires before it. `never` if there is none.
     time_point next() const noexcept { return heap_.empty() ? never : heap_.front()->filed_; }
 
-    // Rings whatever is due at `now`, the earliest first. A callback may set, clear or destroy
-    // any deadline, its own too; set to `now` or earlier, it rings again at once.
+    // Fires all deadlines that are due at `now`, the earliest first. A callback may set, clear or
+    // destroy any deadline, its own too. A deadline that it sets to `now` or earlier fires in the
+    // same call. An exception of a callback leaves the others in the queue.
     void expire(time_point now);
 
-    // Takes out what was cleared and is still filed: next() then is about what somebody waits for.
+    // Removes the deadlines that were cleared and are still in the queue. After that next() is the
+    // instant of a deadline that is set.
     void forget_cleared() noexcept;
 
+    // Entries of the queue, cleared ones included.
     std::size_t size() const noexcept { return heap_.size(); }
 
 private:

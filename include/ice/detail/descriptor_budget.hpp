@@ -1,8 +1,10 @@
-// descriptor_budget: how many of one process's descriptors the connections of its listeners may
-// take. Counts only: no system calls. Any thread may call it, as several servers may share it.
+// descriptor_budget: how many descriptors of the process the connections of its listeners may use.
+// It only counts, without system calls. Any thread may call it, as servers in several threads share
+// it.
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <ice/detail/export.hpp>
 #include <ice/limits.hpp>
@@ -10,27 +12,33 @@
 
 namespace ice {
 
-// Each `descriptors` is the limit of the process: transport::descriptors().
+// The parameter `descriptors` is the limit of the process: transport::descriptors(). It is passed
+// each time, as setrlimit(2) may change it.
 class ICE_API descriptor_budget {
 public:
     descriptor_budget() = default;
     descriptor_budget(const descriptor_budget&) = delete;
     descriptor_budget& operator=(const descriptor_budget&) = delete;
 
-    // Keeps room for the connections that a pool may open, until unreserve() of as many.
+    // Reserves room for the connections that a pool may open, until unreserve() of as many.
     void reserve(std::size_t connections) noexcept { reserved_ += connections; }
-    void unreserve(std::size_t connections) noexcept { reserved_ -= connections; }
+    // Requires: connections <= reserved().
+    void unreserve(std::size_t connections) noexcept {
+        [[maybe_unused]] const std::size_t before = reserved_.fetch_sub(connections);
+        assert(connections <= before);
+    }
     std::size_t reserved() const noexcept { return reserved_; }
 
-    // What all listeners together may have open: see connections_allowed().
+    // Connections that all listeners together may have open: see connections_allowed().
     std::size_t allowed(std::size_t descriptors) const noexcept {
         return connections_allowed(unlimited, descriptors, reserved_);
     }
-    // Connections of listeners, of all of them.
+    // Connections that all listeners together have open.
     std::size_t open() const noexcept { return open_; }
     bool has_room(std::size_t descriptors) const noexcept { return open_ < allowed(descriptors); }
 
-    // Counts one more connection of a listener if it is allowed; release() when it has ended.
+    // Counts one more connection of a listener, unless allowed() are open. Returns whether it did;
+    // then call release() when the connection has ended.
     bool try_acquire(std::size_t descriptors) noexcept {
         const std::size_t most = allowed(descriptors);
         for (std::size_t now = open_; now < most;) {
@@ -40,7 +48,8 @@ public:
     }
     void release() noexcept { --open_; }
 
-    // One more connection of a listener, if it is allowed; released unless keep() was called.
+    // try_acquire() with a destructor that calls release(), unless keep() was called. False if it
+    // was not allowed.
     class share {
     public:
         share(descriptor_budget& from, std::size_t descriptors) noexcept

@@ -1,4 +1,4 @@
-// exchange_state: whether a connection of a pool may be leased again. No I/O, no clock.
+// exchange_state: decides whether a pool may lease a connection again. No I/O, no clock.
 #pragma once
 
 #include <cstddef>
@@ -6,18 +6,18 @@
 
 namespace ice {
 
-// All that is known of a connection that was leased.
+// The state of a connection when its lease ends.
 struct exchange_state {
-    std::uint32_t asked = 0;    // messages sent
-    std::uint32_t replied = 0;  // messages received
+    std::uint32_t asked = 0;    // messages sent during the lease
+    std::uint32_t replied = 0;  // messages received during the lease
     std::size_t unsent = 0;     // bytes that the kernel has not taken
-    std::size_t residual = 0;   // bytes received and belonging to no reply
-    bool failed = false;        // any error, timeout or cancellation
-    bool reusable = false;      // the borrower came to a regular end (no exception, not destroyed)
+    std::size_t residual = 0;   // bytes received that belong to no reply
+    bool failed = false;        // an error, a timeout or a cancellation
+    bool reusable = false;      // mark_reusable(): no exception, no destroyed coroutine
 };
 
-// The one decision that keeps replies with their requesters: only positive proof returns a
-// connection.
+// Whether the pool keeps the connection. Only proof that nothing of this exchange can still arrive
+// keeps it, so the next caller cannot get a reply to this one.
 constexpr bool may_return(const exchange_state& e) noexcept {
     return e.reusable && !e.failed &&  // mutant: may_return
            e.asked == e.replied &&     // mutant: all_replied

@@ -1,5 +1,5 @@
-// ICE_API marks what a shared libice shows to its users. All else in it is hidden: it loads faster,
-// and nobody can lean on what these headers do not promise.
+// ICE_API marks what a shared libice exports. Everything else in it is hidden, so it loads faster,
+// and no program can depend on what these headers do not promise.
 #pragma once
 
 #define ICE_API __attribute__((visibility("default")))

@@ -1,18 +1,22 @@
-// pipeline: requests of many callers at once on one connection of a pool. Replies come in the order
-// of the requests; who leaves keeps its place, so that its reply is dropped and never shifted.
+// pipeline: requests of several callers at once on one connection of a pool. Replies arrive in the
+// order of the requests. The request of a caller that has left stays in the order, so that its
+// reply is dropped and never assigned to the next caller.
 #pragma once
 
+#include <cassert>
 #include <deque>
 #include <ice/detail/pool_base.hpp>
 #include <ice/event.hpp>
 
 namespace ice {
 
-// It begins with a request on a connection that is free, and ends, and the connection with it goes
-// back to the pool, when there is no request without a reply. Owned by the coroutine that receives.
+// A pipeline begins with a request on a free connection. It ends when each request has had its
+// reply; then the connection goes back to the pool. pool::assign_replies(), which receives, owns
+// it.
 class pipeline {
 public:
-    // A caller that has asked. It lives in the caller's coroutine, which may end at any time.
+    // The entry of one caller. It lives in the caller's coroutine, which may be destroyed at any
+    // time; the destructor then takes the caller out of its request.
     class pending_request {
     public:
         explicit pending_request(transport& net)
@@ -21,9 +25,9 @@ public:
         pending_request(const pending_request&) = delete;
         pending_request& operator=(const pending_request&) = delete;
 
-        event over;
-        error_code failed = errc::request_timeout;
-        std::size_t unparsed = 0;  // see failure::unparsed()
+        event over;                                 // set when the reply or the error is there
+        error_code failed = errc::request_timeout;  // the error, unless a reply was assigned
+        std::size_t unparsed = 0;                   // see failure::unparsed()
 
     private:
         friend class pipeline;
@@ -31,46 +35,61 @@ public:
 
         deadline late_;
         time_point until_ = never;
-        pipeline* line_ = nullptr;  // that will have its reply
+        pipeline* line_ = nullptr;  // the pipeline that has its request; null after its end
     };
 
     ICE_API explicit pipeline(pool_base::connection_lease);
-    ICE_API ~pipeline();  // whoever still waits learns why, and whether its request was sent
+    // Ends the requests that are left with the error of fail(), or with errc::not_sent for those of
+    // which no byte was sent. The connection goes back to the pool if none is left.
+    ICE_API ~pipeline();
     pipeline(const pipeline&) = delete;
     pipeline& operator=(const pipeline&) = delete;
 
     session_base& session() const noexcept { return lease_.session(); }
     struct upstream& upstream() const noexcept { return lease_.upstream(); }
 
-    // The message that was pushed behind the byte `begin` is this caller's, who waits until
-    // `until`.
+    // Adds a request at the end of the order. Its bytes were pushed behind the first `begin` bytes
+    // of the connection. The caller waits until `until`, and `pending` must not move meanwhile.
     ICE_API void join(pending_request&, std::uint64_t begin, time_point until);
 
-    // It takes no more requests: its connection has its age.
+    // Whether the pipeline accepts no more requests, as its connection has reached its
+    // max_lifetime.
     bool is_ending() const noexcept { return lease_.retires() <= lease_.pool().now(); }
 
-    // Replies that are still to come.
+    // Requests without a reply.
     std::size_t size() const noexcept { return asked_.size(); }
 
-    // Of the reply that is next: its caller (null: has left), whether its request is on its way,
-    // and when it is too late for the connection to be worth anything.
-    pending_request* caller() const noexcept { return asked_.front().caller; }
-    bool is_sent() const noexcept { return asked_.front().begin < session().bytes().sent(); }
-    time_point due() const noexcept { return asked_.front().due; }
+    // The three functions below are about the oldest request. Requires: size() != 0.
+    // Its caller, or null if the caller has left.
+    pending_request* caller() const noexcept {
+        assert(!asked_.empty());
+        return asked_.front().caller;
+    }
+    // Whether the kernel has taken a byte of it: a reply before that answers nothing.
+    bool is_sent() const noexcept {
+        assert(!asked_.empty());
+        return asked_.front().begin < session().bytes().sent();
+    }
+    // When the connection is given up if it still has no reply: at the end of the caller's timeout
+    // or of pool_timeouts::request, whichever is later.
+    time_point due() const noexcept {
+        assert(!asked_.empty());
+        return asked_.front().due;
+    }
 
-    // It has come.
+    // Removes the oldest request, which has its reply, and wakes its caller. Requires: size() != 0.
     ICE_API void disarm_logic_timeout();
 
-    // Why it ends before the last reply.
+    // Sets the error of the requests that are left when the pipeline ends.
     void fail(error_code why) noexcept { why_ = why; }
 
 private:
-    // Bytes of its reply, which is not whole, if it is the next.
+    // Bytes that have arrived of the reply to that request: 0 unless it is the oldest one.
     ICE_API std::size_t unparsed_of(const pending_request&) const noexcept;
 
     struct request {
-        pending_request* caller;
-        std::uint64_t begin;  // of its bytes, in all that the connection has sent
+        pending_request* caller;  // null: the caller has left
+        std::uint64_t begin;      // the bytes that were sent on the connection before its first one
         time_point due;
     };
 

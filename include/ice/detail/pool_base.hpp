@@ -1,6 +1,6 @@
-// pool_base: the part of a pool that does not depend on its protocol, compiled once in
-// lib/actions/pool_base.cpp and pool_base_connect.cpp. It assigns connections to callers in the
-// order of their calls, and reuses only connections that are proven clean.
+// pool_base: the part of a pool that does not depend on its protocol, compiled once. It assigns
+// connections to callers in the order of their calls, and reuses only connections that are proven
+// clean.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +23,8 @@ namespace ice {
 
 class pipeline;
 
+// All calls are for the loop's thread. Callers and connections hold the pool by shared_ptr, as the
+// server may end before them.
 class ICE_API pool_base : public std::enable_shared_from_this<pool_base> {
 public:
     virtual ~pool_base();
@@ -30,36 +32,40 @@ public:
     pool_base& operator=(const pool_base&) = delete;
 
     const std::string& name() const noexcept { return name_; }
+    // Events since the pool was added. The reference is valid as long as the pool.
     const pool_counters& counters() const noexcept { return counters_; }
 
-    std::size_t size() const noexcept { return size_; }  // as given
+    // The connections that the pool may have open, as the action says.
+    std::size_t size() const noexcept { return size_; }
+    // See pool_state for these three.
     std::size_t idle() const noexcept { return idle_.size(); }
     std::size_t busy() const noexcept { return busy_.size(); }
     std::size_t waiting() const noexcept { return waiters_.size(); }
-    // Its addresses, with what is known of each.
+    // The addresses with their states, valid as long as the pool.
     const upstreams& addresses() const noexcept { return upstreams_; }
 
-    // How it stands at this moment; and the same in one line, for people.
+    // A copy of the state at this moment, and the same as one line for people.
     pool_state state() const;
     std::string report() const { return to_string(state()); }
 
-    // Takes no more requests: they get errc::draining. Those that it has taken end as they would
-    // have, but are not sent again; then no connection is left. A server's drain() does it to all
-    // its pools when its listeners have no more connections.
+    // Accepts no more requests: they return errc::draining. Requests that wait or are in flight end
+    // as usual, but are not repeated. After the last one no connection is left. server::drain()
+    // calls it when the listeners have no more connections.
     void drain();
 
-    // A lease that only waits for messages (each that was sent on it has had its reply) would hold
-    // a drain for ever: its receive() gives errc::draining. drain() does this, and a server's
-    // drain() when half of its grace period is over.
+    // Ends the leases that only wait for messages, as they would hold a drain for ever: if each
+    // message sent on the lease has had its reply, its receive() returns errc::draining. drain()
+    // calls it, and server::drain() when half of its grace period has passed.
     void drain_idle_leases() {
         for (session_base* s : busy_) s->drain_when_idle();
     }
 
-    // Ends everything: callers get errc::stopped.
+    // Closes all connections. Callers get errc::stopped, through the loop.
     void stop();
 
-    // A connection that one caller has; the destructor releases it to the pool, which keeps it or
-    // closes it.
+    // A connection that one caller has. The destructor gives it back to the pool, which keeps it
+    // only after mark_reusable() and if may_return() (exchange_state.hpp) agrees. Without a
+    // connection it is empty; then only is_empty(), release() and assignment are allowed.
     class connection_lease {
     public:
         connection_lease(std::shared_ptr<pool_base> from, pool_connection c) noexcept
@@ -81,8 +87,10 @@ public:
         pool_base& pool() const noexcept { return *pool_; }
         struct upstream& upstream() const noexcept { return *connection_.at; }
         time_point retires() const noexcept { return connection_.retires; }
+        // The exchange ended in order: no exception left it, and no coroutine was destroyed in it.
         void mark_reusable() noexcept { reusable_ = true; }  // mutant: mark_reusable
-        // What has gone wrong, as far as that is the upstream's doing: it is held against it.
+        // Sets the error of the exchange. The pool reports it to the address's breaker when the
+        // lease ends, unless the caller caused it.
         void fail(error_code why) noexcept { why_ = why; }
         bool is_empty() const noexcept { return !connection_.session; }
 
@@ -96,26 +104,29 @@ public:
 protected:
     pool_base(std::shared_ptr<server_context>, pool_options);
 
-    // Throws std::invalid_argument: the replies are not of the type that the pool's name promises.
+    // Throws std::invalid_argument: a reply does not convert to the R of the pool's name.
     [[noreturn]] void throw_needs_logic() const;
 
-    // A request or a talk from its beginning to its end, which it counts. Holds the pool, as the
-    // server may end before the caller.
+    // One request, or one acquire(), from the call to its result, which it counts. It holds the
+    // pool, as the server may end before the caller.
     struct ICE_API call {
         call(pool_base&, duration timeout);
+        // Counts the reply.
         void succeeded() noexcept;
+        // Counts the failure, and makes what the caller gets.
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
-        // The same of a request on a connection.
+        // The same for a request on a connection, to whose address it reports the error.
         std::shared_ptr<const failure> failed(error_code, connection_lease&);
 
         std::shared_ptr<pool_base> pool;
-        const struct upstream* at = nullptr;  // that was asked
+        const struct upstream* at = nullptr;  // the address of the request, if it has one yet
         time_point begin, until;
-        bool sent = false;  // some of it, perhaps
+        bool sent = false;  // a byte of the request may have been sent
     };
 
     // The result of wait_for_connection(): a connection for this caller alone, or a pipeline that
-    // other callers use. The caller does not look again: the answer may change as time passes.
+    // other callers use. Use `shared` without asking the pool again: its answer may differ as time
+    // passes.
     struct acquired {
         acquired(connection_lease l) noexcept : own(std::move(l)) {}
         explicit acquired(pipeline& p) noexcept : own(nullptr, {}), shared(&p) {}
@@ -132,13 +143,15 @@ protected:
     task<result<acquired>> wait_for_connection(time_point until, bool shares = false);
 
     bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
-    // Before a request is tried again or refused: a caller that asks again at once must not hold
-    // the thread.
+    // Called before a request is repeated or refused: a caller that repeats it in a loop must not
+    // hold the thread.
     task<> let_others_run() { return context_->net->yield(); }
-    // Of a request of which nothing was sent: lets others run, and then says why it is not tried
-    // again (errc::not_sent: pool_limits::retries, or its time is over), if it is not.
+    // For a request of which no byte was sent. Lets others run. Then returns no error if the
+    // request may be repeated, or errc::not_sent if its time is over, the pool ends or
+    // pool_limits::retries is reached.
     task<error_code> prepare_retry(time_point until);
 
+    // What a pool<P, R> adds: a session of its protocol, its handshake, and its health check.
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
     virtual task<error_code> ask_for_health(session_base&) = 0;
@@ -173,13 +186,13 @@ private:
     bool should_rebalance(const pool_connection&) const noexcept;
     struct upstream* needs_trial(const pool_connection&, time_point now) noexcept;
     void watch_breakers();
-    // Nobody will ask for a connection any more.
+    // Whether no caller will need a connection any more.
     bool is_over() const noexcept { return stopped_ || (draining_ && waiters_.empty()); }
     bool is_empty() const noexcept { return busy_.empty() && waiters_.empty(); }
     void one_ended() noexcept;
     bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
 
-    // -- lending: lib/actions/pool_base.cpp
+    // -- assigning: lib/actions/pool_base.cpp
     void release(pool_connection, bool reusable, error_code why) noexcept;
     void returned(pool_connection);
     void assign(pool_connection);
@@ -193,7 +206,7 @@ private:
     error_code why_refused();
     bool may_retry(time_point until) noexcept;
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
-    // The connection with room for one more request that has the fewest; null if there is none.
+    // The pipeline with the fewest requests of those with room for one more; null if there is none.
     pipeline* pipeline_with_room() const noexcept;  // mutant: pipeline_with_room
     void wake_sharer();
     void fail_waiters(error_code);
@@ -209,19 +222,19 @@ private:
     duration check_every_;
     upstreams upstreams_;
 
-    std::vector<pool_connection> idle_;  // the last returned is leased first
-    std::vector<session_base*> busy_;
+    std::vector<pool_connection> idle_;   // in the order in which they came back
+    std::vector<session_base*> busy_;     // leased, pipelines and health checks included
     std::vector<session_base*> opening_;  // in their handshake
-    std::list<waiter*> waiters_;          // the front is served first
-    std::vector<pipeline*> pipelines_;    // busy, for callers that share them
-    std::size_t connecting_ = 0;
-    std::uint64_t leases_ = 0;
+    std::list<waiter*> waiters_;          // the pool serves the front first
+    std::vector<pipeline*> pipelines_;    // parts of busy_ that accept requests of other callers
+    std::size_t connecting_ = 0;          // connections that are being made
+    std::uint64_t leases_ = 0;            // leases so far: the clock of upstream::last_leased
     pool_counters counters_;
 
     bool draining_ = false, stopped_ = false, checking_ = false;
-    std::function<void()> when_empty_;  // of a drain; the server's
-    time_point keep_again_{};           // when those that have expired may be replaced
-    deadline expiry_;  // of the idle connection that ends, or is asked for its health, first
+    std::function<void()> when_empty_;  // the server's: called when a drain has ended
+    time_point keep_again_{};           // when connections that expired may be replaced
+    deadline expiry_;                   // when the next idle connection ends or is to be checked
 };
 
 }  // namespace ice

@@ -1,5 +1,5 @@
-// upstream: one address of a pool, whether it can be used, and how many connections it has; and
-// which of several gets the next one. No I/O, no clock.
+// upstream: one address of a pool: its state and its connections. upstreams: which address gets the
+// next connection. No I/O, no clock.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +19,18 @@ namespace ice {
 
 class pool_base;
 
+// One address. Its own address in memory never changes: connections and deadlines point to it.
 struct upstream {
     ICE_API upstream(pool_base* owner, address, const backoff_limits&, duration retry_interval,
                      const breaker_limits&, deadlines&);
 
-    // New connections are made to it.
+    // Whether the pool opens new connections to it for callers.
     bool is_available() const noexcept { return !health.is_failing() && breaker.is_closed(); }
-    // Who waits may hope for a connection of it.
+    // Whether a caller that waits can get a connection to it: one that is open, or a new one.
     bool serves() const noexcept {
         return breaker.is_closed() && (!health.is_failing() || open > connecting);
     }
-    // What is known against it, if anything is.
+    // The last connect error if attempts fail, else the error that opened the breaker, else none.
     error_code why() const noexcept {
         if (health.is_failing()) return health.why();
         return breaker.is_closed() ? error_code() : breaker.why();
@@ -37,19 +38,21 @@ struct upstream {
 
     pool_base* pool;
     address where;
-    upstream_health health;  // can be connected to
-    ice::breaker breaker;    // answers
-    deadline retry;          // the attempt that needs no caller
-    std::size_t open = 0;    // connections, those that are being made included
-    std::size_t connecting = 0;
-    std::uint64_t last_leased =
-        0;  // when, in the pool's count of leases: who waits longest is next
+    upstream_health health;      // whether attempts to connect succeed
+    ice::breaker breaker;        // whether requests succeed
+    deadline retry;              // the next attempt that the pool makes without a caller
+    std::size_t open = 0;        // connections, those that are being made included
+    std::size_t connecting = 0;  // connections that are being made
+    // The pool's count of leases at the last lease. Of the addresses with an idle connection the
+    // one with the lowest value is next.
+    std::uint64_t last_leased = 0;
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
-    std::uint64_t trips = 0;  // pauses given by the breaker
+    std::uint64_t trips = 0;  // how often the breaker has opened
 };
 
-// A connection, from the attempt to make it to its end; meanwhile it is one of its upstream's.
+// One connection of a pool, from the attempt to make it to its end. While it lives it counts in
+// `open` of its upstream, which must outlive it. Its end gives up the trial that it carries.
 struct pool_connection {
     pool_connection() = default;
     pool_connection(upstream& u, breaker::trial p) noexcept : at(&u), trial(p) { ++u.open; }
@@ -74,13 +77,13 @@ struct pool_connection {
         at->breaker.left(trial);
     }
 
-    std::unique_ptr<session_base> session;
-    upstream* at = nullptr;
-    breaker::trial trial = 0;  // it is the one on which the upstream is tried again
-    time_point since{};        // idle, and not asked for its health
-    time_point used{};         // last by a caller
-    time_point retires = never;
-    bool is_checked = false;  // leased for a health check
+    std::unique_ptr<session_base> session;  // null while it is being made
+    upstream* at = nullptr;                 // null if it was moved from
+    breaker::trial trial = 0;               // the breaker's trial that it carries; 0 if none
+    time_point since{};                     // when it became idle, or was checked last
+    time_point used{};                      // when a caller used it last
+    time_point retires = never;             // when its max_lifetime ends
+    bool is_checked = false;                // a health check uses it
 };
 
 // All addresses of a pool.
@@ -89,18 +92,20 @@ public:
     upstreams(pool_base* owner, const std::vector<address>&, const backoff_limits&,
               duration retry_interval, const breaker_limits&, deadlines&);
 
-    // Which one to connect to on behalf of a caller: of those that are available the one with the
-    // fewest connections, in turn. If there is none, one whose time has come to be tried again;
-    // then no other is for a while. Null: none at all.
+    // Returns the address to which the pool connects next for a caller: of the available ones the
+    // one with the fewest connections, and of equals the next in turn. If none is available,
+    // returns one that may be tried again now, and counts that as its attempt. Null if there is
+    // none.
     upstream* next(time_point now);
 
-    // Nobody needs to wait for a connection of any.
+    // Whether no address serves: callers need not wait.
     bool are_down() const noexcept;
     bool any_available() const noexcept;
-    // What callers are told when they are down: the last connect error, or errc::breaker_open.
+    // The error for callers if are_down(): the connect error of the first address that has one, or
+    // errc::breaker_open.
     error_code why() const noexcept;
 
-    // In a line: "10.0.0.1:7, 10.0.0.2:7".
+    // All addresses in one line: "10.0.0.1:7, 10.0.0.2:7".
     std::string text() const;
 
     std::size_t size() const noexcept { return all_.size(); }
@@ -110,8 +115,8 @@ public:
     auto end() const noexcept { return all_.end(); }
 
 private:
-    std::list<upstream> all_;
-    std::uint64_t turn_ = 0;
+    std::list<upstream> all_;  // a list: an upstream must not move
+    std::uint64_t turn_ = 0;   // calls of next() that found one: they begin at another each time
 };
 
 }  // namespace ice

@@ -1,7 +1,9 @@
-// upstream_health: whether an upstream can be reached, and who may try it next. No clock, no I/O.
+// upstream_health: whether an upstream accepts connections, and when to try again if not. No clock,
+// no I/O.
 #pragma once
 
 #include <bit>
+#include <cassert>
 #include <cstdint>
 #include <ice/detail/backoff.hpp>
 #include <ice/duration.hpp>
@@ -13,15 +15,17 @@ namespace ice {
 
 class upstream_health {
 public:
-    // `retry_interval` is between two attempts that callers cause: pool_timeouts::retry_interval.
+    // `retry_interval` is the least time between two attempts that callers cause:
+    // pool_timeouts::retry_interval.
     upstream_health(const backoff_limits& limits, duration retry_interval) noexcept
         : backoff_(limits), retry_interval_(retry_interval) {}
 
-    // The last attempt to connect failed, and why.
+    // Whether the last attempt to connect failed, and with which error.
     bool is_failing() const noexcept { return failing_; }
     error_code why() const noexcept { return why_; }
 
-    // An attempt has failed. When to make the next one if nobody asks for it: see backoff.hpp.
+    // Reports a failed attempt. Returns when the pool makes the next attempt by itself, without a
+    // caller (backoff.hpp). `random` is 64 random bits.
     time_point failed(error_code why, time_point now, std::uint64_t random) noexcept {
         if (!std::exchange(failing_, true)) lost_ = now;
         why_ = why;
@@ -31,24 +35,26 @@ public:
         return after(now, backoff_.next(random));
     }
 
-    // While it is failing: whether a caller may cause an attempt. Then no other may for a while.
+    // Whether a caller may cause an attempt now. If so, the next one may not before another
+    // `retry_interval`. Requires: is_failing().
     bool may_try(time_point now) noexcept {
+        assert(failing_);
         if (now < next_attempt_) return false;
         next_attempt_ = after(now, retry_interval_);
         return true;
     }
 
-    // An attempt has succeeded; true if those before had failed. The back-off goes on: there are
-    // upstreams that accept, and close at once.
+    // Reports a successful attempt. Returns whether the attempt before it had failed. It does not
+    // reset the back-off, as an upstream may accept connections and close them at once.
     bool connected() noexcept { return std::exchange(failing_, false); }
 
-    // It has given a reply.
+    // Reports a reply, which resets the back-off.
     void replied() noexcept { backoff_.reset(); }
 
 private:
-    // The pause once the upstream is away for longer than a restart takes: 4 to 14 retry intervals
-    // at random, so that of a thousand pools with callers at most one in twenty connects in any
-    // 100 ms.
+    // The pause between attempts of callers once the upstream is away for longer than a restart
+    // takes. It is 4 to 14 retry intervals, at random: then of a thousand pools with callers at
+    // most one in twenty connects in any 100 ms.
     duration pause(std::uint64_t random) const noexcept {
         const auto tenth = static_cast<duration::rep>(std::rotl(random, 32) % 101);
         return add_sat(mul_sat(retry_interval_, 4), mul_sat(retry_interval_ / 10, tenth));
@@ -56,8 +62,8 @@ private:
 
     backoff backoff_;
     duration retry_interval_;
-    time_point lost_{};          // when it began to fail
-    time_point next_attempt_{};  // while failing, callers cause no attempt before
+    time_point lost_{};          // when attempts began to fail
+    time_point next_attempt_{};  // callers cause no attempt before it
     error_code why_;
     bool failing_ = false;
 };
