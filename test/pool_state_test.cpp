@@ -40,7 +40,7 @@ BOOST_AUTO_TEST_CASE(it_is_one_line_and_says_why_an_upstream_is_down) {
     BOOST_TEST(
         line.starts_with("pool 'far' of 10.0.0.1:7: down, cannot connect: timed out, 0 of 3 "
                          "open (0 idle, 0 busy, 0 connecting), 0 waiting; requests: 0 "));
-    BOOST_TEST(line.find(" 7 cut short") != std::string::npos);
+    BOOST_TEST(line.find(" 7 truncated") != std::string::npos);
     BOOST_TEST(line.find('\n') == std::string::npos);
     u.down = {};
     u.breaker = ice::breaker::states::half_open;

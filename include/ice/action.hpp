@@ -7,6 +7,7 @@
 #include <ice/limits.hpp>
 #include <ice/logic.hpp>
 #include <ice/protocols/raw.hpp>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,15 @@ struct pool_name {
     std::string_view text;
 };
 
+// The addresses of a pool: one address, or several as a vector or in braces.
+struct pool_addresses {
+    pool_addresses(address one) : all{std::move(one)} {}
+    pool_addresses(std::vector<address> several) : all(std::move(several)) {}
+    pool_addresses(std::initializer_list<address> several) : all(several) {}
+
+    std::vector<address> all;
+};
+
 // What a pool is made of, except its protocol and its logic. tcp_client_action fills it in.
 struct pool_options {
     std::string name;  // unique among the pools of a server
@@ -123,16 +133,11 @@ public:
     // the connection.
     using reply_logic = std::function<task<result<R>>(message_t<P>)>;
 
-    // One address or several; a name with its types (pool_name), or a text, as from configuration.
-    tcp_client_action(address where, pool_name<P, R> name, std::size_t size, P p = P{})
+    tcp_client_action(pool_addresses where, pool_name<P, R> name, std::size_t size, P p = P{})
         : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
-    tcp_client_action(address where, std::string name, std::size_t size, P p = P{})
-        : tcp_client_action(std::vector<address>{std::move(where)}, std::move(name), size,
-                            std::move(p)) {}
-    tcp_client_action(std::vector<address> where, pool_name<P, R> name, std::size_t size, P p = P{})
-        : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
-    tcp_client_action(std::vector<address> where, std::string name, std::size_t size, P p = P{})
-        : options_{std::move(name), std::move(where), size}, protocol_(std::move(p)) {}
+    // A name from configuration. `p`, or tcp_client_action<P>, says the protocol.
+    tcp_client_action(pool_addresses where, std::string name, std::size_t size, P p = P{})
+        : options_{std::move(name), std::move(where.all), size}, protocol_(std::move(p)) {}
 
     // Replaces the protocol, such as by one with another limit. Its type is that of the pool's
     // name. Each connection gets a copy of `p`.
@@ -222,14 +227,5 @@ private:
     reply_logic reply_logic_;
     ice::health_check<P> check_;
 };
-// The name of a pool says its types: tcp_client_action{where, name, 4} needs none.
-template <protocol P, class R>
-tcp_client_action(address, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;
-template <protocol P, class R>
-tcp_client_action(std::vector<address>, pool_name<P, R>, std::size_t) -> tcp_client_action<P, R>;
-template <protocol P, class R>
-tcp_client_action(std::vector<address>, pool_name<P, R>, std::size_t, P) -> tcp_client_action<P, R>;
-template <protocol P, class R>
-tcp_client_action(address, pool_name<P, R>, std::size_t, P) -> tcp_client_action<P, R>;
 
 }  // namespace ice

@@ -27,8 +27,7 @@ public:
     lease(lease&&) noexcept = default;
     lease& operator=(lease&&) = delete;
     ~lease() {
-        if (std::uncaught_exceptions() == exceptions_)
-            lease_.mark_reusable();  // mutant: lease_ends
+        if (std::uncaught_exceptions() == exceptions_) lease_.mark_reusable();  // mutant: lease_end
     }
 
     // The session of the connection. Valid as long as the lease. Its deadline is the one of

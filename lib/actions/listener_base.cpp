@@ -323,7 +323,7 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
     const listener_counters c = counters();
     std::vector<std::string> lines;
     lines.push_back(fmt::format(
-        "listener {}: {} of {} open, {} accepted, {} messages; ended: {} closed, {} cut short, {} "
+        "listener {}: {} of {} open, {} accepted, {} messages; ended: {} closed, {} truncated, {} "
         "broken, {} bad messages, {} timeouts, {} handshakes failed, {} by us; {} logics threw, {} "
         "answers unencodable, {} pushes refused, {} accept errors, {} times full, {} connections "
         "refused",

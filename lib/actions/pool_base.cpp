@@ -178,8 +178,7 @@ pool_connection pool_base::acquire_idle() {
         }
         pool_connection c = std::move(*best);
         idle_.erase(best);
-        if (c.session->bytes().has_no_input())
-            return mark_leased(std::move(c));  // mutant: idle_input
+        if (c.session->bytes().has_no_input()) return mark_leased(std::move(c));  // mutant: idle_in
         ++counters_.stale;
         c = {};
         watch_breakers();

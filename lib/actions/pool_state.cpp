@@ -61,18 +61,23 @@ std::string to_string(const pool_state& s) {
                static_cast<double>(std::max<std::uint64_t>(n, 1));
     };
     const std::uint64_t ended = c.replies + c.timeouts + c.failures + c.refused;
-    return fmt::format(
-        "pool '{}' of {}{}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting; "
-        "requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures ({} closed, {} cut "
-        "short, {} bad replies), {} refused ({} breaker open), {} retries, {} waited ({:.3f} ms "
-        "each); connects: {}, "
-        "{} failed; connections: {} discarded, {} found dead, {} expired, {} aged, {} moved; {} "
-        "health checks, {} failed",
-        s.name, upstreams, s.is_draining ? ", draining" : "", s.open(), s.size, s.idle, s.busy,
-        s.connecting, s.waiting, c.requests, mean(c.request_time, ended), c.replies, c.timeouts,
-        c.failures, c.closed, c.truncated, c.bad_replies, c.refused, c.breaker_open, c.retries,
-        c.waited, mean(c.wait_time, c.waited), c.connects, c.connect_failures, c.discarded, c.stale,
-        c.expired, c.aged, c.rebalanced, c.checks, c.checks_failed);
+    std::string all = fmt::format(
+        "pool '{}' of {}{}, {} of {} open ({} idle, {} busy, {} connecting), {} waiting", s.name,
+        upstreams, s.is_draining ? ", draining" : "", s.open(), s.size, s.idle, s.busy,
+        s.connecting, s.waiting);
+    all += fmt::format(
+        "; requests: {} ({:.3f} ms each), {} replies, {} timeouts, {} failures ({} closed, {} "
+        "truncated, {} bad replies)",
+        c.requests, mean(c.request_time, ended), c.replies, c.timeouts, c.failures, c.closed,
+        c.truncated, c.bad_replies);
+    all += fmt::format(", {} refused ({} breaker open), {} retries, {} waited ({:.3f} ms each)",
+                       c.refused, c.breaker_open, c.retries, c.waited, mean(c.wait_time, c.waited));
+    all += fmt::format(
+        "; connects: {}, {} failed; connections: {} discarded, {} stale, {} expired, {} aged, {} "
+        "rebalanced",
+        c.connects, c.connect_failures, c.discarded, c.stale, c.expired, c.aged, c.rebalanced);
+    all += fmt::format("; {} health checks, {} failed", c.checks, c.checks_failed);
+    return all;
 }
 
 }  // namespace ice

@@ -42,7 +42,7 @@ MUTANTS = {
          "all_replied": always}),
     "return_on_exception": (
         "a lease whose user throws returns its connection, as if all requests had been answered",
-        {"lease_ends": instead("std::uncaught_exceptions() == exceptions_ ? lease_.mark_reusable() "
+        {"lease_end": instead("std::uncaught_exceptions() == exceptions_ ? lease_.mark_reusable() "
                                ": lease_.mark_thrown();"),
          "mark_reusable": after("""
         void mark_thrown() noexcept {
@@ -52,7 +52,7 @@ MUTANTS = {
     "residual_bytes_kept": (
         "bytes behind a reply are kept: neither the return nor the next use looks at them",
         {"nothing_left": always,
-         "idle_input": either("!c.session->bytes().data().empty()"),
+         "idle_in": either("!c.session->bytes().data().empty()"),
          "served_input": either("!s.bytes().data().empty()")}),
     "double_return": (
         "a connection that is returned goes to the first waiter and to the idle ones",
@@ -74,7 +74,7 @@ MUTANTS = {
         {"count_asked": gone, "asked_is_sent": after("if (!ec) ++asked_;"), "all_sent": always}),
     "closed_left_idle": (
         "an idle connection that its upstream has closed is used",
-        {"idle_input": condition(lambda text: "!c.session->bytes().cancelled()")}),
+        {"idle_in": condition(lambda text: "!c.session->bytes().cancelled()")}),
     "retried_when_sent": (
         "a request whose sending failed is sent again although some of its bytes are sent",
         {"sent_before": gone}),
