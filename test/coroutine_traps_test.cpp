@@ -2,7 +2,6 @@
 // destroyed once.
 #include <fmt/format.h>
 
-#include <asio/co_spawn.hpp>
 #include <boost/test/unit_test.hpp>
 #include <ice/ice.hpp>
 #include <ice/testing/sim.hpp>
@@ -103,13 +102,8 @@ struct counter {
     ice::server& srv;
 
     std::string operator()(std::string_view line, ice::session<ice::line>& peer) {
-        asio::co_spawn(peer.executor(), tell(srv, peer.listener(), peer.uid(), std::string(line)),
-                       rethrow);
+        srv.spawn(tell(srv, peer.listener(), peer.uid(), std::string(line)), "tell");
         return "a moment, please";
-    }
-
-    static void rethrow(std::exception_ptr thrown) {
-        if (thrown) std::rethrow_exception(thrown);
     }
 };
 // [spawn]

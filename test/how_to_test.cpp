@@ -49,6 +49,16 @@ ice::task<std::string> get(ice::server& srv, std::string_view key) {
 }
 // [ask]
 
+// [background]
+ice::task<> refresh(ice::server& srv, std::string& motto) {
+    for (;;) {
+        auto reply = co_await srv.get(redis).request(ice::resp_command("GET", "motto"), 1s);
+        if (reply) motto = reply->text();
+        co_await srv.sleep(1min);
+    }
+}
+// [background]
+
 std::string_view greet(std::string_view) { return "hello"; }
 
 // [unencodable]
@@ -125,6 +135,24 @@ BOOST_AUTO_TEST_CASE(a_pool_of_several_upstreams_leaves_out_what_fails) {
     sim.run_for(20s);
     for (int i = 0; i < 10; ++i) BOOST_TEST(sim.run(get(srv, "key")) == "value");
     BOOST_TEST(srv.get(redis).counters().checks != 0u);
+}
+
+BOOST_AUTO_TEST_CASE(something_runs_in_the_background) {
+    simulation sim;
+    quiet_server srv(sim.net()), upstream(sim.net());
+    int asked = 0;
+    auto value = [&](ice::resp_view) {
+        return ice::resp_bulk_string(fmt::format("motto {}", ++asked));
+    };
+    upstream.add(ice::tcp_server_action{REDIS}.protocol(ice::resp{}).logic(value));
+    srv.add(ice::tcp_client_action{REDIS, redis, 1});
+    std::string motto;
+    srv.spawn(refresh(srv, motto), "refresh");
+    sim.run_for(150s);
+    BOOST_TEST(motto == "motto 3");
+    srv.drain();
+    sim.run_for(150s);
+    BOOST_TEST(asked == 3);
 }
 
 BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) {

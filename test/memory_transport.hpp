@@ -27,7 +27,8 @@ public:
         ice::deadline timer(
             deadlines(), [](void* e) { static_cast<ice::event*>(e)->set(); }, &over);
         timer.set(ice::after(now_, span));
-        co_await over.wait();
+        const ice::error_code cancelled = co_await over.wait();
+        if (cancelled) throw std::system_error(cancelled);
     }
     std::uint64_t random() override { return chance; }
     std::size_t descriptors() const override { return 1024; }

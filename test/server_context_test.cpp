@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_an_exception) {
     ice::spawn(w.context, throws_a_number(), "the third one");
     w.settle();
     BOOST_TEST_REQUIRE(w.log.size() == 1u);
-    BOOST_TEST(w.log[0] == "the third one: not an exception");
+    BOOST_TEST(w.log[0] == "the third one: something that is not a std::exception");
 }
 
 // One coroutine's end must not be another's.

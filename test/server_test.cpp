@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <ice/server.hpp>
+#include <ice/testing/sim.hpp>
 #include <thread>
 
 #include "world.hpp"
@@ -322,6 +323,171 @@ BOOST_AUTO_TEST_CASE(a_signal_that_is_ignored_at_the_start_stays_so) {
         srv.run();
         BOOST_TEST((std::signal(number, SIG_IGN) == SIG_IGN));
     }
+}
+
+// -- spawn()
+
+namespace {
+
+struct counts {
+    int begun = 0, steps = 0, ended = 0;
+};
+
+// The usual background coroutine: a step each second, for ever.
+ice::task<> ticks(ice::server& srv, counts& c) {
+    ++c.begun;
+    struct end {
+        int& n;
+        ~end() { ++n; }
+    } const told{c.ended};
+    for (;;) {
+        co_await srv.sleep(1s);
+        ++c.steps;
+    }
+}
+
+// Of Asio's own, as a user would wait without ice.
+ice::task<> waits_for_asio(ice::server& srv, counts& c, ice::error_code& why) {
+    ++c.begun;
+    asio::steady_timer timer(srv.executor(), 1h);
+    try {
+        co_await timer.async_wait(asio::use_awaitable);
+    } catch (const std::system_error& e) { why = e.code(); }
+    ++c.ended;
+}
+
+ice::task<> throws(ice::server& srv) {
+    co_await srv.sleep(1s);
+    throw std::runtime_error("no luck");
+}
+
+struct simulated : ice::server {
+    explicit simulated(ice::testing::simulation& sim) : ice::server(sim.net()) {
+        log().to([this](ice::log_level, std::string_view line) { lines.emplace_back(line); });
+    }
+    std::vector<std::string> lines;
+};
+
+const ice::address SERVER{"127.0.0.1", 9999};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_runs_by_the_clock_of_the_server) {
+    ice::testing::simulation sim;
+    simulated srv(sim);
+    counts c;
+    const auto began = srv.now();
+    srv.spawn(ticks(srv, c), "ticks");
+    BOOST_TEST(c.begun == 0);
+    sim.run_for(10s + 1ms);
+    BOOST_TEST(c.steps == 10);
+    BOOST_TEST((srv.now() - began == 10s + 1ms));
+    BOOST_TEST(&srv.transport() == sim.net().get());
+    srv.stop();
+    sim.run_for(1ms);
+    BOOST_TEST(c.ended == 1, "at once, and not when the time of logics is over");
+    BOOST_TEST(c.steps == 10);
+    BOOST_TEST(srv.lines.empty(), "being cancelled is no failure");
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_one_line_of_the_log) {
+    ice::testing::simulation sim;
+    simulated srv(sim);
+    srv.spawn(throws(srv), std::string("refresh"));
+    sim.run_for(1min);
+    BOOST_TEST_REQUIRE(srv.lines.size() == 1u);
+    BOOST_TEST(srv.lines[0] == "refresh: no luck");
+}
+
+// A drain waits for nobody who never ends, but what logics use works until the last of them.
+BOOST_AUTO_TEST_CASE(a_drain_cancels_spawned_coroutines_when_listeners_and_pools_have_finished) {
+    ice::testing::simulation sim;
+    simulated srv(sim);
+    counts c;
+    auto slow = [](std::string_view, ice::session<ice::line>& peer) -> ice::task<std::string> {
+        co_await peer.sleep(5s);
+        co_return "done";
+    };
+    auto& l = srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(slow));
+    srv.spawn(ticks(srv, c), "ticks");
+    auto drain = [&]() -> ice::task<> {
+        co_await sim.net()->sleep(1s);
+        srv.drain(ice::no_timeout);
+    };
+    sim.spawn(drain());
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "x")).value() == "done");
+    BOOST_TEST(c.steps >= 4, "it went on in the drain");
+    sim.run_until([&] { return sim.quiescent(); });
+    BOOST_TEST(c.ended == 1);
+    BOOST_TEST(c.steps <= 5);
+    BOOST_TEST(l.size() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(run_returns_when_a_spawned_coroutine_has_ended_by_a_stop) {
+    own srv;
+    counts c;
+    ice::error_code why;
+    srv.add(ice::tcp_server_action{any_port});
+    srv.spawn(ticks(srv, c), "ticks");
+    srv.spawn(waits_for_asio(srv, c, why), "waits");
+    asio::post(srv.executor(), [&] { asio::post(srv.executor(), [&] { srv.stop(); }); });
+    srv.run();
+    BOOST_TEST(c.begun == c.ended);
+    BOOST_TEST(c.begun == 2);
+    BOOST_TEST(why == asio::error::operation_aborted);
+    srv.spawn(ticks(srv, c), "too late");
+    BOOST_TEST(c.begun == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_may_drain_its_server) {
+    // It runs while it is cancelled: the end of the drain comes within drain().
+    own srv;
+    const auto ends = [](ice::server& s) -> ice::task<> {
+        co_await s.sleep(1ms);
+        s.drain(1h);
+        co_await s.sleep(1h);
+    };
+    srv.spawn(ends(srv), "ends");
+    srv.run();
+    BOOST_TEST(srv.written.find("threw") == std::string::npos, srv.written);
+}
+
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_that_will_not_end_is_destroyed) {
+    // What a drain and a stop wait for is bounded, whatever users write.
+    own srv;
+    counts c;
+    const auto stays = [](ice::server& s, counts& n) -> ice::task<> {
+        ++n.begun;
+        struct end {
+            int& ended;
+            ~end() { ++ended; }
+        } const told{n.ended};
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        s.drain(1h);
+        co_await s.sleep(1h);
+    };
+    srv.spawn(stays(srv, c), "stays");
+    srv.run();
+    BOOST_TEST(c.begun == 1);
+    BOOST_TEST(c.ended == 1);
+}
+
+BOOST_AUTO_TEST_CASE(what_was_spawned_on_a_server_that_never_ran_is_destroyed) {
+    counts c;
+    {
+        own srv;
+        srv.spawn(ticks(srv, c), "never");
+    }
+    BOOST_TEST(c.begun == 0);
+    ice::testing::simulation sim;
+    {
+        simulated srv(sim);
+        srv.spawn(ticks(srv, c), "ended");
+        sim.run_for(1s);
+    }  // on a loop of others: it ends there, and its parameters must live as long
+    BOOST_TEST(c.begun == 1);
+    sim.run_for(1s);
+    BOOST_TEST(c.ended == 1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

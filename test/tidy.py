@@ -17,7 +17,7 @@ SIZES = [  # which files, most lines, comment lines excused?, why
 
 ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
     ("values", "version export error result duration limits", "", ""),  # need no Asio
-    ("core", "task address uid buffer deadline event log standard_*", "", "asio/a[wn]*"),
+    ("core", "task address uid buffer deadline event log task_group standard_*", "", "asio/a[wn]*"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "core", ""),
     ("transport", "descriptor_budget channel transport server_context", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),

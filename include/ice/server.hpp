@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <ice/detail/export.hpp>
+#include <ice/detail/task_group.hpp>
 #include <ice/listener.hpp>
 #include <ice/pool.hpp>
 #include <map>
@@ -36,7 +37,7 @@ public:
     // locks: two threads would lose each other's answers. To use more cores, run more servers.
     // A library that is built without NDEBUG ends the program when it sees a second thread.
     template <class Context>
-        requires(!std::convertible_to<Context&, std::shared_ptr<transport>> &&
+        requires(!std::convertible_to<Context&, std::shared_ptr<ice::transport>> &&
                  !std::derived_from<std::remove_const_t<Context>, server>)
     explicit server(Context& io) : server(make_socket_transport(io.get_executor())) {
         static_assert(detail::is_io_context<Context>,
@@ -44,7 +45,7 @@ public:
                       "thread_pool, strand or executor");
     }
     // On another transport, such as a simulated one.
-    explicit server(std::shared_ptr<transport>);
+    explicit server(std::shared_ptr<ice::transport>);
     // Stops the server. On an io_context of its own it destroys what was spawned there and has not
     // begun, if run() was never called; after run() there is nothing to destroy. On the user's
     // io_context coroutines live until what they wait for ends. If logics refer to the server, or
@@ -93,6 +94,25 @@ public:
         throw_other_protocol(name);
     }
 
+    // Runs a coroutine of the server beside its actions, such as one that measures or refreshes
+    // something. It begins when the caller has returned to the loop.
+    // The server cancels it (asio::cancellation_type::terminal) in stop(), at the end of run(), and
+    // in a drain when listeners and pools have finished. Then what the coroutine waits for returns
+    // or throws asio::error::operation_aborted, and each later co_await throws it (as
+    // std::system_error): let that leave the coroutine. run() returns when the coroutine has ended;
+    // 500 ms after the cancellation it destroys a coroutine that still waits.
+    // The server logs any other exception that leaves the coroutine as an error of `name`, and goes
+    // on. After stop() or run() it destroys `work` at once.
+    // A coroutine keeps only references to what its parameters refer to: that must live as long as
+    // run(), or, on an io_context of the user, until the coroutine has ended.
+    void spawn(task<> work, std::string_view name);
+
+    // The steady clock of the transport, virtual in a simulation.
+    time_point now() const { return context_->net->now(); }
+    // Returns after `span`. Throws std::system_error with asio::error::operation_aborted if the
+    // caller is cancelled meanwhile, as a coroutine of spawn() is at the end.
+    task<> sleep(duration span) { return context_->net->sleep(span); }
+
     // Serves until stop() or the end of a drain.
     // Signals: SIGINT and SIGTERM drain, also if they arrived since the first add(); a second one
     // stops. SIGUSR1 writes report() to the log. A signal of these that is ignored at the first
@@ -100,8 +120,9 @@ public:
     // of the server SIGPIPE does nothing: sockets never raise it, but stdout and stderr do when
     // nobody reads them. Child processes do not inherit that.
     // When run() returns or throws, each coroutine on its loop has ended or was destroyed where it
-    // waited: logics, callers of pools, and what the user spawned on executor(). So coroutines may
-    // refer to objects that live as long as run() does, even if they were made after the server.
+    // waited: logics, callers of pools, and what was spawned by spawn() or on executor(). So
+    // coroutines may refer to objects that live as long as run() does, even if they were made after
+    // the server.
     // Work that is posted to executor() later never begins, and is destroyed with the server; open
     // no socket on it then.
     // Throws std::logic_error if the user runs the io_context, and passes on what a handler of the
@@ -111,9 +132,9 @@ public:
 
     // Listeners accept no more connections, answer the messages that have arrived or begun to
     // arrive (timeouts::message), and close each connection when it is idle. Then the pools finish
-    // their requests and refuse others with errc::draining. Then run() returns. Leases that only
-    // wait for messages get errc::draining after half of `grace_period`. After `grace_period` the
-    // server stops.
+    // their requests and refuse others with errc::draining. Then the server cancels the coroutines
+    // of spawn(), and run() returns. Leases that only wait for messages get errc::draining after
+    // half of `grace_period`. After `grace_period` the server stops.
     void drain(duration grace_period);
     void drain() { drain(drain_timeout); }
 
@@ -127,6 +148,9 @@ public:
     // For Asio's own functions: co_spawn(srv.executor(), ..), timers.
     const asio::any_io_executor& executor() const noexcept { return context_->net->executor(); }
 
+    // The network of the server, to connect without a pool. Valid as long as the server.
+    ice::transport& transport() const noexcept { return *context_->net; }
+
     // Redirect it by srv.log().to(function).
     ice::log& log() noexcept { return context_->log; }
 
@@ -137,7 +161,7 @@ public:
 private:
     struct loop;
 
-    server(std::unique_ptr<loop>, std::shared_ptr<transport>);
+    server(std::unique_ptr<loop>, std::shared_ptr<ice::transport>);
     void keep(std::shared_ptr<listener_base>);
     void keep(std::shared_ptr<pool_base>);
     pool_base& find(std::string_view name) const;
@@ -157,6 +181,7 @@ private:
     std::vector<std::shared_ptr<listener_base>> listeners_;
     std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
     deadline grace_period_, half_grace_period_, emptied_;
+    task_group spawned_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;
 };
 

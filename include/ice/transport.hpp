@@ -82,7 +82,8 @@ public:
 
     // The steady clock, or virtual time. Two readings may differ, so read it once per decision.
     virtual time_point now() const = 0;
-    // Waits for the duration, or until the waiting coroutine is cancelled.
+    // Waits for the duration. Throws std::system_error with asio::error::operation_aborted if the
+    // waiting coroutine is cancelled.
     virtual task<> sleep(duration) = 0;
     // 64 random bits, for back-off and jitter; not for secrets.
     virtual std::uint64_t random() = 0;

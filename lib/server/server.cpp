@@ -73,9 +73,9 @@ struct server::loop {
 
 server::server() : server(std::make_unique<loop>(), nullptr) {}
 
-server::server(std::shared_ptr<transport> net) : server(nullptr, std::move(net)) {}
+server::server(std::shared_ptr<ice::transport> net) : server(nullptr, std::move(net)) {}
 
-server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
+server::server(std::unique_ptr<loop> own, std::shared_ptr<ice::transport> net)
     : loop_(std::move(own)),
       context_(std::make_shared<server_context>(
           net ? std::move(net) : make_socket_transport(loop_->io.get_executor()))),
@@ -89,7 +89,8 @@ server::server(std::unique_ptr<loop> own, std::shared_ptr<transport> net)
           this),
       emptied_(
           context_->net->deadlines(),
-          [](void* self) { static_cast<server*>(self)->end_if_empty(); }, this) {}
+          [](void* self) { static_cast<server*>(self)->end_if_empty(); }, this),
+      spawned_(context_->net->executor(), [this] { one_emptied(); }) {}
 
 // What has a timer or a socket dies before the io_context.
 server::~server() {
@@ -153,6 +154,13 @@ pool_base& server::find(std::string_view name) const {
 
 void server::throw_other_protocol(std::string_view pool) {
     throw std::invalid_argument(fmt::format("pool '{}' speaks another protocol", pool));
+}
+
+void server::spawn(task<> work, std::string_view name) {
+    spawned_.spawn(std::move(work),
+                   [context = context_, name = std::string(name)](std::exception_ptr thrown) {
+                       log_thrown(*context, name, std::move(thrown));
+                   });
 }
 
 void server::run() {
@@ -226,6 +234,7 @@ void server::stop() {
     state_ = state::stopping;
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
+    spawned_.cancel();
     // Logics that wait for something of their own are not waited for: half a second lets the rest
     // see that their connections are gone.
     grace_period_.set(context_->net->now() + std::chrono::milliseconds(500));
@@ -256,11 +265,15 @@ void server::end_if_empty() {
     if (std::any_of(listeners_.begin(), listeners_.end(),
                     [](const auto& l) { return l->size() != 0; }))
         return;
-    if (state_ == state::stopping) return finish();
-    for (const auto& [name, p] : pools_) p->drain();  // no logic needs them now
-    if (std::all_of(pools_.begin(), pools_.end(),
-                    [](const auto& p) { return p.second->is_empty(); }))
-        finish();
+    if (state_ == state::draining) {
+        for (const auto& [name, p] : pools_) p->drain();  // no logic needs them now
+        if (!std::all_of(pools_.begin(), pools_.end(),
+                         [](const auto& p) { return p.second->is_empty(); }))
+            return;
+        // Nothing else is left: a coroutine that never ends by itself must not hold the drain.
+        if (spawned_.size() != 0) return stop();
+    }
+    if (spawned_.size() == 0) finish();
 }
 
 void server::grace_period_ended(void* self) {
@@ -284,6 +297,7 @@ void server::finish() {
     emptied_.clear();
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
+    spawned_.cancel();
     if (!loop_) return context_->net->release();
     context_->net->stop();
     loop_->signals.clear();

@@ -166,7 +166,8 @@ task<> host::sleep(duration span) {
     deadline timer(
         deadlines(), [](void* s) { static_cast<wait_point*>(s)->wake(); }, &over);
     timer.set(ice::after(now(), span));
-    co_await over.wait();
+    const error_code cancelled = co_await over.wait();
+    if (cancelled) throw std::system_error(cancelled);
 }
 
 std::vector<address> host::places(const address& a) const {

@@ -278,7 +278,7 @@ public:
 
     task<> sleep(duration span) override {
         asio::steady_timer timer(executor(), after(now(), span));
-        co_await timer.async_wait(as_values);
+        co_await timer.async_wait(asio::use_awaitable);
     }
 
     std::uint64_t random() override { return chance_(); }

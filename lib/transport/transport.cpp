@@ -38,20 +38,16 @@ void transport::flush_all() {
     if (soon_.empty()) soon_.swap(now);  // its room is used again
 }
 
+void log_thrown(server_context& context, std::string_view name, std::exception_ptr thrown) {
+    context.write(log_level::error, "coroutine threw",
+                  fmt::format("{}: {}", name, detail::what_of(std::move(thrown))));
+}
+
 void spawn(std::shared_ptr<server_context> context, task<> work, std::string_view name) {
     const auto executor = context->net->executor();
     auto ended = [context = std::move(context),
                   name = std::string(name)](std::exception_ptr error) {
-        if (!error) return;
-        try {
-            std::rethrow_exception(error);
-        } catch (const std::exception& e) {
-            context->write(log_level::error, "coroutine threw",
-                           fmt::format("{}: {}", name, e.what()));
-        } catch (...) {
-            context->write(log_level::error, "coroutine threw",
-                           fmt::format("{}: not an exception", name));
-        }
+        if (error) log_thrown(*context, name, std::move(error));
     };
     asio::co_spawn(executor, std::move(work), std::move(ended));
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <ice/detail/export.hpp>
 #include <ice/log.hpp>
 #include <ice/transport.hpp>
@@ -41,6 +42,8 @@ private:
 // Runs `work` on the transport's executor, and holds the context until its end. It logs an
 // exception that leaves `work` as an error of `name`; asio::detached would swallow it.
 ICE_API void spawn(std::shared_ptr<server_context>, task<> work, std::string_view name);
+// Writes an exception that has left the coroutine `name` to the log, as an error.
+ICE_API void log_thrown(server_context&, std::string_view name, std::exception_ptr thrown);
 
 // The transport of real sockets, TCP and Unix. Requires: one thread runs the executor's context.
 ICE_API std::shared_ptr<transport> make_socket_transport(asio::any_io_executor);
