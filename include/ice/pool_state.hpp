@@ -31,7 +31,7 @@ struct pool_counters {
     // Requests that waited for a connection. If it grows as fast as `requests`, the pool is too
     // small for its load, or its upstream too slow.
     std::uint64_t waited = 0;
-    // Requests that were not executed: !failure::may_have_been_executed().
+    // Requests for which failure::may_have_been_executed() is false.
     std::uint64_t refused = 0;
     // Requests that the pool repeated on another connection, as nothing had been sent. `requests`
     // counts them once. pool_limits::retries bounds them.

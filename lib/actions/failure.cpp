@@ -1,4 +1,4 @@
-// What kind of failure an error is, and how it reads.
+// The kind of each error, and the text of a failure.
 #include <fmt/format.h>
 
 #include <asio/error.hpp>
@@ -12,8 +12,8 @@ failure_kind kind_of(error_code ec) noexcept {
         if (ec == condition::not_executed) return failure_kind::connect;
         if (ec.category() == std::system_category() ||
             ec.category() == asio::error::get_system_category())
-            return failure_kind::closed;  // reset, unreachable
-        return failure_kind::bad_reply;   // the protocol's own, or that of the logic of replies
+            return failure_kind::closed;  // a socket's error: reset, unreachable
+        return failure_kind::bad_reply;   // an error of the protocol or of the logic of replies
     }
     switch (static_cast<errc>(ec.value())) {
         case errc::pool_full:

@@ -1,4 +1,4 @@
-// Who gets the next reply of a connection that many callers share.
+// Assigns the replies on a connection that several callers share.
 #include <algorithm>
 #include <ice/detail/pipeline.hpp>
 
@@ -37,9 +37,11 @@ pipeline::~pipeline() {
         r.caller->over.set();
     }
     if (asked_.empty()) lease_.mark_reusable();
-    else lease_.fail(why_);  // once, however many callers there are
+    else lease_.fail(why_);  // one failure for the breaker, however many callers there are
 }
 
+// `due` is at least pool_timeouts::request from now: a caller with a short timeout must not make
+// the connection fail for the callers behind it.
 void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
     const pool_base& pool = lease_.pool();
     asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});

@@ -1,4 +1,4 @@
-// Lending connections: who gets which, when to connect, and when to give up.
+// Assigns connections to callers: which caller gets which connection, and when it gives up.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ constexpr duration least_interval = std::chrono::milliseconds(1);
 
 }  // namespace
 
-// A caller in the queue. It lives in the caller's coroutine, and leaves the queue with it.
+// A caller in the queue. It lives in the caller's coroutine, whose end takes it out of the queue.
 struct pool_base::waiter {
     waiter(pool_base& p, bool s)
         : pool(p), shares(s), woken(p.context_->net->executor()),
@@ -58,7 +58,7 @@ pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
     if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
     if (upstreams_.size() == 0)
         throw std::invalid_argument(fmt::format("pool '{}': no address", name_));
-    idle_.reserve(size_);  // a connection comes back in destructors, where memory must not run out
+    idle_.reserve(size_);  // release() runs in destructors, where an allocation must not fail
     busy_.reserve(size_);
     timeouts_.retry_interval = std::max(timeouts_.retry_interval, least_interval);
     settings_.limits.message = o.limits.message;
@@ -73,7 +73,7 @@ void pool_base::throw_needs_logic() const {
         "pool '{}': it needs a .logic() to make of a reply what its name promises", name_));
 }
 
-// -- lending
+// -- assigning
 
 pool_base::connection_lease pool_base::try_acquire() {
     if (!waiters_.empty()) return {nullptr, {}};
@@ -93,15 +93,15 @@ task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point unti
     }
     ++counters_.waited;
     const time_point deadline = std::min(until, after(now(), timeouts_.acquire));
-    bool first = false;  // in the queue: only who was served with a dead connection
+    bool first = false;  // a caller that was given a dead connection goes to the front
     for (;;) {
         auto served = co_await wait_for_one(deadline, first, shares);
         if (!served || served->shared != nullptr) co_return served;
         session_base& s = served->own.session();
         if (s.bytes().has_no_input()) co_return served;  // mutant: served_input
-        if (stopped_) co_return errc::stopped;           // while it was on its way to us
+        if (stopped_) co_return errc::stopped;           // stop() has run since assign()
         ++counters_.stale;
-        if (!s.proven_) {  // made for us, and dead before its first use
+        if (!s.proven_) {  // a new connection that the upstream closed before its first use
             open_failed(served->own.upstream(), errc::upstream_closes);
             if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }
@@ -111,7 +111,7 @@ task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point unti
     }
 }
 
-// Why a caller may not even wait for a connection.
+// Why a caller may not wait for a connection; no error if it may.
 error_code pool_base::why_refused() {
     if (stopped_) return errc::stopped;
     if (draining_) return errc::draining;  // mutant: drain_refuses
@@ -135,7 +135,7 @@ task<result<pool_base::acquired>> pool_base::wait_for_one(time_point until, bool
     }
 }
 
-// The first in the queue may have room beside others now; it leaves the queue when it takes it.
+// Wakes the front of the queue if a pipeline has room for it. It leaves the queue when it runs.
 void pool_base::wake_sharer() {
     if (waiters_.empty() || !waiters_.front()->shares || pipeline_with_room() == nullptr) return;
     waiters_.front()->woken.set();
@@ -144,7 +144,7 @@ void pool_base::wake_sharer() {
 pipeline* pool_base::pipeline_with_room() const noexcept {
     pipeline* least = nullptr;
     for (pipeline* line : pipelines_) {
-        // One that is too old runs empty, goes back and is replaced.
+        // A pipeline that is ending gets no more requests: the pool replaces its connection.
         const bool has_room = line->size() < limits_.pipeline &&
                               line->upstream().breaker.is_closed() && !line->is_ending();
         if (has_room && (least == nullptr || line->size() < least->size())) least = line;
@@ -152,7 +152,7 @@ pipeline* pool_base::pipeline_with_room() const noexcept {
     return least;
 }
 
-// The caller may be cancelled while others run: the next co_await of its would throw.
+// The caller may be cancelled while others run: Asio would throw at its next co_await.
 task<error_code> pool_base::prepare_retry(time_point until) {
     co_await let_others_run();
     const auto stop = co_await asio::this_coro::cancellation_state;
@@ -161,15 +161,15 @@ task<error_code> pool_base::prepare_retry(time_point until) {
 }
 
 bool pool_base::may_retry(time_point until) noexcept {
-    constexpr std::uint64_t always = 10;
+    constexpr std::uint64_t always = 10;  // a percentage of few requests would allow none
     if (stopped_ || draining_ || now() >= until || limits_.retries == 0) return false;
     if (counters_.retries >= always + counters_.requests * limits_.retries / 100) return false;
     ++counters_.retries;
     return true;
 }
 
-// An idle connection on which nothing has come since: bytes or an end would be another's reply.
-// The last returned, of the address that was asked longest ago.
+// Takes a connection without input, as that would become the reply to the next request: of the
+// address leased longest ago the connection that came back last, so that surplus ones expire.
 pool_connection pool_base::acquire_idle() {
     while (!idle_.empty()) {
         auto best = idle_.end() - 1;
@@ -189,7 +189,7 @@ pool_connection pool_base::acquire_idle() {
 
 pool_connection pool_base::mark_leased(pool_connection c) {
     busy_.push_back(c.session.get());
-    // The caller of the trial may have no timeout; other callers must not wait for it for ever.
+    // The caller of a trial may have no timeout: another trial may begin after this time.
     c.at->breaker.give_up(c.trial, after(now(), timeouts_.request));
     c.at->last_leased = ++leases_;
     return c;
@@ -236,7 +236,7 @@ void pool_base::release(pool_connection c, bool reusable, error_code why) noexce
             fail_if_down();
         }
         if (is_first_success) open_first();
-    } catch (const std::bad_alloc&) {  // it is closed, and the next caller has another opened
+    } catch (const std::bad_alloc&) {  // `c` is closed; the next caller makes the pool connect
     }
     one_ended();
 }
@@ -250,7 +250,7 @@ void pool_base::returned(pool_connection c) {
     c.since = now();
     if (!std::exchange(c.is_checked, false)) c.used = c.since;
     if (c.at->breaker.is_closed()) c.trial = 0;
-    else if (!c.at->breaker.is_current(c.trial)) return;  // nobody asks that address now
+    else if (!c.at->breaker.is_current(c.trial)) return;  // its breaker has opened meanwhile
     const time_point at = c.since;
     const bool aged = c.retires <= at;
     struct upstream* const needy = needs_trial(c, at);
@@ -273,7 +273,7 @@ void pool_base::fail_waiters(error_code ec) {
     for (waiter* w : std::exchange(waiters_, {})) w->fail(ec);
 }
 
-// Nobody is there to be connected to, and no attempt is in flight that could show otherwise.
+// If no address serves and no attempt is in flight, callers wait in vain.
 void pool_base::fail_if_down() {
     if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
 }
@@ -295,7 +295,7 @@ void pool_base::expire_idle() {
     check_one_idle(at);
     time_point next = never;
     for (const pool_connection& i : idle_) next = std::min({next, end_of(i), check_of(i)});
-    // Should they live next to nothing, the upstream would be connected to without a pause.
+    // If pool_timeouts::idle is near 0, the pool would replace expired connections without a pause.
     const bool keeps = open() < limits_.min_connections;
     const bool too_soon = keeps && at < keep_again_;
     expiry_.set(too_soon ? std::min(next, keep_again_) : next);
@@ -352,7 +352,7 @@ task<> pool_base::check(connection_lease leased) {
     else leased.mark_reusable();
     leased.fail(ec);
     leased = connection_lease(nullptr, {});
-    self->expire_idle();  // the next one may be due
+    self->expire_idle();  // the check of the next connection may be due
 }
 
 pool_base::call::call(pool_base& p, duration timeout)

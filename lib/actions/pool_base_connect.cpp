@@ -1,5 +1,5 @@
-// How a pool gets its connections: when, to which address, and what an address that fails means for
-// those who wait.
+// Opens the connections of a pool: when, to which address, and what the failure of an address means
+// for the callers that wait.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,8 +21,7 @@ void pool_base::start() {
     open_first();
 }
 
-// Connects until `wanted` attempts are in flight, or the pool is full, or nobody is there to be
-// connected to.
+// Connects until `wanted` attempts are in flight, the pool is full, or no address may be tried.
 void pool_base::open_more(std::size_t wanted) {
     if (is_over()) return;
     while (connecting_ < wanted && open() < size_) {
@@ -36,35 +35,37 @@ void pool_base::keep_open() {
     if (open() < limits_.min_connections) open_more(connecting_ + limits_.min_connections - open());
 }
 
-// The attempt that needs no caller. An address that has none of the connections of a full pool is
-// tried all the same: nobody would ever know that it is back.
+// The attempt that needs no caller: upstream::retry calls it. connect_to() also tries an address
+// that has no connection of a full pool, as otherwise no request would ever find that it is back.
 void pool_base::try_again(struct upstream& u) {
     if (is_over() || u.is_available() || u.connecting != 0) return;
     const time_point at = now();
     if (!u.breaker.is_closed() && at < u.breaker.due()) return u.retry.set(u.breaker.due());
-    u.retry.set(after(at, timeouts_.retry_interval));  // should the pool be full, or memory short
+    u.retry.set(after(at, timeouts_.retry_interval));  // if the pool is full or out of memory
     try {
         if (connect_to(u, at)) u.retry.clear();
-    } catch (const std::bad_alloc&) {  // by then there is some
+    } catch (const std::bad_alloc&) {  // u.retry tries again
     }
 }
 
-// For a caller although all upstreams are down. False if none is being connected to for it.
+// Connects for a caller although all upstreams are down. Returns false if no attempt is in flight
+// for it: then the caller fails at once instead of waiting for nothing.
 bool pool_base::connect_while_down() {
-    bool tries = false;  // all whose time has come: one of them may be back
+    bool tries = false;  // tries all addresses that are due, as any of them may be back
     while (connecting_ == 0 || tries) {
         const time_point at = now();
         struct upstream* const u = upstreams_.next(at);
         if (u == nullptr || !connect_to(*u, at)) break;
         tries = true;
     }
-    // One may wait for the trial that connects already: it needs somebody who asks.
+    // One caller may wait for a trial that is connecting: a trial needs a request.
     const auto is_in_trial = [](const struct upstream& u) {
         return u.connecting != 0 && !u.health.is_failing();
     };
     return tries || (waiters_.empty() && std::ranges::any_of(upstreams_, is_in_trial));
 }
 
+// Spawns an attempt. Returns false if the pool is full or the breaker of `u` lets none through.
 bool pool_base::connect_to(struct upstream& u, time_point now) {
     if (open() >= size_ && (upstreams_.size() == 1 || u.open != 0)) return false;
     const breaker::trial trial = u.breaker.is_closed() ? 0 : u.breaker.begin_trial(now);
@@ -76,8 +77,8 @@ bool pool_base::connect_to(struct upstream& u, time_point now) {
     return true;
 }
 
-// A pair: of two parameters GCC destroys the first one first, and with the pool goes what the
-// connection counts itself in.
+// The parameters are one pair, as GCC destroys the first of two parameters first. The connection
+// counts itself in an upstream of the pool, so it must be destroyed before the pool.
 task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection> attempt) {
     pool_base& me = *attempt.first;
     pool_connection& c = attempt.second;
@@ -86,7 +87,7 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
     ++u.connects;
     error_code ec;
     try {
-        co_await me.context_->net->yield();  // never ends within open_more()
+        co_await me.context_->net->yield();  // so that no attempt ends within open_more()
         ec = co_await me.connect_and_shake_hands(c);
     } catch (const std::bad_alloc&) {
         ec = std::make_error_code(std::errc::not_enough_memory);
@@ -113,7 +114,7 @@ task<error_code> pool_base::connect_and_shake_hands(pool_connection& c) {
     session_base& s = *c.session;
     opening_.push_back(&s);
     error_code ec = co_await shake_hands(s);
-    if (!ec && !s.bytes().data().empty()) ec = errc::bad_message;  // it talks unasked
+    if (!ec && !s.bytes().data().empty()) ec = errc::bad_message;  // bytes without a request
     if (ec && ec != condition::not_executed) ec = errc::handshake_failed;
     co_return ec;
 }
@@ -126,7 +127,7 @@ void pool_base::opened(pool_connection c) {
         context_->write(log_level::info, "upstream is back",
                         fmt::format("pool '{}': {} is back", name_, u.where));
     const time_point at = now();
-    // Else its breaker has opened meanwhile, perhaps for the second time since this was its trial.
+    // If not, the breaker has opened since the attempt began, or a newer trial has replaced this.
     const bool wanted = u.breaker.is_closed() || u.breaker.is_current(c.trial);
     if (!wanted || (idle_.size() + busy_.size() >= size_ && !evict_for_rebalance())) {
         c = {};
@@ -141,14 +142,16 @@ void pool_base::opened(pool_connection c) {
     if (recovered) open_first();
 }
 
+// Up to a quarter less than max_lifetime, so that connections made together do not end together.
 duration pool_base::age_of_one() {
     const std::uint64_t random = context_->net->random();
     if (timeouts_.max_lifetime == no_timeout) return no_timeout;
     return timeouts_.max_lifetime - any_up_to(timeouts_.max_lifetime / 4, random);
 }
 
-// For the connection of an address that has none: one of that which has the most ends. If that was
-// the trial of an address, its next is due at once, and may want the room back: not so soon.
+// Makes room for a connection to an address that has none: closes an idle connection of the address
+// that has the most. If that connection carried a trial, the next trial of its address would be due
+// at once and take the room back; so it waits for retry_interval.
 bool pool_base::evict_for_rebalance() {
     const auto most =
         std::ranges::max_element(idle_, {}, [](const pool_connection& c) { return c.at->open; });
@@ -161,7 +164,7 @@ bool pool_base::evict_for_rebalance() {
     return true;
 }
 
-// Of a full pool: an address without any connection whose breaker would let a trial pass.
+// If the pool is full: an address without any connection whose breaker would let a trial through.
 struct upstream* pool_base::needs_trial(const pool_connection& c, time_point now) noexcept {
     if (open() + 1 < size_) return nullptr;
     for (struct upstream& u : upstreams_) {
@@ -171,7 +174,7 @@ struct upstream* pool_base::needs_trial(const pool_connection& c, time_point now
     return nullptr;
 }
 
-// Whether it should end, so that another address gets its share.
+// Whether the connection should be closed, so that another address gets its share.
 bool pool_base::should_rebalance(const pool_connection& c) const noexcept {
     return std::ranges::any_of(upstreams_, [&](const struct upstream& u) {
         return u.is_available() && u.connecting == 0 && u.open + 1 < c.at->open;
@@ -183,10 +186,10 @@ void pool_base::open_failed(struct upstream& u, error_code ec) {
     ++u.connect_failures;
     const bool is_first_success = !u.health.is_failing();
     const time_point again = u.health.failed(ec, now(), context_->net->random());
-    // What may run out of memory comes last.
+    // First what needs no memory, so that running out of it delays no caller.
     fail_if_down();
     u.retry.set(again);
-    if (!is_down()) {  // another has to serve instead
+    if (!is_down()) {  // another address serves instead
         if (!waiters_.empty() || open() < std::max(limits_.preconnect, limits_.min_connections))
             open_more(connecting_ + 1);
     }
@@ -195,7 +198,7 @@ void pool_base::open_failed(struct upstream& u, error_code ec) {
                         fmt::format("pool '{}': {}: {}", name_, u.where, ec.message()));
 }
 
-// -- what requests say of an address
+// -- the results of requests, for the breaker of an address
 
 bool pool_base::succeeded(struct upstream& u) {
     if (u.breaker.failures() == 0 && u.breaker.is_closed()) return false;
@@ -224,7 +227,8 @@ void pool_base::failed(pool_connection& c, error_code why) {
     else open_more(waiters_.size());
 }
 
-// A trial may have ended without a verdict: then another has to be made, though nobody may ask.
+// A trial may have ended without a result. Then the pool begins another one, as there may be no
+// caller that would.
 void pool_base::watch_breakers() {
     if (is_over()) return;
     for (struct upstream& u : upstreams_) {

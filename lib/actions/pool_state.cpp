@@ -1,4 +1,4 @@
-// How a pool stands, and the same in one line.
+// The state of a pool, and the same as one line for people.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +8,7 @@ namespace ice {
 
 namespace {
 
-// "10.0.0.1:7: up", and of several how many connections each has.
+// "10.0.0.1:7: up"; with the number of connections if the pool has several addresses.
 std::string text(const upstream_state& u, bool alone) {
     const std::string open = alone ? "" : fmt::format(" ({} open)", u.open);
     if (u.down) return fmt::format("{}: down, {}{}", u.where, u.down.message(), open);

@@ -1,4 +1,4 @@
-// Which address gets the next connection, and when one that has failed is tried again.
+// Chooses the address of the next connection, and when an address that has failed is tried again.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,6 +27,8 @@ upstreams::upstreams(pool_base* owner, const std::vector<address>& where,
         all_.emplace_back(owner, a, waits, retry_interval, breaks, queue);
 }
 
+// Begins at another address each time, so that equal ones get connections in turn. may_try() counts
+// as an attempt, so it is called last, and for one address only.
 upstream* upstreams::next(time_point now) {
     const auto first = std::next(all_.begin(), static_cast<std::ptrdiff_t>(turn_ % all_.size()));
     const auto in_turn = [&](auto&& use) {
