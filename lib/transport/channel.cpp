@@ -1,4 +1,4 @@
-// What all channels share: how much to read at once, and deadlines.
+// The parts that all channels share: how much to read at once, the write timeout, and deadlines.
 #include <algorithm>
 #include <ice/channel.hpp>
 #include <ice/event.hpp>
@@ -15,13 +15,14 @@ constexpr std::uint32_t chunk_most = 64 * 1024;  // larger reads gain nothing (c
 
 task<io_status> ready(io_status value) { co_return value; }
 
-// What a channel needs only while its peer does not read, and then keeps.
+// What a channel needs while its peer does not read. It is allocated then, and kept, so that an
+// idle connection stays small.
 struct channel::stall {
     explicit stall(channel& c)
         : over(c.net_.executor()), timer(c.net_.deadlines(), stall_timer, &c) {}
     event over;
     ice::deadline timer;
-    std::uint64_t taken = 0;  // when the timer was set
+    std::uint64_t taken = 0;  // channel::taken() when the timer was set
 };
 
 channel::channel(transport& net)
@@ -43,7 +44,8 @@ buffer::room channel::room() {
     return r;
 }
 
-// A read that filled its room means that more was there: the next asks for twice as much.
+// A read that filled its room means that more bytes had arrived: the next one asks for twice as
+// many. So idle connections read into a few hundred bytes, and fast ones make few system calls.
 void channel::received(std::size_t n) noexcept {
     in_.commit(n);
     if (n >= chunk_ && chunk_ < chunk_most_) chunk_ *= 2;
@@ -59,7 +61,8 @@ task<io_status> channel::flush(duration timeout, time_point latest, errc why) {
     while (!try_flush()) {
         if (cancelled_) co_return cancelled_;
         deadline(latest, why);
-        if (!stall_ || stall_->timer.at() == never) begin_stall();  // without a timeout, if at all
+        // The stall of try_flush() began without a timer if there was no write timeout then.
+        if (!stall_ || stall_->timer.at() == never) begin_stall();
         stall_->over.clear();
         const error_code cancelled = co_await stall_->over.wait();
         if (cancelled) co_return cancelled;
@@ -88,8 +91,8 @@ void channel::end_stall() noexcept {
     stall_->over.set();
 }
 
-// Writing is retried when the kernel says that there is room, which Linux holds back until a third
-// of the send buffer is free: for a slow peer that takes longer than the timeout.
+// Linux reports room only when a third of the send buffer is free. For a slow peer that can take
+// longer than the timeout, so this asks how many bytes the peer has acknowledged.
 void channel::stall_timer(void* self) {
     auto& c = *static_cast<channel*>(self);
     const std::uint64_t taken = c.taken();
@@ -110,6 +113,8 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
     seen_ = consumed_;
 }
 
+// With a span the deadline is renewed if a message was consumed since it was set: so a session need
+// not move it for each message.
 void channel::fire(void* self) {
     auto& c = *static_cast<channel*>(self);
     if (c.span_ == duration::zero() || c.seen_ == c.consumed_)

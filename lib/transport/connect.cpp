@@ -1,5 +1,5 @@
-// Connecting to a name: carries out what happy_eyeballs decides, for sockets and for a simulated
-// world alike. Whichever attempt succeeds first ends the others.
+// Connects to a host: carries out what happy_eyeballs decides, for sockets and for simulated
+// networks alike. The attempt that succeeds first cancels the others.
 #include <algorithm>
 #include <ice/event.hpp>
 #include <ice/transport.hpp>
@@ -10,7 +10,8 @@
 namespace ice {
 namespace {
 
-// After that the order of the resolver counts again, as the reason may be gone (RFC 6555 4.2).
+// After that time the order of the resolver applies again, as the reason may be gone (RFC 6555,
+// 4.2).
 constexpr auto preferred_for = std::chrono::minutes(10);
 
 constexpr std::size_t most_preferences = 64;  // more names than a server has pools
@@ -36,7 +37,7 @@ struct transport::race {
     void ended(const address& at, result<std::unique_ptr<channel>> r) {
         if (!r) {
             order.failed(r.error());
-        } else if (!won) {  // of two in one instant the first counts
+        } else if (!won) {  // the first of two that succeed in one instant wins
             won = *std::move(r);
             winner = &at;
         }

@@ -1,4 +1,4 @@
-// The order of the attempts to connect.
+// The order of the attempts to connect: address families in turn, a preferred address first.
 #include "happy_eyeballs.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// happy_eyeballs: which address of a name to try next, and when (RFC 8305). No I/O and no clock.
+// happy_eyeballs: which address of a host to try next, and when (RFC 8305). No I/O and no clock.
 #pragma once
 
 #include <cstddef>
@@ -13,30 +13,31 @@ namespace ice {
 
 class happy_eyeballs {
 public:
-    // To the next attempt while the one before has no answer (RFC 8305 section 5).
+    // The pause before the next attempt while the last one has no answer (RFC 8305, 5).
     static constexpr auto attempt_delay = std::chrono::milliseconds(250);
 
-    // Addresses of one name that are tried: at 250 ms each they take longer than
-    // pool_timeouts::connect. It bounds the sockets of one connect.
+    // How many addresses of a host are tried. At 250 ms each they take longer than
+    // pool_timeouts::connect. It bounds the sockets of one connect().
     static constexpr std::size_t most_addresses = 16;
 
-    // `found` as the resolver orders it (RFC 6724). The families take turns, that of the first
-    // address begins (section 4). If `preferred` is among them, it is tried before all others.
+    // `found` is in the order of the resolver (RFC 6724). The families take turns, beginning with
+    // that of the first address (RFC 8305, 4). If `preferred` is among them, it is tried first.
     explicit happy_eyeballs(std::vector<address> found, const address* preferred = nullptr);
 
-    // The address to try at `now`, each once; null if none is due.
+    // Returns the address to try at `now`, each address once, or null if none is due. Valid as long
+    // as this object.
     const address* next(time_point now) noexcept;
 
-    // When next() has another; `never` if all have been tried.
+    // When next() returns another address; `never` if all have been tried.
     time_point due() const noexcept { return next_ < order_.size() ? due_ : never; }
 
-    // One that was tried failed: the next is due at once.
+    // Reports a failed attempt: the next address is due at once.
     void failed(error_code why) noexcept;
 
-    // Every address was tried and failed.
+    // Whether every address was tried and failed.
     bool have_all_failed() const noexcept { return failures_ == order_.size(); }
-    // Why the first that failed did: it is the one that says most of the name. Of a name without
-    // addresses errc::host_not_found.
+    // The error of the first attempt that failed, as that is the address which the resolver
+    // prefers; errc::host_not_found if there is no address.
     error_code why() const noexcept { return why_; }
 
     bool is_first(const address& a) const noexcept { return !order_.empty() && a == order_[0]; }

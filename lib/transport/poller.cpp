@@ -1,5 +1,5 @@
-// A round costs three calls (Asio's epoll_wait, ours, and epoll_ctl for the next), however many
-// sockets are ready in it; two if it is the same one each time.
+// A round costs three system calls (Asio's epoll_wait, the poller's, and epoll_ctl for the next
+// one), however many sockets are ready in it. It costs two if it is the same socket each time.
 #include "poller.hpp"
 
 #include <unistd.h>
@@ -16,11 +16,11 @@
 namespace ice {
 namespace {
 
-constexpr std::size_t kept_size = 256 * 1024;  // larger ones are left to the allocator
-constexpr std::size_t moved_size = 4 * 1024;   // more is not copied when storage changes hands
+constexpr std::size_t kept_size = 256 * 1024;  // larger buffers are freed, not kept for reuse
+constexpr std::size_t moved_size = 4 * 1024;   // a buffer with more content is not exchanged
 
-// For so long the kernel is not asked for other sockets: some hundred ping-pongs of a lone peer,
-// and less than a person notices.
+// For this time the poller does not ask the kernel for other sockets: some hundred ping-pongs of a
+// lone peer, and a delay that a person does not notice.
 constexpr auto speculative_for = std::chrono::milliseconds(4);
 
 int make_epoll() {
@@ -51,8 +51,9 @@ poller::client::~client() {
 
 poller& poller::of(const asio::any_io_executor& executor) {
     auto& context = asio::query(executor, asio::execution::context);
-    // Makes Asio's reactor, if nobody has: in a forked child older services are told first, and
-    // until the reactor has an epoll of its own, changes would be made in the parent's.
+    // Makes Asio's reactor if there is none, so that it is older than this service. In a forked
+    // child Asio calls older services first; before the reactor has an epoll of its own, changes
+    // would be made in the parent's.
     const asio::posix::stream_descriptor older(executor);
     auto& p = asio::use_service<poller>(context);
     if (!p.outer_) {
@@ -68,7 +69,8 @@ poller::poller(asio::execution_context& context) : service(context), epoll_(make
 
 poller::~poller() = default;
 
-// A client leaves the ring before its coroutine is destroyed, which may destroy other clients.
+// Takes each client out of the ring before it destroys its coroutine, as that may destroy other
+// clients.
 void poller::shutdown() noexcept {
     while (clients_.next != &clients_) {
         auto& c = static_cast<client&>(*clients_.next);
@@ -82,14 +84,14 @@ void poller::shutdown() noexcept {
     epoll_ = -1;
 }
 
-// An epoll is shared with the child like any descriptor, and with it the pointers in its events,
-// which mean nothing there. The child gets an epoll of its own. Connections stay with the parent:
-// two processes that read one connection would take each other's messages and replies.
+// A forked child shares the epoll like any descriptor, and with it the pointers in its events,
+// which mean nothing in the child. So the child gets an epoll of its own. Connections stay with the
+// parent: two processes that read one connection would take each other's messages and replies.
 void poller::notify_fork(asio::execution_context::fork_event event) {
     if (event != asio::execution_context::fork_child || !outer_) return;
     ++forks_;
     const int fresh = make_epoll();
-    outer_.reset();  // closes the copy of the parent's; the handler of wait() runs with an error
+    outer_.reset();  // closes the child's copy; the handler of wait() gets an error
     epoll_ = fresh;
     outer_.emplace(executor_, epoll_);
     only_ = nullptr;
@@ -126,8 +128,8 @@ void poller::remove_waiter(client& c) noexcept {
     outer_->cancel(ignored);
 }
 
-// Every pointer to the client is cleared, whatever it watches. Explicitly in epoll too: a closed
-// descriptor stays there while a forked child has a copy of it.
+// Clears every pointer to the client. It also removes the descriptor from epoll: closing it would
+// not, while a forked child has a copy of it (epoll(7)).
 void poller::deregister(int fd, client& c) noexcept {
     c.unlink();
     remove_waiter(c);
@@ -149,15 +151,16 @@ void poller::wait() {
     waiting_ = true;
 }
 
-// Reads the socket that was alone in the last two rounds without asking the kernel for others.
+// Reads the socket that was the only one in the last two rounds, without epoll_wait(2). Returns
+// whether there was something to read.
 bool poller::read_speculatively() {
     if (!only_ || !only_again_ || (only_->watched_ & EPOLLIN) == 0) return false;
     if (std::chrono::steady_clock::now() - asked_ >= speculative_for) return false;
     return only_->ready(EPOLLIN);
 }
 
-// Two threads that run one io_context lose answers and corrupt memory, now and then. A thread that
-// has ended may have handed the loop on.
+// Two threads that run one io_context would lose answers and corrupt memory at times, so a debug
+// build ends the program. One thread may run it after another has ended.
 void poller::check_thread() {
 #ifndef NDEBUG
     thread_local const std::shared_ptr<void> mine = std::make_shared<int>();
@@ -172,7 +175,7 @@ void poller::check_thread() {
 
 void poller::round() {
     check_thread();
-    // Should a handler of a user throw, the clients that are left are told in the next round.
+    // If a handler of the user throws, the next round reports the events that are left.
     struct in_round {
         explicit in_round(poller& p) : p_(p) { p_.in_round_ = true; }
         ~in_round() {

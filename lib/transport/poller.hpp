@@ -1,6 +1,6 @@
-// poller: tells sockets of an io_context when they can be read or written, by an epoll of its own
-// that is nested in Asio's. Level-triggered: a burst costs one recv and no EAGAIN, and no
-// half-close is missed. One thread, like everything in ice.
+// poller: reports to the sockets of an io_context when they can be read or written, by an epoll of
+// its own that is nested in Asio's. It is level-triggered (epoll(7)): a burst costs one recv and no
+// EAGAIN, and no half-close is missed. All calls are for the thread that runs the io_context.
 #pragma once
 
 #include <sys/epoll.h>
@@ -19,9 +19,10 @@
 
 namespace ice {
 
-// One for each io_context, of which it is a service: coroutines that still wait end with it.
+// One for each io_context, as a service of it. At the end of the io_context it destroys the
+// coroutines that still wait for a socket.
 class poller final : public asio::execution_context::service {
-    // A node of a ring, which it leaves when it is destroyed.
+    // A node of a ring. Its destructor takes it out of the ring.
     struct link {
         link() = default;
         ~link() { unlink(); }
@@ -34,8 +35,9 @@ class poller final : public asio::execution_context::service {
     };
 
 public:
-    // A socket, whose owner derives from this. The poller keeps pointers to it from its first
-    // watch() or add_waiter() until deregister(); the destructor requires that to have happened.
+    // The owner of a socket derives from this. The poller keeps pointers to it from enroll(),
+    // watch() or add_waiter() until deregister(). The destructor requires that deregister() was
+    // called.
     class client : private link {
     public:
         client() = default;
@@ -44,44 +46,50 @@ public:
     private:
         friend class poller;
 
-        // `events` of epoll(7), reported again in each round until the client has dealt with them
-        // or watch() no longer asks for them. May destroy the client. False: there were none.
+        // Called with `events` of epoll(7), again in each round until the client has dealt with
+        // them or watch() no longer asks for them. It may destroy the client. Returns false if
+        // there was nothing to read or to write.
         virtual bool ready(std::uint32_t events) = 0;
-        // The io_context ends: the coroutine that waits for this socket is to be destroyed.
+        // The io_context ends: destroy the coroutine that waits for this socket.
         virtual void abandon() noexcept = 0;
-        // This process is the child of a fork(2): the connection stays with the parent.
+        // This process is the child of a fork(2): leave the connection to the parent.
         virtual void leave_to_parent() = 0;
 
         std::uint16_t watched_ = 0;
         bool has_waiter_ = false;
     };
 
+    // The poller of the executor's io_context, made by the first call. Throws std::system_error if
+    // no descriptor is left.
     static poller& of(const asio::any_io_executor&);
 
-    using key_type = poller;  // as Asio wants it
+    using key_type = poller;  // Asio requires it of a service
     inline static asio::execution_context::id id;
     explicit poller(asio::execution_context&);
     ~poller() override;
 
-    // The poller knows the client from here to deregister(), which comes before its end.
+    // Makes the client known, so that fork(2) and the end of the io_context reach it.
     void enroll(client& c) noexcept { c.insert_before(clients_); }
 
-    // Which events of `fd` the client is told of; none: not even errors.
+    // Sets the events of `fd` that the poller reports to the client. With 0 it reports none, not
+    // even errors. Returns the error of epoll_ctl(2).
     error_code watch(int fd, client&, std::uint32_t events) noexcept;
 
-    // A coroutine waits for the client: while there is one, the io_context has work.
+    // Counts a coroutine that waits for the client. While there is one, the io_context has work.
     void add_waiter(client&);
     void remove_waiter(client&) noexcept;
 
-    // Before `fd` is closed: the client is told of nothing any more, and no pointer to it remains.
+    // Removes the client: the poller reports nothing to it any more and keeps no pointer to it.
+    // Call it before `fd` is closed.
     void deregister(int fd, client&) noexcept;
 
-    // How often this process has become the child of a fork(2). A descriptor that was made before
-    // the last one is shared with the parent.
+    // How often this process has become the child of a fork(2). The parent shares a descriptor
+    // that was made before the last one.
     unsigned forks() const noexcept { return forks_; }
 
-    // Storage that sockets share, each from the arrival of bytes to the next wait. As a rule
-    // one piece serves them all: it stays in the cache, and an idle connection has none.
+    // Memory that all sockets share, each from the arrival of bytes to its next wait. Usually one
+    // piece serves them all: it stays in the cache, and an idle connection has none. Both functions
+    // keep the content; release_buffers() frees what is empty, or keeps it for the next socket.
     void acquire_buffers(buffer& in, std::string& out);
     void release_buffers(buffer& in, std::string& out);
 
@@ -105,13 +113,14 @@ private:
     bool waiting_ = false;                                 // for outer_
     bool in_round_ = false;
 
-    std::array<epoll_event, 128> events_;  // of this round
-    std::size_t count_ = 0, at_ = 0;
-    client* only_ = nullptr;                       // of the last round that asked the kernel
-    bool only_again_ = false;                      // and of the one before
-    std::chrono::steady_clock::time_point asked_;  // when the kernel was asked, if only_again_
+    // The events of this round. 128: more wait for the next round, which follows at once.
+    std::array<epoll_event, 128> events_;
+    std::size_t count_ = 0, at_ = 0;               // events, and the next one to report
+    client* only_ = nullptr;                       // the one client of the last epoll_wait(2)
+    bool only_again_ = false;                      // it was also the only one of the call before
+    std::chrono::steady_clock::time_point asked_;  // the time of that call, if only_again_
 
-    std::weak_ptr<void> thread_;  // that ran the last round; in debug builds only
+    std::weak_ptr<void> thread_;  // the thread of the last round; in debug builds only
     buffer spare_in_;
     std::string spare_out_;
 };

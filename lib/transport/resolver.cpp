@@ -1,4 +1,4 @@
-// The threads that look names up, shared by the process, and how a loop hears of their answers.
+// The threads that look host names up, which the process shares, and how they wake a loop.
 #include "resolver.hpp"
 
 #include <arpa/inet.h>
@@ -18,7 +18,7 @@
 namespace ice {
 namespace detail {
 
-// How a thread tells a loop that an answer is there. The last who holds it closes it.
+// An eventfd(2) by which a thread wakes a loop. The last owner closes it.
 struct bell {
     bell() : fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
         if (fd < 0) throw std::system_error(errno, asio::error::get_system_category(), "eventfd");
@@ -31,7 +31,7 @@ struct bell {
         const std::uint64_t one = 1;
         [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
     }
-    // False if it was not rung.
+    // Resets the bell. Returns false if it was not set.
     bool silence() const noexcept {
         std::uint64_t all = 0;
         return ::read(fd, &all, sizeof all) == sizeof all;
@@ -60,7 +60,7 @@ using detail::bell;
 using detail::lookup;
 
 address with_port(const address& a, std::uint16_t port) {
-    return {a.host(), port};  // as it was made by address::of(), it is not refused
+    return {a.host(), port};  // address::of() made it, so it does not throw
 }
 
 error_code meaning(int eai, int error) noexcept {
@@ -90,11 +90,12 @@ error_code look_up(const std::string& host, addresses& found) noexcept {
     return {};
 }
 
-// All lookups of the process, never destroyed: a thread may use them until the process is gone.
+// All lookups of the process. They are never destroyed, as a thread may use them until the process
+// has ended.
 struct lookups {
     std::mutex mutex;
-    std::map<std::string, std::shared_ptr<lookup>> open;  // without an answer, by name
-    std::deque<std::shared_ptr<lookup>> queue;            // those of them that have no thread yet
+    std::map<std::string, std::shared_ptr<lookup>> open;  // lookups without an answer, by name
+    std::deque<std::shared_ptr<lookup>> queue;            // those that no thread has taken yet
     std::size_t threads = 0;
 
     static lookups& all();
@@ -108,7 +109,8 @@ private:
     void forget(const std::shared_ptr<lookup>& l);
 };
 
-// The threads stay with the parent of a fork(2), and so do their lookups: see leave_to_parent().
+// The child of a fork(2) has none of the threads, so it forgets their lookups; leave_to_parent()
+// begins them again. The parent holds the mutex during the fork, so that the child can use it.
 lookups& lookups::all() {
     static lookups* const made = [] {
         auto* l = new lookups;
@@ -141,7 +143,7 @@ std::shared_ptr<lookup> lookups::join(const std::string& host, const std::shared
     }
     if (threads == resolver::most_lookups) return l;
     const error_code ec = start_thread();
-    if (ec && threads == 0) {  // nobody would ever serve it
+    if (ec && threads == 0) {  // no thread would ever take it from the queue
         forget(l);
         l->why = connect_error(ec);
         l->done = true;
@@ -150,7 +152,7 @@ std::shared_ptr<lookup> lookups::join(const std::string& host, const std::shared
     return l;
 }
 
-// A lookup that nobody waits for any more need not begin.
+// A lookup that has no query any more need not begin.
 void lookups::leave(const std::shared_ptr<lookup>& l) {
     const std::lock_guard lock(mutex);
     if (--l->queries == 0 && l->queued && !l->done) forget(l);
@@ -162,7 +164,7 @@ void lookups::forget(const std::shared_ptr<lookup>& l) {
     if (known != open.end() && known->second == l) open.erase(known);
 }
 
-// Signals are for the threads of the program.
+// The thread blocks all signals: they are for the threads of the program.
 error_code lookups::start_thread() {
     sigset_t all_signals, before;
     ::sigfillset(&all_signals);
@@ -182,7 +184,8 @@ error_code lookups::start_thread() {
     return {error, asio::error::get_system_category()};
 }
 
-// Ends when nothing is queued: to start a thread costs nothing beside a question to a name server.
+// What a thread does. It ends when the queue is empty: starting a thread costs little compared with
+// a name server's answer.
 void lookups::serve() noexcept {
     std::unique_lock lock(mutex);
     while (!queue.empty()) {
@@ -235,7 +238,7 @@ result<addresses> resolve_blocking(const address& a) {
     return found;
 }
 
-// -- those who wait
+// -- queries, on the loop's thread
 
 resolver::query::query(resolver& r, const address& name)
     : done(r.executor_), resolver_(r), name_(name) {
@@ -270,8 +273,8 @@ void resolver::watch() {
     poller_.add_waiter(*this);
 }
 
-// With the last query goes what the loop waits for. The bell may be rung later: it is not used
-// again, nor is its number, as a thread that may ring it holds it.
+// Without queries the loop must not wait for an answer. A thread may still set the bell later. It
+// holds the bell, so the descriptor stays open until then and its number is not reused.
 void resolver::leave(query& q) noexcept {
     std::erase(queries_, &q);
     if (!queries_.empty()) return;
@@ -283,12 +286,13 @@ bool resolver::ready(std::uint32_t) {
     if (!bell_->silence()) return false;
     const std::lock_guard lock(lookups::all().mutex);
     for (query* q : queries_) {
-        if (q->lookup_->done) q->done.set();  // it goes on after this handler
+        if (q->lookup_->done) q->done.set();  // the query runs after this handler
     }
     return true;
 }
 
-// The lookups of the parent have no thread here, and the bell is the parent's too.
+// The lookups of the parent have no thread in the child, and the parent shares the bell: the child
+// makes its own, and begins the lookups again.
 void resolver::leave_to_parent() {
     if (queries_.empty()) return;
     bell_ = std::make_shared<bell>();

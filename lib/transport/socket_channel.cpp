@@ -1,5 +1,5 @@
-// Reading, writing and ending on a socket. A write is tried before anything waits for it; a read
-// waits without an operation, a buffer or a system call of its own.
+// Reads, writes and closes a socket. A write is tried at once and waits only if the kernel takes no
+// more. A read waits without an operation of Asio, a buffer or a system call of its own.
 #include "socket_channel.hpp"
 
 #include <fcntl.h>
@@ -21,10 +21,11 @@
 namespace ice {
 namespace {
 
-constexpr std::size_t linger_bytes =
-    1024 * 1024;  // a peer that goes on sending is not read for ever
+// linger() ends after this many bytes, as a peer may send for ever. 1 MiB: more than a socket
+// buffer usually holds.
+constexpr std::size_t linger_bytes = 1024 * 1024;
 
-// As Asio makes them, so that they equal asio::error::connection_reset and so on.
+// Of Asio's category, so that it equals asio::error::connection_reset and so on.
 error_code system_error(int error) noexcept { return {error, asio::error::get_system_category()}; }
 
 bool is_would_block(int error) noexcept { return error == EAGAIN; }  // EWOULDBLOCK, on Linux
@@ -89,7 +90,7 @@ void socket_channel::tell_reader_later(io_status o) {
     });
 }
 
-// Nothing if nothing has come.
+// Reads once. Returns nothing if no byte has arrived.
 std::optional<io_status> socket_channel::read_some() {
     poller_.acquire_buffers(in_, out_);
     buffer::room r{};
@@ -108,7 +109,7 @@ std::optional<io_status> socket_channel::read_some() {
     }
 }
 
-// Gives way first: a peer that never stops sending must not keep the loop from all else.
+// Yields first: a peer that sends without a pause must not keep the loop from other work.
 task<io_status> socket_channel::fill_draining() {
     co_await net_.yield();
     if (cancelled_) co_return cancelled_;
@@ -156,8 +157,8 @@ bool socket_channel::try_flush() {
     return true;
 }
 
-// The kernel takes no more; the poller says when it does. Sent bytes are cut off when they are the
-// larger part, so that no more bytes are moved than are sent, however often the peer stalls.
+// The kernel takes no more bytes until the poller reports room. The sent bytes are erased when they
+// are the larger part: so no more bytes are moved than were sent, however often the peer stalls.
 void socket_channel::stall() {
     if (done_ >= out_.size() - done_) out_.erase(0, std::exchange(done_, 0));  // mutant: cut_sent
     error_code ec;
@@ -170,15 +171,15 @@ void socket_channel::stall() {
     if (ec) cancel(ec);
 }
 
-// The kernel counts what the peer has not acknowledged. Of a Unix socket it counts the memory of
-// what was not read: that moves, too, when the peer reads.
+// SIOCOUTQ counts the bytes that a TCP peer has not acknowledged (tcp(7)). For a Unix socket it
+// counts the memory of what the peer has not read: that changes when the peer reads, too.
 std::uint64_t socket_channel::taken() const noexcept {
     int unacknowledged = 0;
     ::ioctl(fd_, SIOCOUTQ, &unacknowledged);
     return sent_ - static_cast<std::uint64_t>(unacknowledged);
 }
 
-// -- what the poller says
+// -- events of the poller
 
 bool socket_channel::ready(std::uint32_t events) {
     constexpr std::uint32_t broken = EPOLLERR | EPOLLHUP;
@@ -186,12 +187,12 @@ bool socket_channel::ready(std::uint32_t events) {
         stalled_ = false;
         if (!reader_) poller_.remove_waiter(*this);
         end_stall();
-        try_flush();  // what was pushed meanwhile, too
+        try_flush();  // also what was pushed since
     }
     if (reader_ && (events & (EPOLLIN | broken)) != 0) {
         const std::optional<io_status> read = cancelled_ ? io_status(cancelled_) : read_some();
         if (read) {
-            take_reader()(*read);  // may be the end of this channel
+            take_reader()(*read);  // may destroy this channel
             return true;
         }
         poller_.release_buffers(in_, out_);
@@ -200,7 +201,8 @@ bool socket_channel::ready(std::uint32_t events) {
     return (events & EPOLLOUT) != 0;
 }
 
-// Of what nobody waits for, the poller would tell again and again.
+// The poller reports an event in every round until it is dealt with, so it watches only those that
+// a coroutine waits for.
 error_code socket_channel::watch_wanted() noexcept {
     const std::uint32_t in = EPOLLIN, out = EPOLLOUT;
     return poller_.watch(fd_, *this, (reader_ ? in : 0) | (stalled_ ? out : 0));  // mutant: wanted
@@ -227,7 +229,7 @@ void socket_channel::cancel(error_code why) {
     if (cancelled_) return;
     cancelled_ = why;
     stalled_ = false;
-    std::string().swap(out_);  // nobody gets it now, and a logic may go on for long
+    std::string().swap(out_);  // it is never sent, and a logic may run on for long
     done_ = 0;
     if (reader_) tell_reader_later(why);
     poller_.remove_waiter(*this);

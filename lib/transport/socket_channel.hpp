@@ -1,4 +1,5 @@
-// socket_channel: a channel over a TCP or Unix socket.
+// socket_channel: a channel over a TCP or Unix socket. It reads and writes without operations of
+// Asio, so that an idle connection costs no memory for them.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -32,12 +33,12 @@ public:
     address peer() const override;
     ip_bytes peer_ip() const override;
 
-    // For Asio's own calls; made when it is first asked for. A duplicate (dup(2)) of the
-    // descriptor: whatever is done with it, this channel's own stays open until its end.
+    // A socket for Asio's own calls, made by the first call. It has a duplicate (dup(2)) of the
+    // descriptor, so closing it leaves this channel open. Throws std::system_error (EMFILE).
     socket& native();
 
 private:
-    // What Asio makes of a coroutine that waits in fill().
+    // The completion handler that Asio makes for the coroutine that waits in fill().
     using reader = asio::async_result<asio::use_awaitable_t<>, void(io_status)>::handler_type;
 
     struct start_fill;
@@ -58,12 +59,12 @@ private:
 
     int fd_;
     asio::ip::tcp::endpoint peer_;
-    bool stalled_ = false;  // the kernel takes no more bytes; it will say when it does
+    bool stalled_ = false;  // the send buffer is full; the poller reports when it has room
     bool ended_ = false;    // the peer has closed its side
     poller& poller_;
-    std::optional<reader> reader_;
-    std::size_t done_ = 0;  // of out_, when the kernel took a part
-    error_code draining_;   // what fill() says when all that has arrived is read
+    std::optional<reader> reader_;  // the coroutine that waits in fill()
+    std::size_t done_ = 0;          // the bytes of out_ that the kernel took already
+    error_code draining_;           // the error of fill() when all that has arrived is read
     std::unique_ptr<socket> native_;
 };
 

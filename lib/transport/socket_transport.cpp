@@ -1,5 +1,6 @@
-// The transport of real sockets: the one place that opens them, and the one that reads the clock.
-// accept4 and socket set close-on-exec and non-blocking in the same call, which Asio's own do not.
+// The transport of real sockets: only this file opens them, and only it reads the clock. It calls
+// accept4(2) and socket(2) itself, as they set close-on-exec and non-blocking in the same call,
+// which Asio does not.
 #include <fmt/format.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -35,12 +36,13 @@ namespace {
 using asio::ip::tcp;
 using any_endpoint = asio::generic::stream_protocol::endpoint;
 
-constexpr auto coarseness =
-    std::chrono::milliseconds(1);  // two deadlines nearer than this fire together
+// Deadlines that are nearer to each other than this fire together: fewer timers, and no timeout
+// needs to be more exact.
+constexpr auto coarseness = std::chrono::milliseconds(1);
 
 error_code last_error() noexcept { return {errno, asio::error::get_system_category()}; }
 
-// The errors of name resolution are made for connecting.
+// Errors of name resolution begin with "cannot connect", which a listener does not do.
 std::string without_prefix(std::string text) {
     constexpr std::string_view prefix = "cannot connect: ";
     if (text.starts_with(prefix)) text.erase(0, prefix.size());
@@ -79,7 +81,7 @@ tcp::endpoint to_tcp(const sockaddr_storage& from, socklen_t size) {
     return to;
 }
 
-// Of an address in digits. An error if its zone is no interface of this host.
+// Turns a numeric address into an endpoint. An error if its zone is no interface of this host.
 result<any_endpoint> to_endpoint(const address& a) {
     const std::size_t percent = a.host().find('%');
     error_code ec;
@@ -131,7 +133,7 @@ public:
 private:
     void close() {
         if (!listening_.is_open()) return;
-        // Another server may have taken the path, by rename(2): its file stays.
+        // Another server may have replaced the file by rename(2): its file stays.
         const file_id now = local_.is_unix() ? id_of(local_.path()) : file_id();
         if (now.inode != 0 && now == file_) ::unlink(local_.path().c_str());
         error_code ignored;
@@ -145,9 +147,10 @@ private:
     file_id file_ = local_.is_unix() ? id_of(local_.path()) : file_id();
 };
 
-// A free port of the ephemeral range can be given to the very socket that connects to it, which
-// then meets itself (simultaneous open, RFC 9293 3.5): nobody listens there. It is told to end with
-// a reset: a usual end would keep the port in TIME_WAIT, and the real upstream could not start.
+// If no server listens on a port of the ephemeral range, the kernel may give that very port to the
+// socket that connects to it. The socket then connects to itself (simultaneous open, RFC 9293,
+// 3.5). This sets it to close with a reset: otherwise the port would stay in TIME_WAIT, and the
+// real upstream could not start.
 bool is_connected_to_itself(int fd) noexcept {
     sockaddr_storage own{}, peer{};
     socklen_t own_size = sizeof own, peer_size = sizeof peer;
@@ -162,7 +165,7 @@ bool is_connected_to_itself(int fd) noexcept {
     return true;
 }
 
-// The operation of Asio holds the state, as it may complete after the attempt is given up.
+// Asio's operation shares the state, as it may complete after the attempt was destroyed.
 class socket_attempt final : public connect_attempt {
 public:
     socket_attempt(transport& net, poller& p, socket_channel::socket s, any_endpoint to)
@@ -218,7 +221,7 @@ private:
         socket_channel::socket socket;
         any_endpoint to;
         callback done;
-        unsigned forks;  // connected for the parent, if this process was forked since
+        unsigned forks;  // if poller::forks() differs later, the parent owns the connection
     };
     std::shared_ptr<state> state_;
 };
@@ -254,16 +257,16 @@ public:
         if (!where.is_unix()) {
             switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
             prepare_tcp(fd.get());
-            // Whatever net.ipv6.bindv6only says: "[::]" takes IPv4 too.
+            // "[::]" accepts IPv4 too, whatever net.ipv6.bindv6only says.
             if (at.data()->sa_family == AF_INET6) {
                 const int off = 0;
                 ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
             }
         } else if (is_left_behind(where.path(), at)) {
-            ::unlink(where.path().c_str());  // left behind by a server that was killed
+            ::unlink(where.path().c_str());  // the file of a server that was killed
         }
-        // The file never allows more than it shall: Linux makes it with the mode of the socket less
-        // the umask, and nobody connects before listen(2).
+        // The file never allows more than `socket_mode`: Linux makes it with the mode of the socket
+        // less the umask, and no peer can connect before listen(2).
         if ((has_mode && ::fchmod(fd.get(), *socket_mode) != 0) ||
             ::bind(fd.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 ||
             (has_mode &&
@@ -305,7 +308,7 @@ public:
 private:
     void wake_at(time_point at) override {
         if (!timer_) return;
-        if (at == never) {  // a timer that rings in vain costs less than its cancelling each time
+        if (at == never) {  // a timer that fires for nothing costs less than cancelling each one
             if (released_) timer_->cancel();
             return;
         }
@@ -316,8 +319,8 @@ private:
             auto& me = static_cast<socket_transport&>(*self);
             try {
                 me.deadlines().expire(me.now());
-            } catch (const std::bad_alloc&) {  // one has rung in vain; the others must not wait
-            } catch (...) {                    // of a deadline of the user's, as of any handler
+            } catch (const std::bad_alloc&) {  // one callback failed; the others must still fire
+            } catch (...) {                    // an exception of the user's, as of any handler
                 me.wake_for_next();
                 throw;
             }
@@ -329,7 +332,7 @@ private:
         if (deadlines().next() != never) wake_at(deadlines().next());
     }
 
-    // A socket in the file system to which no server answers. Never another kind of file.
+    // Whether the file is a socket on which no server listens. Never true for another kind of file.
     static bool is_left_behind(const std::string& path, const any_endpoint& at) {
         struct stat file {};
         if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
@@ -345,7 +348,7 @@ private:
         return address::of(reinterpret_cast<const sockaddr&>(at));
     }
 
-    // At the deadline the answer is waited for no more; the lookup may go on.
+    // Waits for the lookup until the deadline; the lookup itself may go on.
     task<result<std::vector<address>>> resolve(address a, time_point until) override {
         if (auto known = resolve_locally(a)) co_return *std::move(known);
         resolver::query asked(resolver_, a);
@@ -379,7 +382,7 @@ private:
     poller& poller_;
     resolver resolver_{poller_, executor()};
     std::optional<asio::steady_timer> timer_;  // none after stop()
-    bool released_ = false;                    // the timer must not hold the loop for nothing
+    bool released_ = false;                    // after release() an idle timer is cancelled
     std::mt19937_64 chance_;
 };
 

@@ -1,4 +1,5 @@
-// unix_file: the file of a listening Unix socket: whose it is, and who may replace it.
+// unix_file: the file of a listening Unix socket: which socket it belongs to, and which server may
+// replace it.
 #pragma once
 
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 
 namespace ice {
 
-// A descriptor that is closed unless it is released.
+// Owns a descriptor. The destructor closes it, unless release() was called; -1 is none.
 class unique_fd {
 public:
     explicit unique_fd(int fd) noexcept : fd_(fd) {}
@@ -28,10 +29,11 @@ private:
     int fd_;
 };
 
-// Which file a path names. The inode of a bound socket is not used again while it is open.
+// Identifies the file of a path. The kernel does not reuse the inode of a bound socket while the
+// socket is open.
 struct file_id {
     dev_t device = 0;
-    ino_t inode = 0;  // 0: there is none
+    ino_t inode = 0;  // 0: there is no file
     bool operator==(const file_id&) const = default;
 };
 inline file_id id_of(const std::string& path) noexcept {
@@ -40,15 +42,16 @@ inline file_id id_of(const std::string& path) noexcept {
     return {file.st_dev, file.st_ino};
 }
 
-// One start at a time decides about the files of a directory, from the look at what is there until
-// its own socket listens. flock(2) on the directory leaves no file behind. Waits for at most a
-// second: whoever holds it for longer is no server that starts.
+// Locks the directory of a path, so that only one server at a time checks for the file of a dead
+// server, removes it and binds its own. flock(2) on the directory leaves no lock file behind. Waits
+// for at most a second, as a server that starts holds the lock for less; after that it goes on
+// without the lock.
 inline unique_fd locked_directory(const std::string& path) {
     const std::size_t slash = path.rfind('/');
     const std::string directory = slash == path.npos ? "." : path.substr(0, slash + 1);
     unique_fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     for (int i = 0; i < 100 && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0; ++i) {
-        if (errno != EWOULDBLOCK) break;  // no locks there
+        if (errno != EWOULDBLOCK) break;  // the file system has no locks
         ::usleep(10'000);
     }
     return fd;
