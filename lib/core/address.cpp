@@ -1,4 +1,4 @@
-// The three forms of an address, and what can be wrong with each.
+// Reads and writes the three forms of an address, and checks each.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <net/if.h>
@@ -56,7 +56,8 @@ const fault_category faults;
 
 error_code make(fault f) { return {static_cast<int>(f), faults}; }
 
-// As the kernel takes the name of an interface, but printable; digits alone are a number.
+// Whether the kernel accepts it as the name of an interface, restricted to printable characters, or
+// it is the number of one.
 bool is_zone(std::string_view zone) {
     if (zone.empty() || zone.size() >= IFNAMSIZ || zone == "." || zone == "..") return false;
     const auto allowed = [](char c) {
@@ -68,12 +69,13 @@ bool is_zone(std::string_view zone) {
     return read.ptr != zone.data() + zone.size() || read.ec == std::errc();
 }
 
-// Names (RFC 1123, and the underscore that is met in practice), IPv4, IPv6 with a zone.
+// A host is a name (RFC 1123, with the underscore that is used in practice), an IPv4 address, or an
+// IPv6 address with or without a zone.
 error_code check_host(std::string_view host) {
     if (host.empty()) return make(fault::no_host);
     const std::size_t percent = host.find('%');
     const std::string ip(host.substr(0, percent));
-    if (ip.ends_with('.') ? ip.size() > 254 : ip.size() > 253)  // RFC 1035 2.3.4; never cut short
+    if (ip.ends_with('.') ? ip.size() > 254 : ip.size() > 253)  // RFC 1035, 2.3.4
         return make(fault::host_too_long);
     const auto allowed = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||

@@ -1,4 +1,5 @@
-// The one place that knows which Asio this is: names that moved between 1.22.1 and today's.
+// as_values: Asio's as_tuple. Only this file depends on the version of Asio, for names that moved
+// after 1.22.1.
 #pragma once
 
 #include <asio/use_awaitable.hpp>
@@ -12,7 +13,8 @@
 
 namespace ice {
 
-// Hands errors over as values: std::get<0>(co_await timer.async_wait(as_values)).
+// Makes an operation return its error instead of throwing it:
+//     auto ec = std::get<0>(co_await timer.async_wait(as_values));
 #if ASIO_VERSION >= 102300
 inline constexpr asio::as_tuple_t<asio::use_awaitable_t<>> as_values{};
 #else

@@ -1,4 +1,4 @@
-// The heap behind deadline.hpp: entries know their place, so each can be taken out.
+// The heap of deadline.hpp. Each entry stores its index, so that it can be removed from the middle.
 #include <ice/detail/deadline.hpp>
 
 namespace ice {
@@ -27,7 +27,7 @@ void deadlines::expire(time_point now) {
         deadline& first = *heap_.front();
         if (first.at_ == never) {
             remove(first);
-        } else if (first.at_ != first.filed_) {  // moved later since: others may come before it
+        } else if (first.at_ != first.filed_) {  // it was moved later: others may come first
             first.filed_ = first.at_;
             sift_down(0);
         } else {
@@ -38,7 +38,7 @@ void deadlines::expire(time_point now) {
     }
 }
 
-// In place: the end of a server's last connection, a destructor, may have come to it.
+// Works in place, without memory: the destructor of a server's last connection may call it.
 void deadlines::forget_cleared() noexcept {
     const auto is_cleared = [](deadline* d) {
         if (d->at_ == never) d->place_ = deadline::outside;

@@ -1,4 +1,4 @@
-// The texts of errc, and what makes an error "not executed".
+// The texts of errc, and which errors mean condition::not_executed.
 #include <ice/error.hpp>
 #include <string>
 
@@ -45,7 +45,7 @@ public:
     std::string message(int value) const override { return text(static_cast<errc>(value)); }
 };
 
-// An errno, met while connecting.
+// The category of connect_error(): its values are errno values.
 class connect_category final : public std::error_category {
 public:
     const char* name() const noexcept override { return "ice.connect"; }

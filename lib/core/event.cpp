@@ -1,5 +1,5 @@
-// An event is a timer that never ends: set() cancels its waits, and the io_context owns them, so
-// that waiting coroutines are destroyed with it.
+// An event is a timer that never expires: set() cancels its waits. The io_context owns the waits,
+// so it destroys coroutines that still wait at its end.
 #include <asio/steady_timer.hpp>
 #include <ice/event.hpp>
 
@@ -11,7 +11,8 @@ struct event::state {
     explicit state(const asio::any_io_executor& executor) : timer(executor, never) {}
 
     asio::steady_timer timer;
-    std::uint64_t times = 0;  // how often it was set: tells being set from being cancelled
+    std::uint64_t times =
+        0;  // how often it was set: tells a wait that was set from a cancelled one
     bool set = false;
 };
 
@@ -28,7 +29,7 @@ event::~event() {
 
 task<error_code> event::wait() { return wait(state_); }
 
-// Static, with shared state: the event may be gone when the wait ends.
+// Static, with shared state: the event may be destroyed before the wait ends.
 task<error_code> event::wait(std::shared_ptr<state> s) {
     if (s->set) co_return error_code();
     const std::uint64_t before = s->times;

@@ -1,4 +1,4 @@
-// The log's limit on floods, its escape, and stderr.
+// The log's bound on lines of one kind, its escaping, and how it writes to stderr.
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <poll.h>
@@ -16,26 +16,26 @@ namespace ice {
 namespace {
 
 constexpr auto window_length = std::chrono::seconds(1);
-constexpr unsigned lines_a_window = 10;  // of one kind: enough to see it, too few to fill a disk
+constexpr unsigned lines_a_window = 10;  // of one kind: enough to notice, too few to fill a disk
 // ice itself has about 30 kinds; each error of a protocol is one more.
 constexpr std::size_t most_kinds = 100;
 constexpr std::size_t longest_kind = 64;  // bytes; "a few fixed words"
 constexpr std::string_view other_kinds = "other kinds";
 
-// Writes to stderr what it takes without waiting: how many bytes, or -1.
-// O_NONBLOCK belongs to the open file description, which other programs share (a shell and all that
-// it starts): it is never set there. A pipe or a terminal is opened anew for each line, with a
-// description of its own (proc(5), /proc/pid/fd); nothing is kept, so that stderr may be replaced
-// at any time. Where that is refused (no /proc, no permission, no descriptor left), what poll(2)
-// said is enough as a rule: a pipe can be written when one of its pages is free, and takes PIPE_BUF
-// bytes as a whole (pipe(7)). Only another process that writes between the two calls can then make
-// this one wait. Regular files do not wait.
+// Writes to stderr what it takes without waiting. Returns the number of bytes, or -1.
+// It never sets O_NONBLOCK on stderr: the flag belongs to the open file description, which other
+// programs share (a shell and all that it starts). Instead it opens a pipe or terminal again for
+// each line, with a description of its own (proc(5), /proc/pid/fd). It keeps none, so stderr may be
+// replaced at any time. Where opening fails (no /proc, no permission, no descriptor), it relies on
+// poll(2): a pipe is writable when one of its pages is free, and takes PIPE_BUF bytes whole
+// (pipe(7)). Only another process that writes between the two calls can then make this one wait.
+// Writing to a regular file does not wait.
 ssize_t write_now(const char* data, std::size_t size) noexcept {
     struct stat is {};
     if (::fstat(STDERR_FILENO, &is) != 0) return -1;
     if (S_ISSOCK(is.st_mode)) return ::send(STDERR_FILENO, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (!S_ISFIFO(is.st_mode) && !S_ISCHR(is.st_mode)) return ::write(STDERR_FILENO, data, size);
-    // An error is a pipe that nobody reads any more: writing to it would raise SIGPIPE.
+    // POLLERR is a pipe without a reader: writing to it would raise SIGPIPE.
     pollfd ready{STDERR_FILENO, POLLOUT, 0};
     if (::poll(&ready, 1, 0) != 1 || ready.revents != POLLOUT) return -1;
     const int own = ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -86,7 +86,7 @@ log::log() = default;
 log::~log() {
     try {
         if (dropped_ != 0) to_stderr({});
-    } catch (const std::bad_alloc&) {  // nobody is told then
+    } catch (const std::bad_alloc&) {  // the number of dropped lines is lost
     }
 }
 
@@ -128,7 +128,7 @@ log::kind_window& log::window_of(std::string_view kind, time_point now) {
     return *kinds_.try_emplace(std::string(kind), window{now}).first;
 }
 
-// What they still had to tell is told under one name.
+// Removes the kinds whose second has passed. The lines that they left out count for other_kinds.
 void log::forget_past_kinds(time_point now) {
     window& others = kinds_.try_emplace(std::string(other_kinds), window{now}).first->second;
     std::erase_if(kinds_, [&](const auto& one) {

@@ -1,4 +1,4 @@
-// The three descriptors that a program has from its start.
+// Opens and writes the three descriptors that a program has from its start.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -14,7 +14,7 @@ namespace ice {
 void open_standard_streams() noexcept {
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
         if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
-        // The lowest number that is free (open(2)): it is this one, as those below are open.
+        // open(2) takes the lowest free number. That is `fd`, as those below it are open.
         const int opened = ::open("/dev/null", O_RDWR);
         if (opened > STDERR_FILENO) ::close(opened);
     }
@@ -31,7 +31,7 @@ void flush_stdout() {
     if (std::fflush(stdout) == 0 && !failed_before) return;
     std::string what = "cannot write to stdout";
     if (errno != 0) what += ": " + std::generic_category().message(errno);
-    throw std::runtime_error(what);  // what failed before has left no errno
+    throw std::runtime_error(what);  // a failure of an earlier call has left no errno
 }
 
 }  // namespace ice

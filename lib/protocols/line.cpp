@@ -1,4 +1,5 @@
-// Any delimiter, and what is rare; and packing, for which a file of C++23 has a better string.
+// Parses with any delimiter, and packs lines. It is compiled as C++23 where the compiler can, for
+// std::string::resize_and_overwrite().
 #include <algorithm>
 #include <ice/protocols/line.hpp>
 #include <stdexcept>
@@ -11,12 +12,12 @@ namespace ice {
 namespace {
 
 constexpr std::int16_t no_char = 256;
-constexpr std::size_t usual_most = 256;  // from here on memchr and memcpy are worth their calls
-const error_code no_error;               // made once: each time it would be a call
+constexpr std::size_t usual_most = 256;  // for longer texts memchr and memcpy are worth their calls
+const error_code no_error;               // constructing one costs a call
 
-// Copies a text in which `c` is not; false if it is: then what lies at `to` is worth nothing. With
-// SSE2 it makes no call, so nothing has to be kept for after one: half of what memchr and memcpy
-// cost.
+// Copies a text that does not contain `c`. Returns false if it does; then the bytes at `to` are
+// unspecified. With SSE2 it makes no call, so no register is saved for one: that halves the cost of
+// memchr and memcpy.
 bool copy_without(char c, std::string_view text, char* to) noexcept {
 #ifdef __SSE2__
     constexpr std::size_t block = sizeof(__m128i);
@@ -30,7 +31,7 @@ bool copy_without(char c, std::string_view text, char* to) noexcept {
         };
         const std::size_t last = text.size() - block;
         for (std::size_t at = 0; at < last; at += block) copy(at);
-        copy(last);  // some of it for the second time
+        copy(last);  // overlaps the block before it
         return _mm_movemask_epi8(found) == 0;
     }
     for (const char one : text) {
@@ -66,20 +67,21 @@ parsed<std::string_view> line::parse_any(std::string_view input) {
         if (size > limit_) return errc::message_too_large;
         return {found.substr(0, size), found.size()};
     }
-    // Its last bytes may be the beginning of the delimiter, so they cannot be counted yet.
+    // The last bytes may be the beginning of the delimiter, so they do not count for the limit yet.
     if (scanned_ >= delimiter_.size() && scanned_ - delimiter_.size() >= limit_)
         return errc::message_too_large;
     return need_more;
 }
 
-// Usual text has the delimiter's last byte nowhere, and there is room for it.
+// The fast path: a text that does not contain the last byte of a delimiter of two bytes, and for
+// which `out` has room.
 error_code line::packet(std::string_view text, std::string& out) {
 #ifdef __cpp_lib_string_resize_and_overwrite  // append() twice asks for room twice: twice the cost
     const std::size_t before = out.size();
     const std::size_t size = before + text.size() + 2;
     if (first_of_two_ != no_char && text.size() <= std::min<std::size_t>(limit_, usual_most) &&
         size <= out.capacity()) {
-        // The size that is handed in is not used: GCC 12 may give a larger one.
+        // Ignores the size parameter, as GCC 12 may pass a larger one.
         out.resize_and_overwrite(size, [&](char* all, std::size_t) {
             if (!copy_without(last_, text, all + before)) return before;
             std::memcpy(all + before + text.size(), delimiter_.data(), 2);

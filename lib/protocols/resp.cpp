@@ -1,4 +1,5 @@
-// The byte machine of resp.hpp. A value is framed here and read later: what is read is well-formed.
+// The state machine of resp.hpp. parse() checks a whole value, so the functions that read a value
+// later rely on its form.
 #include <algorithm>
 #include <ice/protocols/resp.hpp>
 #include <limits>
@@ -7,10 +8,10 @@
 namespace ice {
 namespace {
 
-constexpr std::size_t header_limit = 32;  // of a number: 64 bits have 20 digits
+constexpr std::size_t header_limit = 32;  // bytes of a number: 64 bits have 20 digits
 constexpr std::size_t least_value = 3;    // "+\r\n": no element of an array is shorter
 
-// The sign + is what RESP allows and from_chars does not.
+// Reads a decimal number. RESP allows a sign +, which from_chars() does not.
 bool read_number(std::string_view text, std::int64_t& number) noexcept {
     if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
     const char* end = text.data() + text.size();
@@ -18,11 +19,11 @@ bool read_number(std::string_view text, std::int64_t& number) noexcept {
     return error == std::errc() && read == end;
 }
 
-// The first line of an array or a bulk string that is well-formed and not null: read by hand, as a
-// length has one or two digits, and less costs a call.
+// Reads the first line of an array or a bulk string that is well-formed and not null. It uses no
+// from_chars(), as a length has one or two digits as a rule and a call costs more.
 struct head {
     std::size_t number = 0;
-    std::size_t end = 0;  // behind its CR LF
+    std::size_t end = 0;  // the offset behind CR LF
 };
 head head_of(std::string_view value) noexcept {
     head found;
@@ -34,7 +35,7 @@ head head_of(std::string_view value) noexcept {
 }
 
 inline resp_type type_of(std::string_view value) noexcept {
-    if (value.size() < least_value) return resp_type::null_bulk;  // it was moved from
+    if (value.size() < least_value) return resp_type::null_bulk;  // a value that was moved from
     const bool is_null = value[1] == '-';
     switch (value[0]) {
         case '+': return resp_type::simple_string;
@@ -80,10 +81,10 @@ std::string_view resp_first_element(std::string_view array) noexcept {
     return array.substr(head_of(array).end);
 }
 
-// Without recursion: an array's elements are simply more values to pass.
+// Without recursion, as arrays may be nested: the elements of an array are more values to pass.
 std::size_t resp_size(std::string_view begins_with_a_value) noexcept {
     const std::string_view bytes = begins_with_a_value;
-    if (bytes[0] == '$' && bytes[1] != '-') {  // as most elements are
+    if (bytes[0] == '$' && bytes[1] != '-') {  // the most frequent type of elements
         const head only = head_of(bytes);
         return only.end + only.number + 2;
     }
@@ -169,7 +170,7 @@ parsed<resp_view> resp::parse(std::string_view input) {
             case step::bad: return errc::bad_message;
         }
         scanned_ = 0;
-        while (depth_ != 0 && left_[depth_ - 1] == 0) --depth_;  // arrays that end with it
+        while (depth_ != 0 && left_[depth_ - 1] == 0) --depth_;  // arrays whose last element it is
         if (depth_ == 0) {
             const std::size_t size = std::exchange(at_, 0);
             return {resp_view(input.substr(0, size)), size};
@@ -178,8 +179,8 @@ parsed<resp_view> resp::parse(std::string_view input) {
     return need_more;
 }
 
-// The value at at_, of an array only its header. Each error depends on the bytes before it alone,
-// so it is the same wherever the input is cut.
+// Takes the value at at_; of an array only its header. Each error depends only on the bytes before
+// it, so it is the same wherever the input is cut.
 resp::step resp::take(std::string_view input) {
     const char type = input[at_];
     const bool is_text = type == '+' || type == '-';
@@ -231,7 +232,7 @@ resp::step resp::open_array(std::size_t end, std::size_t size) {
     if (size > (limit_ - end) / least_value) return step::too_large;
     if (size > std::numeric_limits<std::uint32_t>::max()) return step::too_large;
     if (depth_ == depth_limit) return step::bad;
-    taken(end);  // of the array that it is in
+    taken(end);  // counts as an element of the enclosing array
     left_[depth_++] = static_cast<std::uint32_t>(size);
     return step::taken;
 }

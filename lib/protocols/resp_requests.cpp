@@ -1,4 +1,5 @@
-// The byte machine of resp_requests.hpp. A request is flat, so one pass over its headers frames it.
+// The state machine of resp_requests.hpp. A request is an array without nested arrays, so one pass
+// over the headers of its words finds its end.
 #include <algorithm>
 #include <array>
 #include <ice/protocols/resp_requests.hpp>
@@ -8,10 +9,10 @@
 namespace ice {
 namespace {
 
-constexpr std::size_t most_digits = 18;  // of a length: no arithmetic with it wraps around
+constexpr std::size_t most_digits = 18;  // a length of 18 digits cannot overflow a sum
 constexpr std::size_t least_word = 6;    // "$0\r\n\r\n"
 
-// "-ERR .." goes out, then the connection ends.
+// Sends "-ERR ..", and returns the error with which the connection ends.
 errc refused(errc why, std::string_view text, std::string& out) {
     detail::append_resp_line('-', text, out);
     return why;
@@ -24,10 +25,11 @@ errc too_large(std::string& out) {
 struct length {
     enum { whole, unfinished, wrong } is = wrong;
     std::size_t number = 0;
-    std::size_t end = 0;  // behind its CR LF
+    std::size_t end = 0;  // the offset behind CR LF
 };
 
-// The digits at `at`, and their CR LF. Looks at a few bytes only, so it may begin again.
+// Reads the digits at `at`, and their CR LF. They are few, so it starts again when more bytes
+// arrive.
 length read_digits(std::string_view input, std::size_t at) noexcept {
     const std::size_t begin = at;
     std::size_t number = 0;
@@ -44,7 +46,7 @@ length read_digits(std::string_view input, std::size_t at) noexcept {
     return {length::whole, number, at + 2};
 }
 
-// Nearly all lengths have one digit, or two: those are read in line.
+// The fast path: nearly all lengths have one or two digits.
 inline length read_length(std::string_view input, std::size_t at) noexcept {
     if (input.size() - at >= 4) {
         const auto digit = [&](std::size_t i) {
@@ -68,12 +70,13 @@ std::optional<unsigned> hex(char c) noexcept {
     return std::nullopt;
 }
 
-// The words of an inline command, one by one.
+// Splits an inline command into words.
 class words {
 public:
     explicit words(std::string_view line) : rest_(line) {}
 
-    // The next one lives until the one after it. None at the end, or if a quote is not closed.
+    // Returns the next word, valid until the following call. None at the end of the line, or if a
+    // quote is not closed.
     std::optional<std::string_view> next() {
         while (!rest_.empty() && is_blank(rest_[0])) rest_.remove_prefix(1);
         if (rest_.empty()) return std::nullopt;
@@ -99,7 +102,8 @@ private:
         return taken;
     }
 
-    // What stands before the closing quote; false if there is none.
+    // Appends what stands before the closing quote to word_. Returns false if there is no closing
+    // quote.
     bool quoted(char quote) {
         while (!rest_.empty()) {
             const char c = take(1)[0];
@@ -128,21 +132,21 @@ private:
     }
 
     std::string_view rest_;
-    std::string word_;  // one with quotes
+    std::string word_;  // a word with quotes, without them
     bool unbalanced_ = false;
 };
 
 }  // namespace
 
 parsed<resp_view> resp_requests::parse(std::string_view input, std::string& out) {
-    if (input.empty()) {  // the end of a burst: a connection at rest keeps no large buffer
+    if (input.empty()) {  // the end of a burst: an idle connection keeps no large buffer
         if (inline_.capacity() > 256) std::string().swap(inline_);
         return need_more;
     }
     return input[0] == '*' ? array(input, out) : inline_command(input, out);
 }
 
-// Each error depends on the bytes before it alone, so it is the same wherever the input is cut.
+// Each error depends only on the bytes before it, so it is the same wherever the input is cut.
 parsed<resp_view> resp_requests::array(std::string_view input, std::string& out) {
     if (at_ == 0) {
         constexpr std::string_view null = "*-1\r\n";
@@ -194,7 +198,8 @@ parsed<resp_view> resp_requests::inline_command(std::string_view input, std::str
     }
     at_ = 0;
 
-    // The header comes last, into the room that is kept for it: "*1365\r\n" is the longest.
+    // The number of words is known last, so the header is written into room that is left for it:
+    // "*1365\r\n" is the longest.
     constexpr std::size_t room = 8;
     static_assert(inline_limit < 100'000);
     inline_.assign(room, ' ');
@@ -207,7 +212,7 @@ parsed<resp_view> resp_requests::inline_command(std::string_view input, std::str
     }
     if (all.unbalanced()) return bad("ERR Protocol error: unbalanced quotes in request", out);
     if (count == 0) return skip{lf + 1};
-    std::string header;  // never on the heap
+    std::string header;  // short enough for std::string's own buffer
     detail::append_resp_header('*', static_cast<std::int64_t>(count), header);
     const std::size_t begin = room - header.size();
     inline_.replace(begin, header.size(), header);

@@ -1,4 +1,4 @@
-// The byte machine of telnet.hpp: total over all 256 bytes in every state.
+// The state machine of telnet.hpp. It accepts all 256 bytes in every state.
 #include <cstring>
 #include <ice/protocols/telnet.hpp>
 
@@ -9,16 +9,17 @@ namespace {
 constexpr char iac = '\xff', dont = '\xfe', do_ = '\xfd', wont = '\xfc', will = '\xfb', sb = '\xfa',
                ayt = '\xf6', se = '\xf0';
 
-constexpr std::size_t subnegotiation_limit = 512;  // no option we could meet needs more than 40
-constexpr std::size_t kept_line = 256;  // what a person types; of a longer one no storage
+constexpr std::size_t subnegotiation_limit = 512;  // no option in use needs more than 40
+constexpr std::size_t kept_line = 256;             // longer than people type; larger ones are freed
 
-// As BSD's telnetd says it. The first line end: what a person has typed so far stands before it.
+// The answer of BSD's telnetd to AYT. It begins with a line end, as the user may have typed a part
+// of a line.
 constexpr std::string_view yes = "\r\n[Yes]\r\n";
 
 }  // namespace
 
-// AYT is answered once in a burst, which ends where the session waits for more bytes. It may do so
-// behind a line without another parse(), so the end of the input ends a burst too.
+// AYT is answered once in a burst. A burst ends where the session waits for more bytes. After a
+// line the session may wait without another parse(), so the end of the input ends a burst too.
 parsed<std::string_view> telnet::parse(std::string_view input, std::string& out) {
     const bool unused = !gathering_ || line_.empty();
     if (input.empty() && unused && line_.capacity() > kept_line) std::string().swap(line_);
@@ -27,7 +28,7 @@ parsed<std::string_view> telnet::parse(std::string_view input, std::string& out)
     return found;
 }
 
-// The usual line has no command in it: memchr finds its end, and it is handed on as a view.
+// The fast path: a line without commands. memchr finds its end, and it is returned as a view.
 parsed<std::string_view> telnet::parse_line(std::string_view input, std::string& out) {
     const auto rest = input.substr(scanned_);
     const std::size_t end = rest.find('\n');
@@ -41,8 +42,8 @@ parsed<std::string_view> telnet::parse_line(std::string_view input, std::string&
         return gather(input, out);
     }
     if (end == rest.npos) {
-        scanned_ = input.size() - (cr == fresh.npos ? 0 : 1);               // its LF may still come
-        const bool too_long = !input.empty() && input.size() - 1 > limit_;  // 1: its CR
+        scanned_ = input.size() - (cr == fresh.npos ? 0 : 1);               // LF may follow the CR
+        const bool too_long = !input.empty() && input.size() - 1 > limit_;  // 1: the CR
         if (too_long) return errc::message_too_large;
         return need_more;
     }
@@ -54,7 +55,7 @@ parsed<std::string_view> telnet::parse_line(std::string_view input, std::string&
     return {input.substr(0, size), used};
 }
 
-// A line with more than text in it: the text gathers in line_, its bytes are consumed as skipped.
+// A line with commands or dropped bytes in it: collects the text in line_, and skips all bytes.
 parsed<std::string_view> telnet::gather(std::string_view input, std::string& out) {
     for (std::size_t i = 0; i < input.size(); ++i) {
         const step taken = take(input[i], out);
@@ -81,7 +82,7 @@ telnet::step telnet::take(char byte, std::string& out) {
             if (byte == '\n') return step::line;
             if (byte == '\r') state_ = state::cr;
             else if (byte == iac) state_ = state::iac;
-            else if (byte != '\0') line_ += byte;  // NUL is "no operation" to an NVT
+            else if (byte != '\0') line_ += byte;  // NUL is "No Operation" (RFC 854)
             return step::more;
         case state::iac: return command(byte, out);
         case state::option:
@@ -101,7 +102,7 @@ telnet::step telnet::take(char byte, std::string& out) {
     return step::broken;
 }
 
-// The byte behind an IAC.
+// Takes the byte after an IAC.
 telnet::step telnet::command(char byte, std::string& out) {
     state_ = state::text;
     if (byte == iac) {  // the data byte 255

@@ -1,4 +1,4 @@
-// From a session to its socket.
+// Gets the socket of a session.
 #include <ice/asio.hpp>
 #include <stdexcept>
 

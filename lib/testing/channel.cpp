@@ -1,4 +1,4 @@
-// A channel over a simulated connection: what socket_channel.cpp does with a socket.
+// A channel over a simulated connection. It does what socket_channel.cpp does with a socket.
 #include <cassert>
 #include <cerrno>
 
@@ -143,18 +143,18 @@ private:
             writing_ = false;
             rest_.clear();
             end_stall();
-            try_flush();  // what was pushed meanwhile
+            try_flush();  // also what was pushed since
         } else {
-            begin_stall();  // again: the peer has taken a part
+            begin_stall();  // a new stall: the peer has taken a part
         }
     }
 
     std::shared_ptr<wire> wire_;
     int end_;
     wait_point reading_;
-    std::string rest_;  // of a flush that was not taken at once
-    std::size_t done_ = 0;
-    bool writing_ = false;  // it is not empty
+    std::string rest_;      // bytes of a flush, of which the kernel did not take all at once
+    std::size_t done_ = 0;  // bytes of them that it took
+    bool writing_ = false;  // rest_ is not empty
     error_code draining_;
     bool ended_ = false;
 };
@@ -164,7 +164,8 @@ private:
 void half_close(channel& c) { dynamic_cast<wire_channel&>(c).half_close(); }
 void reset(channel& c) { dynamic_cast<wire_channel&>(c).break_off(); }
 
-// A connection that there is no memory for is closed, as a descriptor is by who has just got it.
+// Closes the connection if there is no memory for a channel, as socket_transport.cpp closes the
+// descriptor.
 std::unique_ptr<channel> make_channel(transport& net, std::shared_ptr<wire> w, int end) {
     try {
         return std::make_unique<wire_channel>(net, w, end);

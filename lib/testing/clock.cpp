@@ -1,5 +1,5 @@
-// Virtual time of a simulated world: what is due next, and how late the loop comes to it. The
-// kernel's part, segments and connections, is always in time; only handlers and deadlines are late.
+// The virtual time of a simulation: what is due next, and how late the loop handles it. The part of
+// the kernel, segments and connections, is always in time; only handlers and deadlines are late.
 #include <algorithm>
 #include <stdexcept>
 
@@ -8,7 +8,7 @@
 namespace ice::testing {
 namespace {
 
-constexpr std::size_t spinning = 1'000'000;  // handlers in one instant
+constexpr std::size_t spinning = 1'000'000;  // handlers in one instant: no test needs so many
 
 }  // namespace
 
@@ -90,7 +90,7 @@ void network::be_late() {
         happen();
     }
     now_ = until;
-    // A reactor may find a deadline due before the handlers of what has come in time have run.
+    // A reactor may run a deadline that is due before the handlers of what arrived earlier.
     if (clock_dice_.hit(0.5)) ring_all();
 }
 

@@ -1,4 +1,4 @@
-// The machines of a simulated world: who listens, who connects.
+// The machines of a simulation: how they listen, connect, and resolve names.
 #include "network.hpp"
 
 #include <fmt/format.h>
@@ -12,8 +12,8 @@
 namespace ice::testing {
 namespace {
 
-constexpr auto resend = std::chrono::seconds(1);  // of a SYN, doubled each time (RFC 6298)
-// Streams of their own: adding a fault does not shift the rest.
+constexpr auto resend = std::chrono::seconds(1);  // the first SYN timeout; it doubles (RFC 6298)
+// Seeds of separate random sequences: adding a fault does not change the other choices of a run.
 constexpr std::uint64_t fault_stream = 0x6661756c7473;
 constexpr std::uint64_t clock_stream = 0x636c6f636b73;
 
@@ -189,7 +189,8 @@ std::unique_ptr<acceptor> host::listen(const address& where, std::optional<unsig
     return std::make_unique<port>(*this, net_, std::move(local));
 }
 
-// Literals and localhost need no lookup, nor does a name that is answered at once.
+// Numeric addresses and localhost need no lookup. A name without an entry in `lookups` is answered
+// at once.
 task<result<std::vector<address>>> host::resolve(address to, time_point until) {
     network::lookup asked;
     if (net_.names.contains(to.host()) || net_.lookups.contains(to.host()))
@@ -210,7 +211,7 @@ task<result<std::vector<address>>> host::resolve(address to, time_point until) {
     co_return std::move(found);
 }
 
-// An attempt to connect. Events know it weakly: it may have been given up.
+// An attempt to connect. Events hold weak pointers to it, as its owner may destroy it.
 struct host::attempt {
     attempt(host& h, address own, address other, connect_attempt::callback d)
         : at(h), from(std::move(own)), to(std::move(other)), done(std::move(d)) {}
@@ -274,7 +275,7 @@ void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
     });
 }
 
-// -- the public face
+// -- names of faults
 
 std::string_view name(fault f) noexcept {
     switch (f) {

@@ -1,4 +1,4 @@
-// network: the simulated world behind simulation: its clock, its events, its machines.
+// network: the world of a simulation: its clock, its events, its machines.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -26,15 +26,17 @@ public:
 
     // -- time
     time_point now() const noexcept { return now_; }
-    time_point read_clock();  // as a transport does: fault::clock_moves
-    // The last instant that the loop has waited for; until then it was not late.
+    // What transport::now() returns: moves the clock by fault::clock_moves.
+    time_point read_clock();
+    // See simulation::last_idle().
     time_point last_idle() const noexcept { return last_idle_; }
+    // Lets `what` happen at `when`. Events of one instant happen in random order.
     void at(time_point when, std::function<void()> what);
     void after(duration span, std::function<void()> what) {
         at(ice::after(now_, span), std::move(what));
     }
     void run_ready();
-    bool advance();  // one handler, or one step
+    bool advance();  // one handler, or else one step
     bool step(time_point end);
     bool quiescent() const noexcept;
 
@@ -45,7 +47,7 @@ public:
         ++fired[static_cast<std::size_t>(f)];
         return true;
     }
-    // What the next operation fails with; 0 if it does not.
+    // The errno with which the next operation fails; 0 if it succeeds.
     int next_operation() noexcept { return operations++ == failing ? failing_with : 0; }
     duration latency() {
         return add_sat(faults.latency, dice_.below(add_sat(faults.jitter, duration(1))));
@@ -60,9 +62,9 @@ public:
 
     // -- places
     std::shared_ptr<host> machine(const std::string& ip);
-    // What `name` means; `own` is the address of who asks.
+    // The IP addresses of `name`. `own` is the address of the machine that resolves it.
     std::vector<std::string> resolve(const std::string& name, const std::string& own) const;
-    // What a lookup of it does beside that.
+    // How long a lookup takes, and with which error it fails.
     struct lookup {
         duration takes{};
         error_code fails;
@@ -73,19 +75,19 @@ public:
     testing::faults faults;
     std::array<std::uint64_t, static_cast<std::size_t>(fault::count)> fired{};
     std::uint64_t operations = 0;
-    std::uint64_t failing = ~std::uint64_t{0};  // the one that fails
-    int failing_with = 0;
+    std::uint64_t failing = ~std::uint64_t{0};  // the number of the operation that fails
+    int failing_with = 0;                       // the errno
     std::map<std::string, std::vector<std::string>, std::less<>> names;
-    std::map<std::string, lookup, std::less<>> lookups;  // of names that are not answered at once
-    std::map<std::string, port*, std::less<>> ports;     // who listens, by address
-    std::uint64_t connections = 0;
-    std::exception_ptr thrown;  // by a spawned coroutine
+    std::map<std::string, lookup, std::less<>> lookups;  // of names that take time or fail
+    std::map<std::string, port*, std::less<>> ports;     // listeners, by address
+    std::uint64_t connections = 0;                       // so far; also the id of the last one
+    std::exception_ptr thrown;                           // the first of a spawned coroutine
 
 private:
     friend class suspended_coroutine;
     struct happening {
         time_point at;
-        std::uint64_t order;  // of those at one time: by chance
+        std::uint64_t order;  // random: the order of events of one instant
         std::function<void()> what;
         bool operator<(const happening& o) const noexcept {  // the heap's top is the greatest
             return at != o.at ? at > o.at : order > o.order;
@@ -96,30 +98,31 @@ private:
         const char* what;
         std::uint64_t a, b;
     };
-    static constexpr std::size_t remembered = 200;
+    static constexpr std::size_t remembered = 200;  // lines of history()
 
     bool run_one();
     void wait_until(time_point) noexcept;
-    void happen();   // the first of heap_
-    void be_late();  // fault::late_loop
-    void ring_all();
+    void happen();    // the first event of heap_
+    void be_late();   // fault::late_loop
+    void ring_all();  // fires the deadlines of all machines
 
-    std::uint16_t last_port_ = 32767;                     // Linux gives away those from 32768 on
-    time_point now_ = time_point(std::chrono::hours(1));  // a machine that is up for a while
+    std::uint16_t last_port_ = 32767;  // Linux assigns ports from 32768 on
+    // One hour, as on a machine that is not just booted: durations can be subtracted from it.
+    time_point now_ = time_point(std::chrono::hours(1));
     time_point last_idle_ = now_;
     dice dice_;
     dice fault_dice_;
     dice clock_dice_;
     std::vector<happening> heap_;
     std::map<std::string, std::shared_ptr<host>, std::less<>> machines_;
-    suspended_coroutine* waiting_ = nullptr;  // the last that came
+    suspended_coroutine* waiting_ = nullptr;  // the list of those that wait, the newest first
     std::uint64_t hash_ = 0xcbf29ce484222325ULL;
     std::uint64_t events_ = 0;
     std::array<line, remembered> lines_{};
     std::uint64_t noted_ = 0;
 
 public:
-    // Last: the frames that are destroyed with it use all of the above.
+    // The last member: the frames that it destroys use all members above.
     asio::io_context loop{ASIO_CONCURRENCY_HINT_UNSAFE};
 };
 
@@ -134,7 +137,7 @@ public:
     void cancel() override;
     address local() const override { return local_; }
 
-    // False if the backlog is full.
+    // Adds a connection to the backlog. Returns false if that is full.
     bool take(const std::shared_ptr<wire>&);
 
 private:
@@ -147,6 +150,7 @@ private:
     bool open_ = true;
 };
 
+// A machine: its transport. `timer()` is when the network calls fire() next.
 class host final : public transport {
 public:
     host(network& net, std::string ip);
@@ -178,6 +182,7 @@ private:
     bool stopped_ = false;
 };
 
+// A channel at end 0 (connected) or 1 (accepted) of the connection. See simulation for the others.
 std::unique_ptr<channel> make_channel(transport&, std::shared_ptr<wire>, int end);
 void half_close(channel&);
 void reset(channel&);

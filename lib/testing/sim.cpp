@@ -1,4 +1,4 @@
-// The face of a simulation: see network.hpp for what is behind it.
+// Forwards the functions of a simulation to its network (network.hpp).
 #include <asio/co_spawn.hpp>
 #include <ice/testing/sim.hpp>
 

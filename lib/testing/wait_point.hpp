@@ -1,4 +1,4 @@
-// wait_point: where a coroutine of a simulated world waits.
+// wait_point: lets a coroutine of a simulation wait until another one wakes it.
 #pragma once
 
 #include <asio/associated_cancellation_slot.hpp>
@@ -7,6 +7,7 @@
 #include <asio/error.hpp>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
+#include <cassert>
 #include <ice/channel.hpp>
 #include <type_traits>
 #include <utility>
@@ -15,8 +16,8 @@ namespace ice::testing {
 
 class network;
 
-// A coroutine that waits at a wait_point. The network lists them and destroys those that still wait
-// at its own end.
+// A coroutine that waits at a wait_point. The network lists all of them. At its end it destroys
+// those that still wait.
 class suspended_coroutine {
 public:
     explicit suspended_coroutine(network&);
@@ -33,7 +34,8 @@ private:
     suspended_coroutine* behind_ = nullptr;
 };
 
-// Where one coroutine at a time waits.
+// One coroutine at a time may wait at it. The destructor ends the wait with
+// asio::error::operation_aborted.
 class wait_point {
 public:
     explicit wait_point(network& net) noexcept : net_(net) {}
@@ -41,12 +43,15 @@ public:
     wait_point(const wait_point&) = delete;
     wait_point& operator=(const wait_point&) = delete;
 
+    // Requires: no other coroutine waits.
     task<io_status> wait() {
+        assert(who_ == nullptr);
         asio::use_awaitable_t<> token;
         return asio::async_initiate<asio::use_awaitable_t<>, void(io_status)>(start{this}, token);
     }
     bool waits() const noexcept { return who_ != nullptr; }
-    // Who waits goes on after the caller.
+    // Ends the wait with `result`. The coroutine runs after the caller has returned to the loop. No
+    // effect if none waits.
     void wake(io_status result = {}) {
         if (auto* who = std::exchange(who_, nullptr)) who->resume(result);
     }
@@ -73,7 +78,7 @@ private:
     };
     struct cancel {
         explicit cancel(wait_point* s) : at(s) {}
-        void operator()(asio::cancellation_type) const {  // wake() destroys this
+        void operator()(asio::cancellation_type) const {  // wake() destroys this object
             at->wake(asio::error::make_error_code(asio::error::operation_aborted));
         }
         wait_point* at;

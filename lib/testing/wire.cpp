@@ -1,4 +1,4 @@
-// What the kernels at both ends and the net between them make of a connection.
+// Simulates the kernels at both ends of a connection, and the network between them.
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -75,7 +75,7 @@ std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
 void wire::arrive(int at, std::size_t n) {
     end& me = ends[at];
     end& other = ends[1 - at];
-    if (!me.broken && me.closed) reset(at);  // nobody is there who would read it
+    if (!me.broken && me.closed) reset(at);  // no socket is left that would read it
     net.note("arrive", id * 2 + static_cast<std::uint64_t>(at), n);
     if (!me.broken) me.arrived.append(other.sent, 0, n);
     other.sent.erase(0, n);
@@ -108,7 +108,7 @@ std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
         ec = system_error(error);
         return 0;
     }
-    if (!me.broken && !me.finished && net.strikes(fault::reset)) {  // by something between the ends
+    if (!me.broken && !me.finished && net.strikes(fault::reset)) {  // by a router between the ends
         break_end(at, net.strikes(fault::lost_tail));
         net.after(net.latency(), [w = shared_from_this(), at] { w->break_end(1 - at, false); });
     }
@@ -147,7 +147,8 @@ void wire::shut(int from) {
     net.at(arrival(from), [w = shared_from_this(), from] { w->finish(1 - from); });
 }
 
-// With bytes unread it is a reset: the other end would take its message for delivered.
+// Closing with unread bytes sends a reset, as Linux does (RFC 2525, 2.17): otherwise the other end
+// would take its message for delivered.
 void wire::close(int at) {
     end& me = ends[at];
     if (std::exchange(me.closed, true)) return;
@@ -164,7 +165,8 @@ void wire::reset(int from) {
     net.at(when, [w = shared_from_this(), from, lossy] { w->break_end(1 - from, lossy); });
 }
 
-// An operation of this end did: of want of memory the socket does not die, of all else it does.
+// An operation of this end failed with `error`. A socket survives a lack of memory or descriptors,
+// and no other error.
 void wire::fails(int at, int error) {
     if (error == ENOBUFS || error == ENOMEM || error == EMFILE) return;
     if (ends[at].broken) return;
