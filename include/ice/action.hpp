@@ -46,7 +46,9 @@ public:
 
     // Sets the logic; without it the listener uses `echo`. One `l` serves all connections, so what
     // it stores is shared by all of them. Its calls need no lock: they all run on the loop's
-    // thread. What it refers to must outlive the server. logic.hpp says what a logic may return.
+    // thread. What it refers to must outlive the server. A logic is called with (message) or
+    // (message, session<P>&). It returns an answer, std::optional of one (nothing is sent if it is
+    // empty), void, or a task of one of these: logic.hpp.
     template <class M>
     auto logic(M l) && {
         static_assert(
@@ -183,19 +185,27 @@ public:
         return std::move(*this);
     }
 
-    // Each of these four replaces all values of its kind; limits.hpp has the defaults and reasons.
+    // Each of the next four functions replaces all values of its kind. limits.hpp has the defaults,
+    // the reasons, and the counter of each.
+    // Bounds in numbers: waiting callers, bytes of a reply, connections kept open, requests that
+    // share a connection, repeated requests.
     tcp_client_action&& limits(const pool_limits& l) && {
         options_.limits = l;
         return std::move(*this);
     }
+    // Bounds in time: connect, handshake, waiting for a connection, the whole request, idle
+    // connections, their age, and health checks.
     tcp_client_action&& timeouts(const pool_timeouts& t) && {
         options_.timeouts = t;
         return std::move(*this);
     }
+    // The pauses between attempts to connect to an address that refuses connections.
     tcp_client_action&& backoff(const backoff_limits& b) && {
         options_.backoff = b;
         return std::move(*this);
     }
+    // When the pool stops sending requests to an address that accepts connections, and for how
+    // long.
     tcp_client_action&& breaker(const breaker_limits& b) && {
         options_.breaker = b;
         return std::move(*this);

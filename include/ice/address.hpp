@@ -21,6 +21,7 @@ using ip_bytes = std::array<std::uint8_t, 16>;
 
 class ICE_API address {
 public:
+    // address("example.com", 80), address("::1", 80), address("127.0.0.1", 0).
     // `host` is a name, an IPv4 address or an IPv6 address (without brackets). An IPv6 address may
     // have a zone: the name or the number of an interface, "fe80::1%eth0" (RFC 4007). Whether there
     // is such an interface is checked when the address is used. A name has at most 253 characters

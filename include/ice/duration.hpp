@@ -45,7 +45,7 @@ using time_point = std::chrono::steady_clock::time_point;
 // duration accepts it.
 inline constexpr duration no_timeout = duration::max();
 
-// The deadline that never comes.
+// The deadline that never comes. after(now, no_timeout) returns it.
 inline constexpr time_point never = time_point::max();
 
 // The sum and the product, saturated at duration::max() and duration::min().
@@ -54,6 +54,7 @@ constexpr duration add_sat(duration a, duration b) noexcept {
     if (!__builtin_add_overflow(a.count(), b.count(), &sum)) return duration(sum);
     return a > duration() ? duration::max() : duration::min();  // both have the same sign
 }
+// `n` may be negative.
 constexpr duration mul_sat(duration a, duration::rep n) noexcept {
     duration::rep product = 0;
     if (!__builtin_mul_overflow(a.count(), n, &product)) return duration(product);

@@ -70,6 +70,7 @@ ICE_API std::error_code connect_error(std::error_code cause) noexcept;
 
 }  // namespace ice
 
+// They let an errc convert to an error_code, and error_codes compare with an ice::condition.
 template <>
 struct std::is_error_code_enum<ice::errc> : std::true_type {};
 template <>

@@ -15,7 +15,9 @@ namespace ice {
 template <protocol P>
 using health_check = std::function<task<error_code>(session<P>&)>;
 
-// Accepts every reply. The default of tcp_client_action::health_check().
+// Accepts every reply. The default of tcp_client_action::health_check(). A reply that reports an
+// error, such as "-LOADING" of Redis, is a reply too: pass a function that refuses it if such an
+// upstream must get no requests.
 struct any_reply {
     template <class M>
     bool operator()(const M&) const noexcept {
@@ -25,6 +27,8 @@ struct any_reply {
 
 namespace detail {
 
+// The coroutine of a check. `message` and `good` are members of the health_check, which outlives
+// it.
 template <class P, class M, class Good>
 task<error_code> ask_for_health(session<P>& peer, const M& message, const Good& good) {
     const error_code unsent = co_await peer.send(message);

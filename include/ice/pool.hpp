@@ -54,6 +54,7 @@ class pool : public pool_base {
                   "later replies come to lie where this one was");
 
 public:
+    // What request() returns if it succeeds, and what turns a reply into it.
     using reply_type = R;
     using reply_logic = typename tcp_client_action<P, R>::reply_logic;
 

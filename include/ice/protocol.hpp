@@ -91,6 +91,7 @@ concept parses_and_answers = requires(P p, std::string_view input, std::string& 
 template <class P>
 concept handles = requires { typename P::message_type; } && !parses<P> && !parses_and_answers<P>;
 
+// The M of parsed<M>, or the message_type of a protocol with handle().
 template <class P>
 struct message_of {
     using type = typename P::message_type;
@@ -168,12 +169,13 @@ concept protocol = std::copy_constructible<P> &&
 template <protocol P>
 using message_t = typename detail::message_of<P>::type;
 
-// Whether P has packet() for an A.
+// Whether P has packet() for an A: whether a session of P can send it.
 template <class P, class A>
 concept can_packet = requires(P p, const A& message, std::string& out) { p.packet(message, out); };
 
 namespace detail {
 
+// Whether a copy of an M owns its bytes.
 template <class M>
 inline constexpr bool owns = std::is_arithmetic_v<M> || std::is_enum_v<M>;
 template <class M>

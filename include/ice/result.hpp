@@ -20,11 +20,13 @@ class [[nodiscard]] result {
 public:
     using value_type = T;
 
+    // Moves the value in.
     result(T value) : value_(std::move(value)) {}
     // A result of error_code() has neither a value nor an error, so pass a real one.
     result(error_code error) : error_(error) {}
     result(errc error) : error_(error) {}
 
+    // Whether there is a value. Check it before operator* and operator->.
     bool has_value() const noexcept { return value_.has_value(); }
     explicit operator bool() const noexcept { return has_value(); }
 
@@ -66,7 +68,8 @@ public:
         return *std::move(value_);
     }
 
-    // A copy of the value, or `other` if there is none.
+    // A copy of the value, or `other` if there is none: `counted.value_or(0)`. It evaluates `other`
+    // in both cases.
     template <class U>
     T value_or(U&& other) const& {
         return value_ ? *value_ : static_cast<T>(std::forward<U>(other));

@@ -54,7 +54,7 @@ public:
 
 // The interface of all transports. Each server has one. Hold it by std::shared_ptr, as the handlers
 // that it posts keep it alive. All calls are for the thread of the executor.
-// test/parity_test.cpp shows what all transports have in common.
+// docs/transport.md says how to write one, and test/parity_test.cpp checks what all have in common.
 class ICE_API transport : public std::enable_shared_from_this<transport> {
 public:
     explicit transport(asio::any_io_executor executor);

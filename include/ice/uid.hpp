@@ -22,6 +22,7 @@ public:
     // Does not wrap: 64 bits last for 584,000 years at a million connections a second.
     constexpr std::uint64_t number() const noexcept { return number_; }
 
+    // Orders by number, so that a uid can be a key of std::map. Compare uids of one server only.
     friend constexpr auto operator<=>(uid, uid) = default;
 
 private:
@@ -30,7 +31,7 @@ private:
 
 }  // namespace ice
 
-// Printed as in the log: #42.
+// Prints a uid as in the log: #42. There are no format options: "{}".
 template <>
 struct fmt::formatter<ice::uid> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }

@@ -6,7 +6,8 @@
 #define ICE_VERSION_MINOR 1
 #define ICE_VERSION_PATCH 0
 
-// For #if: 100 * (100 * major + minor) + patch, so 0.1.0 is 100.
+// For #if: 100 * (100 * major + minor) + patch, so 0.1.0 is 100. A program that supports several
+// versions writes `#if ICE_VERSION >= 200`.
 #define ICE_VERSION (ICE_VERSION_MAJOR * 10000 + ICE_VERSION_MINOR * 100 + ICE_VERSION_PATCH)
 
 #define ICE_VERSION_TEXT_OF(number) #number

@@ -168,8 +168,10 @@ private:
     struct waiter;
 
     // -- connecting: lib/actions/pool_base_connect.cpp
+    // What add() of the server calls: warns of too few descriptors, and preconnects.
     void start();
     void open_first() { open_more(std::max(limits_.preconnect, limits_.min_connections)); }
+    // Replaces connections up to pool_limits::min_connections.
     void keep_open();
     void open_more(std::size_t wanted);
     void try_again(struct upstream&);
@@ -177,11 +179,14 @@ private:
     bool connect_to(struct upstream&, time_point now);
     static task<> open_one(std::pair<std::shared_ptr<pool_base>, pool_connection>);
     task<error_code> connect_and_shake_hands(pool_connection&);
+    // An attempt has succeeded: assigns the connection, or closes it if the pool has no room.
     void opened(pool_connection);
     duration age_of_one();
     bool evict_for_rebalance();
     void open_failed(struct upstream&, error_code);
+    // A request to the address has had its reply. Returns whether that closed its breaker.
     bool succeeded(struct upstream&);
+    // A request on the connection has failed. Only errors that the upstream causes count.
     void failed(pool_connection&, error_code);
     bool should_rebalance(const pool_connection&) const noexcept;
     struct upstream* needs_trial(const pool_connection&, time_point now) noexcept;
@@ -193,18 +198,24 @@ private:
     bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
 
     // -- assigning: lib/actions/pool_base.cpp
+    // The end of a lease: decides by may_return() whether the pool keeps the connection.
     void release(pool_connection, bool reusable, error_code why) noexcept;
+    // A clean connection: closes it if it is too old or another address needs its room.
     void returned(pool_connection);
+    // Gives the connection to the first caller in the queue, or makes it idle.
     void assign(pool_connection);
+    // When an idle connection expires, and when its next health check is due.
     time_point end_of(const pool_connection&) const noexcept;
     time_point check_of(const pool_connection&) const noexcept;
     void check_one_idle(time_point now);
     static task<> check(connection_lease);
     std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
     pool_connection mark_leased(pool_connection);
+    // An idle connection without input, or one without a session if there is none.
     pool_connection acquire_idle();
     error_code why_refused();
     bool may_retry(time_point until) noexcept;
+    // Waits in the queue, at its front if `first`, until assign(), a pipeline or an error.
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
     // The pipeline with the fewest requests of those with room for one more; null if there is none.
     pipeline* pipeline_with_room() const noexcept;  // mutant: pipeline_with_room

@@ -86,7 +86,7 @@ struct pool_connection {
     bool is_checked = false;                // a health check uses it
 };
 
-// All addresses of a pool.
+// All addresses of a pool, in the order of its action.
 class ICE_API upstreams {
 public:
     upstreams(pool_base* owner, const std::vector<address>&, const backoff_limits&,

@@ -46,6 +46,7 @@ public:
     error_code packet(std::string_view text, std::string& out);
 
 private:
+    // The general cases, for any delimiter.
     parsed<std::string_view> parse_any(std::string_view input);
     error_code packet_any(std::string_view text, std::string& out) const;
 

@@ -130,12 +130,18 @@ struct owned<resp_view> {
 // These functions make values of their own bytes, for the answers of a server. In a simple string
 // and an error, where a CR or LF would end the value, they replace it by a blank, as Redis does. A
 // resp_view of the result, such as an element for resp_array(), is valid only as long as it.
+// A short status: resp_simple_string("OK").
 ICE_API resp_value resp_simple_string(std::string_view text);
+// A refusal. By convention its first word is a code in capitals: resp_error("ERR no such key").
 ICE_API resp_value resp_error(std::string_view text);
 ICE_API resp_value resp_integer(std::int64_t number);
+// Data: any bytes, which it copies.
 ICE_API resp_value resp_bulk_string(std::string_view text);
+// What Redis answers for a key that does not exist.
 ICE_API resp_value resp_null_bulk();
+// What Redis answers for an array that does not exist, as after a timeout of BLPOP.
 ICE_API resp_value resp_null_array();
+// An array of copies of the elements. They may be arrays, up to resp::depth_limit.
 ICE_API resp_value resp_array(std::initializer_list<resp_view> elements);
 
 // A word of a request: a text or an integer. bool and char are refused, as it is unclear whether
@@ -208,6 +214,7 @@ public:
     }
 
 private:
+    // What became of the next value: it is whole, it needs more bytes, or parse() fails.
     enum class step : std::uint8_t { taken, more, too_large, bad };
 
     step take(std::string_view input);
