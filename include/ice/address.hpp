@@ -36,6 +36,8 @@ public:
     explicit address(std::string_view text);
 
     // The same without throwing, for input of users: the error's message says what is wrong.
+    //     auto where = ice::address::parse(argv[1]);
+    //     if (!where) ice::print_error(where.error().message());
     static result<address> parse(std::string_view text);
 
     bool is_unix() const noexcept { return unix_; }

@@ -13,7 +13,8 @@ namespace ice {
 // A number of nanoseconds, as std::chrono::nanoseconds, but its conversion saturates: a length
 // beyond 292 years, such as milliseconds::max() or hours::max(), becomes duration::max(), and a
 // negative one duration::min(). The conversion of std::chrono overflows there, which is undefined
-// behaviour. So every function and option of ice accepts an integral duration of any unit.
+// behaviour. So every function and option of ice accepts an integral duration of any unit:
+//     listener_action.timeouts({.message = 500ms, .idle = std::chrono::hours(1)})
 class duration : public std::chrono::steady_clock::duration {
     using base = std::chrono::steady_clock::duration;
 

@@ -11,7 +11,13 @@
 namespace ice {
 
 // An event is set or not. It stays set until clear(). All calls are for the thread of the executor:
-// an event is no lock, and does not wake other threads.
+// an event is no lock, and does not wake other threads. A queue between two coroutines:
+//     jobs.push_back(job);                       // the producer
+//     has_jobs.set();
+//     while (jobs.empty()) {                     // the consumer
+//         has_jobs.clear();
+//         if (co_await has_jobs.wait()) co_return;  // cancelled
+//     }
 class ICE_API event {
 public:
     // Not set. In a server: event(srv.executor()).

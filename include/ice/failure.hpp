@@ -95,7 +95,7 @@ class [[nodiscard]] pool_result : public result<T> {
 public:
     // Implicit, as those of result<T>: a coroutine writes `co_return value;`.
     pool_result(T value) : result<T>(std::move(value)) {}
-    // Copies of the result share the failure. Requires: `why` is not null.
+    // Copies of the result share `why`, which is never null.
     pool_result(std::shared_ptr<const ice::failure> why)
         : result<T>(why->code()), failure_(std::move(why)) {}
 

@@ -17,8 +17,8 @@ struct limits {
     // Connections that are open at once. At this number the listener stops accepting, and further
     // peers wait in the kernel's backlog. All listeners of a process together also keep to what
     // RLIMIT_NOFILE leaves beside its pools (connections_allowed()): at that number all of them
-    // stop accepting. Of the listeners that then wait, the one that was added first gets the next
-    // free descriptor, and servers in other threads look for one every 100 ms. Lower this limit
+    // stop accepting. Of the listeners of a server that wait, the one that was added first gets the
+    // next free descriptor; servers in other threads check for one every 100 ms. Lower this limit
     // where one listener must not take the descriptors of another.
     std::size_t connections = 10'000;
 
@@ -70,26 +70,27 @@ struct limits {
 // Timeouts of one listener. When one expires, the listener closes the connection and counts it in
 // listener_counters::timeouts; `linger` alone ends without an error.
 struct timeouts {
-    // From accepting a connection to the end of the protocol's handshake.
+    // The time from accepting a connection to the end of the protocol's handshake.
     duration handshake = std::chrono::seconds(10);
 
-    // From the first byte of a message to its last. Further bytes do not extend it, so a peer that
-    // sends one now and then (slowloris) does not hold a connection.
+    // The time from the first byte of a message to its last. Further bytes do not extend it, so a
+    // peer that sends a byte now and then (slowloris) cannot hold a connection.
     duration message = std::chrono::seconds(30);
 
-    // Without a byte between two messages. Longer than clients usually keep idle connections.
+    // The time without a byte between two messages. It is longer than clients usually keep idle
+    // connections, so that the client closes first.
     duration idle = std::chrono::seconds(75);
 
-    // Without a byte that the peer's system acknowledges, while some wait to be sent.
+    // The time in which the peer's system acknowledges no byte while some wait to be sent.
     duration write = std::chrono::seconds(30);
 
-    // For one answer of a logic that waits. It may take up to twice as long for a message that is
-    // not the first of a burst, as the session does not read the clock for each.
+    // The time for one answer of a logic that waits. For a message that is not the first of a burst
+    // the logic may take up to twice as long, as the session does not read the clock for each.
     duration logic = std::chrono::seconds(30);
 
-    // From the end of our stream to the end of the peer's. If the session closed at once while
-    // bytes of the peer are unread, the kernel would send a reset, which can destroy the last
-    // answer on its way.
+    // The time from the end of this side's stream to the end of the peer's. If the session closed
+    // at once while bytes of the peer are unread, the kernel would send a reset, which can destroy
+    // the last answer on its way.
     duration linger = std::chrono::seconds(1);
 };
 
@@ -97,7 +98,7 @@ struct timeouts {
 struct pool_limits {
     // Callers that wait for a connection. The pool refuses one more with errc::pool_full (refused).
     // A few connections serve 1024 callers within pool_timeouts::acquire if a reply takes some
-    // milliseconds; most of a longer queue would wait in vain.
+    // milliseconds; in a longer queue most callers would wait and then time out.
     std::size_t max_waiters = 1024;
 
     // Bytes of an unfinished reply. Beyond it the pool closes the connection (bad_replies). A
@@ -116,7 +117,8 @@ struct pool_limits {
     // Requests that share a connection and do not wait for the replies to earlier ones. Set more
     // than 1 only if the upstream replies in the order of the requests, as Redis and memcached do:
     // the pool assigns replies by that order alone. A request takes a free connection if there is
-    // one, else it shares one, else the pool opens another. Otherwise the caller waits (waited).
+    // one. If not, it shares a connection that has room. If there is none either, the caller waits,
+    // and the pool opens another connection, up to its size (waited).
     std::size_t pipeline = 1;
 
     // Requests that the pool sends again because their connection was lost before a byte of them
@@ -127,20 +129,22 @@ struct pool_limits {
 
 // Timeouts of one pool. The name in parentheses is the counter of pool_counters.
 struct pool_timeouts {
-    // Looking up the name and connecting, over all addresses of the name (connect_failures). The
-    // kernel sends a lost SYN again after one second, which must be in time.
+    // Looking up the name and connecting, for all addresses of the name together
+    // (connect_failures). 3 s: the kernel sends a lost SYN again after one second (RFC 6298), which
+    // must be in time.
     duration connect = std::chrono::seconds(3);
 
     // The protocol's handshake on a new connection (connect_failures). As timeouts::handshake.
     duration handshake = std::chrono::seconds(10);
 
-    // Waiting for a free connection (refused). The request's own timeout ends this wait too, and is
-    // as long: lower it to detect an undersized pool sooner.
+    // Waiting for a free connection (refused). The request's own timeout ends this wait too, and
+    // has the same default. Lower this one to detect an undersized pool sooner.
     duration acquire = std::chrono::seconds(5);
 
     // The whole request, waiting and connecting included (timeouts); request(m, timeout) sets
-    // another. Outlives one attempt to connect; short enough for interactive users. A connection
-    // whose upstream takes no byte for 30 s (timeouts::write) ends earlier.
+    // another. 5 s: it outlives one attempt to connect, and is short enough for interactive users.
+    // In a longer request the connection ends with errc::write_timeout if its upstream takes no
+    // byte for 30 s (timeouts::write).
     duration request = std::chrono::seconds(5);
 
     // The pool closes a connection that was unused for this long (expired). Shorter than the idle
@@ -167,21 +171,21 @@ struct pool_timeouts {
 
 // Pauses before the next attempt to connect (backoff.hpp). With a `first` of 0 the first attempt
 // comes at once, and the pause grows from 1 ms; a `cap` of 0 means no pause. Counted: connects,
-// connect_failures. 50 ms, as a restart is over soon and one connect in that time is no load; 30 s,
-// as that is how long an upstream may stay unused after its repair.
+// connect_failures. `first` is 50 ms, as a restart may take no longer and one attempt in that time
+// is no load. `cap` is 30 s: that is how long a repaired upstream may stay unused.
 struct backoff_limits {
     duration first = std::chrono::milliseconds(50);
     duration cap = std::chrono::seconds(30);
 };
 
-// When a pool stops sending requests to an address that still accepts connections (breaker.hpp).
+// When a pool stops sending requests to an address that accepts connections (breaker.hpp).
 // Counted: breaker_open, and upstream_state::trips.
 struct breaker_limits {
     // Requests that failed in a row: no reply in time, a connection that ended before the reply was
     // whole, or bytes that are not the protocol. A connection that many callers share fails once.
-    // What a caller causes (an unencodable message, cancelling, a lease) does not count. 5: callers
-    // of an upstream that hangs wait for about two timeouts of a pool of three, and a reply that is
-    // lost now and then opens nothing. `unlimited`: the breaker never opens.
+    // What a caller causes (an unencodable message, cancelling, a lease) does not count. 5: if an
+    // upstream hangs, a pool of three connections opens the breaker after two timeouts, and a reply
+    // that is lost now and then does not. `unlimited`: the breaker never opens.
     std::size_t failures = 5;
 
     // The pause is drawn at random between zero and `first`, or, once the outage has lasted longer,

@@ -52,6 +52,7 @@ public:
     // no line end, no date and no bound of 4096 bytes. The log calls the function on the loop's
     // thread, so all connections wait while it runs. If it throws, the log writes the line to
     // stderr, with the exception's text, and the server goes on.
+    //     srv.log().to([&file](log_level, std::string_view line) { file << line << '\n'; });
     void to(sink);
 
     // Sets the lowest level that is written.

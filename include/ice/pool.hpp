@@ -18,6 +18,9 @@ namespace ice {
 // The destructor gives the connection back to the pool. The pool keeps the connection if each
 // message sent has had its reply and no byte is left; otherwise, and if an exception destroys the
 // lease, it closes the connection. The pool must outlive the lease.
+//     auto leased = co_await pool.acquire();
+//     if (!leased) co_return leased.error();
+//     auto& redis = **leased;  // a session: send() and receive() as often as needed
 template <protocol P>
 class lease {
 public:

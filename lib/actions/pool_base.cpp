@@ -273,7 +273,7 @@ void pool_base::fail_waiters(error_code ec) {
     for (waiter* w : std::exchange(waiters_, {})) w->fail(ec);
 }
 
-// If no address serves and no attempt is in flight, callers wait in vain.
+// If no address serves and no attempt is in flight, no caller that waits can get a connection.
 void pool_base::fail_if_down() {
     if (is_down() && connecting_ == 0) fail_waiters(upstreams_.why());
 }

@@ -11,8 +11,7 @@ struct event::state {
     explicit state(const asio::any_io_executor& executor) : timer(executor, never) {}
 
     asio::steady_timer timer;
-    std::uint64_t times =
-        0;  // how often it was set: tells a wait that was set from a cancelled one
+    std::uint64_t times = 0;  // calls of set(): tells a wait that it ended from a cancelled one
     bool set = false;
 };
 

@@ -64,6 +64,7 @@ task<io_status> socket_channel::wait_to_read() {
 }
 
 void socket_channel::wait_for_bytes(reader r) {
+    assert(!reader_ && "one fill() at a time");
     reader_.emplace(std::move(r));
     release_buffers();
     auto slot = asio::get_associated_cancellation_slot(*reader_);

@@ -49,7 +49,7 @@ public:
     struct upstream& upstream() const noexcept { return lease_.upstream(); }
 
     // Adds a request at the end of the order. Its bytes were pushed behind the first `begin` bytes
-    // of the connection. The caller waits until `until`, and `pending` must not move meanwhile.
+    // of the connection. The caller waits until `until`.
     ICE_API void join(pending_request&, std::uint64_t begin, time_point until);
 
     // Whether the pipeline accepts no more requests, as its connection has reached its
