@@ -20,7 +20,7 @@ namespace ice {
 template <protocol P = raw, class L = echo>
 class tcp_server_action {
 public:
-    // Port 0 lets the kernel choose a port: listener::local() has it.
+    // Port 0 lets the kernel choose a port: listener::endpoint() has it.
     explicit tcp_server_action(address where) : where_(std::move(where)) {}
     // All parts at once, as protocol() and logic() below use it.
     tcp_server_action(address where, P p, L l, ice::limits limits, ice::timeouts timeouts)
