@@ -45,7 +45,8 @@ ip_bytes peer_key(ip_bytes ip, std::size_t ipv6_prefix) noexcept {
     if (bits == 128) return ip;
     ip[bits / 8] &= static_cast<std::uint8_t>(0xff00U >> (bits % 8));
     std::fill(ip.begin() + static_cast<std::ptrdiff_t>(bits / 8) + 1, ip.end(), std::uint8_t{0});
-    return ip == nobody ? loopback : ip;  // `nobody` is not counted; loopback is free as a key
+    // A prefix of zeros would be `nobody`, which is not counted. loopback is no key of other peers.
+    return ip == nobody ? loopback : ip;
 }
 
 std::string peer_key(const address& peer, std::size_t ipv6_prefix) {

@@ -168,8 +168,8 @@ bool pool_base::may_retry(time_point until) noexcept {
     return true;
 }
 
-// Takes a connection without input, as that would become the reply to the next request: of the
-// address leased longest ago the connection that came back last, so that surplus ones expire.
+// Takes the connection that came back last, of the address leased longest ago, so that surplus ones
+// expire. Closes those with input, which would become the reply to the next request.
 pool_connection pool_base::acquire_idle() {
     while (!idle_.empty()) {
         auto best = idle_.end() - 1;

@@ -7,6 +7,7 @@
 
 namespace ice {
 
+// Warns if all pools together may want more descriptors than are reserved for pools.
 void pool_base::start() {
     const std::size_t all = context_->net->descriptors(),
                       wanted = context_->net->budget().reserved();
@@ -181,6 +182,7 @@ bool pool_base::should_rebalance(const pool_connection& c) const noexcept {
     });
 }
 
+// Logs only the first failure of an outage: the counters have the others.
 void pool_base::open_failed(struct upstream& u, error_code ec) {
     ++counters_.connect_failures;
     ++u.connect_failures;
@@ -209,6 +211,8 @@ bool pool_base::succeeded(struct upstream& u) {
     return true;
 }
 
+// Counts only errors that the upstream causes: a caller that is cancelled, or a message that cannot
+// be encoded, must not open the breaker.
 void pool_base::failed(pool_connection& c, error_code why) {
     const failure_kind kind = kind_of(why);
     if (kind != failure_kind::timeout && kind != failure_kind::closed &&

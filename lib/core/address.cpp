@@ -113,6 +113,7 @@ address::address(std::string_view text) {
     *this = *std::move(parsed);
 }
 
+// The last colon separates host and port. An IPv6 address has colons itself, so it needs brackets.
 result<address> address::parse(std::string_view text) {
     if (text.empty()) return make(fault::empty);
     address a;
@@ -181,6 +182,7 @@ ip_bytes address::ip() const {
     return found;
 }
 
+// Puts the host in brackets wherever parse() would misread it.
 std::string address::text() const {
     if (unix_) return "unix:" + path_;
     const bool misread = host_.find(':') != host_.npos || host_ == "unix";  // "unix:80" is a path

@@ -5,6 +5,7 @@ namespace ice {
 
 deadline::~deadline() { queue_.remove(*this); }
 
+// Moving a deadline later only stores `at`: expire() moves the entry when it comes to the front.
 void deadline::set(time_point at) {
     at_ = at;
     if (place_ == outside || at < filed_) queue_.file(*this);

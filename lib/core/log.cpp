@@ -139,6 +139,7 @@ void log::forget_past_kinds(time_point now) {
     });
 }
 
+// Counts in windows of a second that begin with the first line of a kind.
 void log::write(time_point now, log_level level, std::string_view kind, std::string_view text) {
     if (!writes(level)) return;
     auto& [name, w] = window_of(kind, now);

@@ -57,6 +57,7 @@ line::line(std::string delimiter, std::size_t limit)
     last_ = delimiter_.back();
 }
 
+// Searches for the last byte of the delimiter, and compares the whole delimiter only there.
 parsed<std::string_view> line::parse_any(std::string_view input) {
     while (scanned_ < input.size()) {
         scanned_ = std::min(input.find(last_, scanned_), input.size() - 1) + 1;
@@ -93,6 +94,8 @@ error_code line::packet(std::string_view text, std::string& out) {
     return packet_any(text, out);
 }
 
+// Appends first, and then searches: the text's end and the delimiter's beginning may form another
+// delimiter.
 error_code line::packet_any(std::string_view text, std::string& out) const {
     if (text.size() > limit_) return make_error_code(errc::message_too_large);
     const std::size_t before = out.size();

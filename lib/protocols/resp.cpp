@@ -220,6 +220,7 @@ resp::step resp::taken(std::size_t end) {
     return step::taken;
 }
 
+// Compares by subtraction, as a declared size may be so large that a sum overflows.
 resp::step resp::take_bulk(std::string_view input, std::size_t end, std::size_t size) {
     const std::size_t room = limit_ - end;
     if (room < 2 || size > room - 2) return step::too_large;
@@ -228,6 +229,7 @@ resp::step resp::take_bulk(std::string_view input, std::size_t end, std::size_t 
     return taken(end + size + 2);
 }
 
+// An element has at least three bytes, so a count that cannot fit is refused before they arrive.
 resp::step resp::open_array(std::size_t end, std::size_t size) {
     if (size > (limit_ - end) / least_value) return step::too_large;
     if (size > std::numeric_limits<std::uint32_t>::max()) return step::too_large;

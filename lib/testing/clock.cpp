@@ -81,6 +81,7 @@ void network::happen() {
     what();
 }
 
+// Lets the events of the time until then happen, without a handler between them.
 void network::be_late() {
     if (!strikes(fault::late_loop, clock_dice_)) return;
     const time_point until = now_ + clock_dice_.below(faults.late + duration(1));
@@ -102,6 +103,7 @@ void network::ring_all() {
     }
 }
 
+// A deadline that was cleared keeps its entry until its time, so those are removed first.
 bool network::quiescent() const noexcept {
     if (!heap_.empty() || waiting_ || !loop.stopped()) return false;
     return std::all_of(machines_.begin(), machines_.end(), [](const auto& m) {

@@ -22,6 +22,7 @@ void wire::tell(int at) {
     if (ends[at].changed) ends[at].changed();
 }
 
+// After EAGAIN it stays full until have_room(), as the socket's owner waits to be told.
 std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
     end& me = ends[from];
     if (me.error) {

@@ -56,6 +56,7 @@ void channel::flush_soon_once() {
     flushing_soon_ = true;
 }
 
+// Sets the deadline only if it has to wait: most flushes end in the first try_flush().
 task<io_status> channel::flush(duration timeout, time_point latest, errc why) {
     write_timeout(timeout);
     while (!try_flush()) {

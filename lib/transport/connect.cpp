@@ -10,14 +10,15 @@
 namespace ice {
 namespace {
 
-// After that time the order of the resolver applies again, as the reason may be gone (RFC 6555,
-// 4.2).
+// After that time the order of the resolver applies again: the reason may be gone (RFC 6555, 4.2).
 constexpr auto preferred_for = std::chrono::minutes(10);
 
 constexpr std::size_t most_preferences = 64;  // more names than a server has pools
 
 }  // namespace
 
+// The attempts of one connect(). It is a variable of that coroutine, whose end cancels the attempts
+// that are left.
 struct transport::race {
     race(transport& t, std::vector<address> found, const address* first)
         : net(t), order(std::move(found), first), changed(t.executor()),
@@ -78,6 +79,7 @@ const address* transport::preferred(const address& name, time_point now) const n
     return known != preferences_.end() && now < known->until ? &known->at : nullptr;
 }
 
+// Keeps the newest entries. A linear search is enough for so few.
 void transport::prefer(const address& name, const address& at, time_point now) {
     std::erase_if(preferences_, [&](const preference& p) { return p.name == name; });
     if (preferences_.size() == most_preferences) preferences_.erase(preferences_.begin());

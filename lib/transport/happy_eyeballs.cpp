@@ -8,6 +8,8 @@ namespace {
 
 bool is_v6(const address& a) noexcept { return a.host().find(':') != std::string::npos; }
 
+// Alternates the families, beginning with that of the first address (RFC 8305, 4). Keeps the order
+// within each family.
 std::vector<address> interleaved(std::vector<address> found) {
     std::vector<address> order;
     order.reserve(found.size());

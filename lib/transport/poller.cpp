@@ -113,6 +113,7 @@ error_code poller::watch(int fd, client& c, std::uint32_t events) noexcept {
     return {};
 }
 
+// Within a round the next wait begins at its end, once for all clients.
 void poller::add_waiter(client& c) {
     if (c.has_waiter_) return;
     if (!waiting_ && !in_round_) wait();
@@ -141,6 +142,8 @@ void poller::deregister(int fd, client& c) noexcept {
     c.watched_ = 0;
 }
 
+// Waits until the epoll itself is readable (epoll(7)). The handler of a wait that began before a
+// fork does nothing in the child.
 void poller::wait() {
     outer_->async_wait(asio::posix::stream_descriptor::wait_read,
                        [this, forks = forks_](error_code ec) {
@@ -199,6 +202,7 @@ void poller::round() {
     }
 }
 
+// Exchanges small buffers for the spare ones before a read, so that a burst allocates nothing.
 void poller::acquire_buffers(buffer& in, std::string& out) {
     if (in.capacity() < spare_in_.capacity() && in.size() <= moved_size) {
         spare_in_.append(in.data());
@@ -208,6 +212,8 @@ void poller::acquire_buffers(buffer& in, std::string& out) {
     if (out.empty() && out.capacity() < spare_out_.capacity()) out.swap(spare_out_);
 }
 
+// Keeps the largest buffers as spare ones, and leaves the channel only the bytes of an unfinished
+// message.
 void poller::release_buffers(buffer& in, std::string& out) {
     if (in.size() <= moved_size && in.capacity() > 2 * in.size()) {
         buffer rest;

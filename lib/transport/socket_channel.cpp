@@ -63,6 +63,7 @@ task<io_status> socket_channel::wait_to_read() {
     return asio::async_initiate<asio::use_awaitable_t<>, void(io_status)>(start_fill{this}, token);
 }
 
+// Registers the coroutine that waits. It releases the buffers first: an idle connection has none.
 void socket_channel::wait_for_bytes(reader r) {
     assert(!reader_ && "one fill() at a time");
     reader_.emplace(std::move(r));
@@ -85,6 +86,7 @@ socket_channel::reader socket_channel::take_reader() noexcept {
     return r;
 }
 
+// Posts the result, as the coroutine may destroy this channel while the caller still uses it.
 void socket_channel::tell_reader_later(io_status o) {
     asio::post(net_.executor(), [this, r = take_reader(), o]() mutable {
         std::move(r)(cancelled_ ? io_status(cancelled_) : o);
@@ -126,6 +128,7 @@ io_status socket_channel::ended() noexcept {
     return in_.size() == 0 ? errc::closed : errc::truncated;
 }
 
+// MSG_PEEK leaves the byte in the kernel. The end of the stream (0) and errors count as input.
 bool socket_channel::has_no_input() noexcept {
     if (cancelled_ || in_.size() != 0) return false;
     char byte = 0;
@@ -215,6 +218,8 @@ void socket_channel::abandon() noexcept {
 
 // -- the end
 
+// Reads what has arrived at once, so that a fill() that waits ends, unless it waits for the rest of
+// a message.
 void socket_channel::drain(error_code why) {
     if (draining_) return;
     draining_ = why;
