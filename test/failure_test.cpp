@@ -13,6 +13,13 @@ std::string text(ice::error_code code, ice::error_code cause = {}, bool sent = t
     return fmt::format("{}", ice::failure(code, cause, sent, "timeserver", "127.0.0.1:10000"));
 }
 
+// A protocol whose handshake refuses each upstream.
+struct refusing : ice::line {
+    ice::task<ice::error_code> handshake(ice::session<refusing>&) {
+        co_return std::make_error_code(std::errc::permission_denied);
+    }
+};
+
 // An upstream that answers with what it is asked; or not; or is not there.
 struct fixture : asking {
     void listen() {
@@ -87,6 +94,19 @@ BOOST_FIXTURE_TEST_CASE(nobody_listens, fixture) {
     add(1);
     BOOST_TEST(told(begin("anyone")) ==
                "pool 'far' of 10.0.0.1:7: cannot connect: Connection refused (not executed)");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_handshake_says_why_it_failed, fixture) {
+    // "The handshake failed" alone does not tell a wrong password from a wrong version.
+    listen();
+    auto& p = srv.add(ice::tcp_client_action(far, "refused", 1, refusing()));
+    const auto reply = sim.run(p.request("hello"));
+    BOOST_TEST_REQUIRE(!reply.has_value());
+    BOOST_TEST(reply.error() == errc::handshake_failed);
+    BOOST_TEST((reply.failure().cause() == std::errc::permission_denied));
+    BOOST_TEST(reply.failure().text() ==
+               "pool 'refused' of 10.0.0.1:7: handshake refused; of the upstream: Permission "
+               "denied (not executed)");
 }
 
 BOOST_FIXTURE_TEST_CASE(a_wait_that_was_too_long_says_why_there_was_no_connection, fixture) {

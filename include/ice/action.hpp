@@ -13,6 +13,17 @@
 
 namespace ice {
 
+namespace detail {
+
+template <class T>
+constexpr void refuse_lvalue_action() {
+    static_assert(!std::same_as<T, T>,
+                  "ice: an action is built in one expression, srv.add(tcp_server_action{where}"
+                  ".logic(f)), or by std::move(action).logic(f)");
+}
+
+}  // namespace detail
+
 // Describes a listener: it listens on an address, parses messages of `P`, and sends what the logic
 // answers. Nothing is opened before server::add(). An action is a value; each setter takes it as
 // an rvalue and returns it, so that a description is one chain:
@@ -58,7 +69,8 @@ public:
         if constexpr (detail::can_call<M, P>) {
             detail::refuse_view_of_coroutine<detail::called_t<M, P>>();
             static_assert(detail::answers_well<M, P>,
-                          "ice: the protocol has no packet() for what this logic answers");
+                          "ice: the protocol has no packet(), or several that fit, for what this "
+                          "logic answers");
         }
         return tcp_server_action<P, M>(std::move(where_), std::move(protocol_), std::move(l),
                                        limits_, timeouts_);
@@ -73,6 +85,24 @@ public:
     tcp_server_action&& timeouts(const ice::timeouts& t) && {
         timeouts_ = t;
         return std::move(*this);
+    }
+
+    // An action that is an lvalue: these say what to write.
+    template <class A>
+    void protocol(const A&) & {
+        detail::refuse_lvalue_action<A>();
+    }
+    template <class A>
+    void logic(const A&) & {
+        detail::refuse_lvalue_action<A>();
+    }
+    template <class T = void>
+    void limits(const ice::limits&) & {
+        detail::refuse_lvalue_action<T>();
+    }
+    template <class T = void>
+    void timeouts(const ice::timeouts&) & {
+        detail::refuse_lvalue_action<T>();
     }
 
 private:
@@ -220,6 +250,32 @@ public:
         options_.check_every = interval;
         check_ = make_health_check<P>(std::move(message), std::move(good));
         return std::move(*this);
+    }
+
+    // An action that is an lvalue: these say what to write.
+    template <class A>
+    void protocol(const A&) & {
+        detail::refuse_lvalue_action<A>();
+    }
+    template <class A>
+    void logic(const A&) & {
+        detail::refuse_lvalue_action<A>();
+    }
+    template <class T = void>
+    void limits(const pool_limits&) & {
+        detail::refuse_lvalue_action<T>();
+    }
+    template <class T = void>
+    void timeouts(const pool_timeouts&) & {
+        detail::refuse_lvalue_action<T>();
+    }
+    template <class T = void>
+    void backoff(const backoff_limits&) & {
+        detail::refuse_lvalue_action<T>();
+    }
+    template <class T = void>
+    void breaker(const breaker_limits&) & {
+        detail::refuse_lvalue_action<T>();
     }
 
 private:

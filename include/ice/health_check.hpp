@@ -50,7 +50,8 @@ task<error_code> ask_for_health(session<P>& peer, const M& message, const Good& 
 template <protocol P, class M, class Good>
 health_check<P> make_health_check(M message, Good good) {
     using kept = typename detail::kept<M>::type;
-    static_assert(can_packet<P, kept>, "ice: the protocol has no packet() for this health check");
+    static_assert(can_packet<P, kept>,
+                  "ice: the protocol has no packet(), or several that fit, for this health check");
     static_assert(std::predicate<const Good&, const message_t<P>&>,
                   "ice: a health check is judged by a function from a message, the reply, to bool");
     return [message = kept(std::move(message)), good = std::move(good)](session<P>& peer) {

@@ -273,7 +273,8 @@ private:
 // `out` is unchanged. A packet() that returns void has no error.
 template <protocol P, class A>
 error_code packet(P& p, const A& message, std::string& out) {
-    static_assert(can_packet<P, A>, "ice: the protocol has no packet() for this message");
+    static_assert(can_packet<P, A>,
+                  "ice: the protocol has no packet(), or several that fit, for this message");
     const std::size_t before = out.size();
     try {
         if constexpr (std::is_void_v<decltype(p.packet(message, out))>) {

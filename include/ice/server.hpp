@@ -60,8 +60,9 @@ public:
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
     template <protocol P, class L>
     listener<P>& add(tcp_server_action<P, L> a) {
-        static_assert(logic_for<L, P>,
-                      "ice: the protocol has no packet() for what this logic answers");
+        static_assert(
+            logic_for<L, P>,
+            "ice: the protocol has no packet(), or several that fit, for what this logic answers");
         auto added = std::make_shared<detail::running_listener<P, L>>(
             context_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_,
             a.timeouts_);

@@ -374,8 +374,8 @@ std::shared_ptr<const failure> pool_base::call::failed(error_code ec, connection
 
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec, std::size_t unparsed) {
     const upstreams& all = pool->upstreams_;
-    error_code cause = at != nullptr ? at->why() : all.begin()->why();
-    for (auto u = all.begin(); at == nullptr && !cause && u != all.end(); ++u) cause = u->why();
+    error_code cause = at != nullptr ? at->cause() : all.begin()->cause();
+    for (auto u = all.begin(); at == nullptr && !cause && u != all.end(); ++u) cause = u->cause();
     auto why = std::make_shared<const failure>(
         ec, cause, sent, pool->name_, at != nullptr ? at->where.text() : all.text(), unparsed);
     pool->count(*why, pool->now() - begin);

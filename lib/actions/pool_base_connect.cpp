@@ -96,8 +96,8 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
         me.context_->write(log_level::error, "handshake threw",
                            fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
                                        u.where, escaped(e.what())));
-        ec = errc::handshake_failed;
-    } catch (...) { ec = errc::handshake_failed; }
+        ec = u.handshake_error = errc::handshake_failed;
+    } catch (...) { ec = u.handshake_error = errc::handshake_failed; }
     std::erase(me.opening_, c.session.get());
     --me.connecting_;
     --u.connecting;
@@ -116,8 +116,9 @@ task<error_code> pool_base::connect_and_shake_hands(pool_connection& c) {
     opening_.push_back(&s);
     error_code ec = co_await shake_hands(s);
     if (!ec && !s.bytes().data().empty()) ec = errc::bad_message;  // bytes without a request
-    if (ec && ec != condition::not_executed) ec = errc::handshake_failed;
-    co_return ec;
+    if (!ec || ec == condition::not_executed) co_return ec;
+    c.at->handshake_error = ec;
+    co_return errc::handshake_failed;
 }
 
 void pool_base::opened(pool_connection c) {
@@ -186,7 +187,7 @@ bool pool_base::should_rebalance(const pool_connection& c) const noexcept {
 void pool_base::open_failed(struct upstream& u, error_code ec) {
     ++counters_.connect_failures;
     ++u.connect_failures;
-    const bool is_first_success = !u.health.is_failing();
+    const bool is_first_failure = !u.health.is_failing();
     const time_point again = u.health.failed(ec, now(), context_->net->random());
     // First what needs no memory, so that running out of it delays no caller.
     fail_if_down();
@@ -195,9 +196,9 @@ void pool_base::open_failed(struct upstream& u, error_code ec) {
         if (!waiters_.empty() || open() < std::max(limits_.preconnect, limits_.min_connections))
             open_more(connecting_ + 1);
     }
-    if (is_first_success)
+    if (is_first_failure)
         context_->write(log_level::warning, "upstream is down",
-                        fmt::format("pool '{}': {}: {}", name_, u.where, ec.message()));
+                        fmt::format("pool '{}': {}: {}", name_, u.where, u.cause().message()));
 }
 
 // -- the results of requests, for the breaker of an address

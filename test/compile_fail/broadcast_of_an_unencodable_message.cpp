@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for this message
+// expect: ice: the protocol has no packet(), or several that fit, for this message
 //
 // The same for all sessions at once.
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for what this logic answers
+// expect: ice: the protocol has no packet(), or several that fit, for what this logic answers
 //
 // The same through a task and an optional: what stands in them is what must be packable.
 #include <ice/ice.hpp>

@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for what this logic answers
+// expect: ice: the protocol has no packet(), or several that fit, for what this logic answers
 //
 // Without a logic the action echoes, and a protocol that only listens cannot.
 #include <ice/ice.hpp>

@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for what this logic answers
+// expect: ice: the protocol has no packet(), or several that fit, for what this logic answers
 //
 // A line is text: how a number is written is for the logic to say.
 #include <ice/ice.hpp>

@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for what this logic answers
+// expect: ice: the protocol has no packet(), or several that fit, for what this logic answers
 //
 // What an upstream gave may be an error, and the peer is owed an answer then too.
 #include <ice/ice.hpp>

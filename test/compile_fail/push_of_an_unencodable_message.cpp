@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for this message
+// expect: ice: the protocol has no packet(), or several that fit, for this message
 //
 // What can be pushed, sent or broadcast is what the protocol can write down.
 #include <ice/ice.hpp>

@@ -1,4 +1,4 @@
-// expect: ice: the protocol has no packet() for this message
+// expect: ice: the protocol has no packet(), or several that fit, for this message
 //
 // A handshake that sends a number by a protocol of text.
 #include <ice/ice.hpp>

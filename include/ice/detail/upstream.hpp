@@ -35,11 +35,17 @@ struct upstream {
         if (health.is_failing()) return health.why();
         return breaker.is_closed() ? error_code() : breaker.why();
     }
+    // The same for failure::cause(): if the handshake failed, the handshake's own error.
+    error_code cause() const noexcept {
+        const error_code ec = why();
+        return ec == errc::handshake_failed && handshake_error ? handshake_error : ec;
+    }
 
     pool_base* pool;
     address where;
     upstream_health health;      // whether attempts to connect succeed
     ice::breaker breaker;        // whether requests succeed
+    error_code handshake_error;  // of the last handshake that failed
     deadline retry;              // the next attempt that the pool makes without a caller
     std::size_t open = 0;        // connections, those that are being made included
     std::size_t connecting = 0;  // connections that are being made
