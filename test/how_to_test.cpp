@@ -61,6 +61,20 @@ ice::task<> refresh(ice::server& srv, std::string& motto) {
 
 std::string_view greet(std::string_view) { return "hello"; }
 
+// [ping]
+ice::task<> ping(ice::session<ice::line>& peer) {
+    for (;;) {
+        co_await peer.sleep(30s);
+        if (peer.push("ping")) co_return;
+    }
+}
+
+struct greeter {
+    void opened(ice::session<ice::line>& peer) { peer.spawn(ping(peer)); }
+    std::string_view operator()(std::string_view) { return "hello"; }
+};
+// [ping]
+
 // [unencodable]
 struct read_aloud {
     std::string text;  // from a file, say: it may have more lines than one
@@ -135,6 +149,16 @@ BOOST_AUTO_TEST_CASE(a_pool_of_several_upstreams_leaves_out_what_fails) {
     sim.run_for(20s);
     for (int i = 0; i < 10; ++i) BOOST_TEST(sim.run(get(srv, "key")) == "value");
     BOOST_TEST(srv.get(redis).counters().checks != 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_peer_hears_something_at_intervals) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(greeter{}));
+    auto peer = sim.run(sim.open<ice::line>(SERVER)).value();
+    const auto since = sim.now();
+    BOOST_TEST(sim.run(peer->receive()).value() == "ping");
+    BOOST_TEST((sim.now() - since > 29s));
 }
 
 BOOST_AUTO_TEST_CASE(something_runs_in_the_background) {

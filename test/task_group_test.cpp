@@ -1,5 +1,6 @@
 // task_group: what it has spawned is supervised, can be cancelled, and can be waited for.
 #include <asio/steady_timer.hpp>
+#include <asio/use_awaitable.hpp>
 #include <ice/detail/task_group.hpp>
 #include <stdexcept>
 

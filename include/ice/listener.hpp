@@ -117,6 +117,7 @@ private:
 
     task<> end(session<P>& peer, bool opened, error_code why) {
         this->set_established(peer, false);
+        if (peer.has_spawned()) co_await peer.end_spawned();
         if constexpr (has_closed<L, P>) {
             try {
                 if (opened) co_await tell_closed(logic_, peer);

@@ -62,6 +62,10 @@ listener_base::listener_base(std::shared_ptr<server_context> context, const addr
           context_->net->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); },
           this),
       again_(context_->net->deadlines(), accept_again, this) {
+    settings_.spawned_threw = [](session_base& s, std::exception_ptr thrown) {
+        s.owner().threw(s, std::move(thrown));
+        s.close();
+    };
     context_->listeners_.push_back(this);
 }
 

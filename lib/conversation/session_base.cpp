@@ -27,7 +27,25 @@ session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_
     channel_->write_timeout(settings.timeouts.write);
 }
 
-session_base::~session_base() = default;
+session_base::~session_base() {
+    if (has_spawned_) settings_.spawned.erase(this);
+}
+
+void session_base::spawn(task<> work) {
+    if (settings_.spawned_threw == nullptr) throw std::logic_error("a pool's session spawns none");
+    if (!established_) return;
+    task_group& group = settings_.spawned.try_emplace(this, executor()).first->second;
+    has_spawned_ = true;
+    group.spawn(std::move(work), [this](std::exception_ptr thrown) {
+        settings_.spawned_threw(*this, std::move(thrown));
+    });
+}
+
+task<> session_base::end_spawned() {
+    task_group& group = settings_.spawned.at(this);
+    group.cancel();
+    co_await group.join();
+}
 
 // Reading ends, writing does not. A session of a pool has nobody who would flush it later.
 void session_base::close() {

@@ -42,22 +42,36 @@ struct task_group::state {
 };
 
 // The completion handler. The coroutine's frame is still there when it is called, so it keeps the
-// signal: the group's list has let go of it by then.
+// signal: the group's list has let go of it by then. A frame that is destroyed where it waits
+// destroys its handler: then cancel() must not reach for it any more.
 struct task_group::ended {
     using cancellation_slot_type = asio::cancellation_slot;
     cancellation_slot_type get_cancellation_slot() const noexcept { return own->signal.slot(); }
 
+    ended(std::shared_ptr<state> of, std::shared_ptr<member> m, failed f)
+        : group(std::move(of)), own(std::move(m)), threw(std::move(f)) {}
+    ended(ended&&) noexcept = default;
+    ended& operator=(ended&&) = delete;
+    ~ended() { remove(); }
+
     void operator()(const std::exception_ptr& thrown) {
-        group->members.remove(own);
-        ++group->removals;
-        if (group->members.empty()) {
-            if (group->none_left) group->none_left->set();
-            if (group->when_empty) group->when_empty();
+        const auto of = group;
+        remove();
+        if (of->members.empty()) {
+            if (of->none_left) of->none_left->set();
+            if (of->when_empty) of->when_empty();
         }
         if (thrown && !(own->cancelled && is_aborted(thrown))) threw(thrown);
     }
 
-    std::shared_ptr<state> group;
+    void remove() noexcept {
+        if (!group) return;
+        group->members.remove(own);
+        ++group->removals;
+        group.reset();
+    }
+
+    std::shared_ptr<state> group;  // none when it was moved from, or called
     std::shared_ptr<member> own;
     failed threw;
 };
@@ -79,16 +93,10 @@ task<> task_group::run(asio::any_io_executor executor, task<> work) {
 void task_group::spawn(task<> work, failed threw) {
     if (state_->cancelled) return;
     auto own = std::make_shared<member>();
-    ended handler{state_, own, std::move(threw)};
     state_->members.push_back(own);
+    ended handler(state_, own, std::move(threw));
     if (state_->none_left) state_->none_left->clear();
-    try {
-        asio::co_spawn(state_->executor, run(state_->executor, std::move(work)),
-                       std::move(handler));
-    } catch (...) {
-        state_->members.remove(own);
-        throw;
-    }
+    asio::co_spawn(state_->executor, run(state_->executor, std::move(work)), std::move(handler));
 }
 
 // An operation of the user's may complete within emit(), and take members out of the list.

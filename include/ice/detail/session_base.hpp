@@ -2,16 +2,20 @@
 // lib/conversation/session_base.cpp: its deadlines, its batches, and the bytes it has not sent yet.
 #pragma once
 
+#include <exception>
 #include <ice/channel.hpp>
 #include <ice/detail/export.hpp>
+#include <ice/detail/task_group.hpp>
 #include <ice/limits.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>
+#include <map>
 #include <memory>
 
 namespace ice {
 
 class listener_base;
+class session_base;
 
 // What many sessions share.
 struct session_settings {
@@ -20,6 +24,11 @@ struct session_settings {
     std::uint64_t messages = 0;     // received
     std::uint64_t outbox_full = 0;  // pushes refused
     std::uint64_t unencodable = 0;  // answers
+
+    // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
+    std::map<const session_base*, task_group> spawned{};
+    // Called with an exception of a spawned coroutine. Null in pools.
+    void (*spawned_threw)(session_base&, std::exception_ptr) = nullptr;
 };
 
 class ICE_API session_base {
@@ -36,6 +45,20 @@ public:
     // The steady clock of the transport, virtual in a simulation.
     time_point now() const { return channel_->net().now(); }
     task<> sleep(duration span) { return channel_->net().sleep(span); }
+
+    // Runs a coroutine beside the logic, such as one that pushes something at intervals. It begins
+    // when the caller has returned to the loop, and may use this session until it ends.
+    // When the session ends, it cancels the coroutine (asio::cancellation_type::terminal) and waits
+    // for its end, before it calls closed() of the logic. Then what the coroutine waits for returns
+    // or throws asio::error::operation_aborted, and each later co_await throws it (as
+    // std::system_error): let that leave the coroutine, or the connection stays open.
+    // Another exception that leaves the coroutine counts as one of the logic
+    // (listener_counters::logic_threw), and closes the connection as close() does.
+    // The coroutine may call push(), sleep(), close() and pools. Requires: it does not call send()
+    // or receive(), which belong to the logic.
+    // If the session is not between opened() and closed() of its logic, or close() was called, it
+    // destroys `work` at once. Throws std::logic_error for a pool's session.
+    void spawn(task<> work);
 
     // For Asio's own functions: timers, other sockets, co_spawn.
     const asio::any_io_executor& executor() const noexcept { return channel_->net().executor(); }
@@ -66,6 +89,11 @@ public:
     // `why`. With `never` and a `why` no wait ends. `never` with errc{} removes the deadline and
     // restores the timeouts.
     void set_deadline(time_point until, errc why) noexcept;
+
+    // Whether spawn() was called.
+    bool has_spawned() const noexcept { return has_spawned_; }
+    // Cancels what was spawned, and returns when all of it has ended. Requires: has_spawned().
+    task<> end_spawned();
 
     // Nothing was sent by send(), and nothing received, since the handshake or the lease began.
     bool is_untouched() const noexcept { return asked_ == 0 && received_ == 0; }
@@ -147,6 +175,7 @@ private:
     bool ends_idle_ : 1 = false;            // see drain_when_idle()
     bool unencodable_ : 1 = false;          // failed_ is of an answer
     bool proven_ : 1 = false;               // of a pool: it has given a reply
+    bool has_spawned_ : 1 = false;          // settings_.spawned has a group of this session
     error_code failed_;                     // the protocol's, or of close(); ends the conversation
 };
 
