@@ -49,7 +49,8 @@ inline constexpr duration no_timeout = duration::max();
 // The deadline that never comes. after(now, no_timeout) returns it.
 inline constexpr time_point never = time_point::max();
 
-// The sum and the product, saturated at duration::max() and duration::min().
+// The sum and the product, saturated at duration::max() and duration::min(). Use them for values of
+// users, whose sum may overflow: that is undefined behaviour with operator+.
 constexpr duration add_sat(duration a, duration b) noexcept {
     duration::rep sum = 0;
     if (!__builtin_add_overflow(a.count(), b.count(), &sum)) return duration(sum);

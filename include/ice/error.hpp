@@ -11,7 +11,9 @@ namespace ice {
 // The same type as asio::error_code, so functions of Asio and of ice take each other's errors.
 using std::error_code;
 
-// Compare an error_code with them directly: `if (ec == ice::errc::closed)`.
+// Compare an error_code with them directly:
+//     if (ec == ice::errc::closed) ..                // an error of ice
+//     if (ec == std::errc::connection_refused) ..    // an error of a socket
 enum class errc {
     // The peer ended the connection.
     closed = 1,  // between two messages: the usual end

@@ -13,6 +13,8 @@ namespace ice {
 // A value of 8 bytes that refers to nothing. Keep it where a reference to a session might outlive
 // the session, and call listener::find() later. Uids of one server compare in the order in which
 // their sessions began.
+//     const ice::uid id = peer.uid();                          // in a logic
+//     if (auto* peer = listener.find(id)) co_await peer->send("later");  // at any time after it
 class uid {
 public:
     // 0, the uid of no session.

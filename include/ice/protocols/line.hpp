@@ -11,6 +11,8 @@ namespace ice {
 
 // Lines may hold any bytes, NUL included: a logic that prints them uses ice::escaped(). For people
 // with a telnet client use ice::telnet, which removes the client's commands from the lines.
+//     ice::line()             lines with CR LF, as in SMTP and HTTP headers
+//     ice::line("\n", 1024)   lines with LF, of at most 1024 bytes
 class ICE_API line {
 public:
     // Delimiter CR LF, limit 8 KiB.

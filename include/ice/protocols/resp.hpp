@@ -43,6 +43,8 @@ ICE_API void append_resp_line(char type, std::string_view text, std::string& out
 // One value: a resp_view of bytes elsewhere, or a resp_value with bytes of its own. A resp_view
 // that parse() returned is valid until the next parse(). The accessors never fail: for a value of
 // another type they return what their comments say.
+//     std::int64_t total = 0;
+//     for (ice::resp_view element : reply) total += element.integer();  // of an array
 template <class Bytes>
 class basic_resp {
 public:
