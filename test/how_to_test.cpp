@@ -75,6 +75,19 @@ struct greeter {
 };
 // [ping]
 
+// [farewell]
+struct mail {
+    std::string_view operator()(std::string_view) { return "250 OK"; }
+
+    void closed(ice::session<ice::line>& peer, ice::error_code why) {
+        if (why == ice::errc::closed) return;  // the peer has closed: nobody reads it
+        const auto unsent = peer.push(fmt::format("421 {}", why.message()));
+        if (unsent) ++lost;
+    }
+    int lost = 0;
+};
+// [farewell]
+
 // [unencodable]
 struct read_aloud {
     std::string text;  // from a file, say: it may have more lines than one
@@ -159,6 +172,15 @@ BOOST_AUTO_TEST_CASE(a_peer_hears_something_at_intervals) {
     const auto since = sim.now();
     BOOST_TEST(sim.run(peer->receive()).value() == "ping");
     BOOST_TEST((sim.now() - since > 29s));
+}
+
+BOOST_AUTO_TEST_CASE(a_peer_hears_why_its_connection_ends) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(mail{}));
+    auto peer = sim.run(sim.open<ice::line>(SERVER)).value();
+    BOOST_TEST(sim.run(peer->receive()).value() == "421 idle for too long");
+    BOOST_TEST((sim.run(peer->receive()).error() == ice::errc::closed));
 }
 
 BOOST_AUTO_TEST_CASE(something_runs_in_the_background) {

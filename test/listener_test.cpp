@@ -41,9 +41,33 @@ struct moody {
     }
 };
 
+// Says why, when it ends.
+struct tells_why {
+    std::string operator()(std::string_view text) { return std::string(text); }
+    void closed(ice::session<ice::line>& peer, ice::error_code why) {
+        BOOST_TEST(!peer.push(why.message()));
+    }
+};
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(listener, fixture)
+
+// The deadline has cancelled the channel: the poller must take its socket back. The simulation of
+// test/closed_test.cpp has no poller.
+BOOST_AUTO_TEST_CASE(a_last_message_after_a_timeout_goes_over_a_socket) {
+    auto& l = add(tells_why{}, {}, {.idle = 20ms, .linger = 10s});
+    auto p = connect(l.endpoint());
+    p.send("x\r\n");
+    BOOST_TEST(p.read_line() == "x");
+    BOOST_TEST(p.read_line() == make_error_code(ice::errc::idle_timeout).message());
+    BOOST_TEST(p.read_to_end() == "");
+    BOOST_TEST(p.ended);
+    BOOST_TEST(l.size() == 1u, "it waits for the end of its peer");
+    p.send("dropped");
+    p.close();
+    until([&] { return l.size() == 0; });
+}
 
 BOOST_AUTO_TEST_CASE(port_0_becomes_a_real_port) {
     auto& l = add(same);

@@ -138,6 +138,10 @@ public:
     // The `why` of cancel(), or no error.
     error_code cancelled() const noexcept { return cancelled_; }
 
+    // If a deadline has cancelled the channel while no byte was left to send, makes it usable
+    // again, for a last message and linger(), and returns true. Requires: no call waits on it.
+    bool reopen() noexcept;
+
     // Closes the sending side (shutdown(2), SHUT_WR), drops what still arrives, and waits until the
     // peer has closed too, for at most `timeout` and 1 MiB. If bytes of the peer were unread at a
     // plain close, the kernel would send a reset, which can destroy the last answer on its way.
@@ -185,7 +189,8 @@ private:
     std::uint32_t chunk_;         // bytes that the next read asks for
     std::uint32_t chunk_most_;    // read_at_most()
     std::uint8_t why_{};          // the deadline's errc: one byte keeps idle connections small
-    bool flushing_soon_ = false;
+    bool flushing_soon_ : 1 = false;
+    bool expired_ : 1 = false;  // a deadline has cancelled it, and no byte was left to send
 
 protected:  // here they fill padding
     bool in_message_ = false;

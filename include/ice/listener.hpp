@@ -56,7 +56,9 @@ concept has_as_server = requires(P& p) { p.as_server(); };
 template <class L, class P>
 concept has_opened = requires(L& l, session<P>& s) { l.opened(s); };
 template <class L, class P>
-concept has_closed = requires(L& l, session<P>& s) { l.closed(s); };
+concept is_told_why = requires(L& l, session<P>& s, error_code why) { l.closed(s, why); };
+template <class L, class P>
+concept has_closed = is_told_why<L, P> || requires(L& l, session<P>& s) { l.closed(s); };
 
 template <class L, class P>
 task<> tell_opened(L& logic, session<P>& peer) {
@@ -65,9 +67,15 @@ task<> tell_opened(L& logic, session<P>& peer) {
     co_return;
 }
 template <class L, class P>
-task<> tell_closed(L& logic, session<P>& peer) {
-    if constexpr (is_task<decltype(logic.closed(peer))>) co_await logic.closed(peer);
-    else logic.closed(peer);
+decltype(auto) call_closed(L& logic, session<P>& peer, error_code why) {
+    if constexpr (is_told_why<L, P>) return logic.closed(peer, why);
+    else return logic.closed(peer);
+}
+template <class L, class P>
+task<> tell_closed(L& logic, session<P>& peer, error_code why) {
+    if constexpr (is_task<decltype(call_closed(logic, peer, why))>)
+        co_await call_closed(logic, peer, why);
+    else call_closed(logic, peer, why);
     co_return;
 }
 
@@ -76,7 +84,8 @@ template <protocol P, logic_for<P> L>
 class running_listener final : public listener<P> {
     static_assert((has_opened<L, P> || !requires { &L::opened; }) &&
                       (has_closed<L, P> || !requires { &L::closed; }),
-                  "ice: opened() and closed() of a logic are called with (ice::session<P>&)");
+                  "ice: opened() and closed() of a logic are called with (ice::session<P>&), or "
+                  "closed() with (ice::session<P>&, ice::error_code)");
     static_assert(
         has_as_server<P> || !requires { &P::as_server; },
         "ice: as_server() of a protocol is called without arguments");
@@ -119,9 +128,14 @@ private:
         this->set_established(peer, false);
         if (peer.has_spawned()) co_await peer.end_spawned();
         if constexpr (has_closed<L, P>) {
+            const bool reopened = is_told_why<L, P> && opened && peer.reopen();
+            const std::uint64_t sent = peer.bytes().sent();
+            const error_code cause = why;
             try {
-                if (opened) co_await tell_closed(logic_, peer);
+                if (opened) co_await tell_closed(logic_, peer, why);
             } catch (...) { why = this->threw(peer, std::current_exception()); }
+            const bool pushed = peer.bytes().sent() != sent || peer.bytes().unsent() != 0;
+            if (reopened && !pushed) peer.bytes().cancel(cause);
         }
         co_await this->finish(peer, why);
     }

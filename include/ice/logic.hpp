@@ -102,7 +102,13 @@ constexpr void refuse_view_of_coroutine() {
 // - A plain logic may return a view of the message, or of bytes that live longer. A coroutine
 //   returns such a view as borrowed<V>.
 // - Optional members, plain or coroutines: opened(session<P>&) runs before the first message,
-//   closed(session<P>&) after the last.
+//   closed(session<P>&) after the last. Where it is closed(session<P>&, error_code why), it learns
+//   why the session ends: errc::closed or truncated if the peer closed, errc::stopped after
+//   close(), an exception or stop(), errc::draining, one of ice::timeouts, or the error of the
+//   protocol or the socket. Unless the peer has closed, the connection is broken, stop() was called
+//   or the peer took no byte for timeouts::write, it can push() a last message. The session sends
+//   that message for at most timeouts::write and closes the connection gracefully. After a timeout
+//   only this form can push.
 // - An exception that leaves a logic closes that connection only (listener_counters::logic_threw).
 // - If P cannot express an answer, such as a line that has a line end in it, the listener closes
 //   the connection and logs it, unless the logic has the member

@@ -112,6 +112,12 @@ void session_base::set_deadline(time_point until, errc why) noexcept {
     if (until == never) channel_->deadline(never, errc{});
 }
 
+bool session_base::reopen() noexcept {
+    if (!channel_->reopen()) return false;
+    set_deadline(never, errc{});  // it has passed, and would end the last flush
+    return true;
+}
+
 void session_base::arm_logic_timeout() {
     logic_timeout_armed_ = true;
     channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);

@@ -102,6 +102,14 @@ void channel::stall_timer(void* self) {
     c.stall_->timer.set(after(c.net_.now(), std::chrono::milliseconds(c.write_timeout_)));
 }
 
+bool channel::reopen() noexcept {
+    if (!expired_) return false;
+    expired_ = false;
+    cancelled_.clear();
+    out_.clear();  // an answer that came after the deadline
+    return true;
+}
+
 void channel::deadline(time_point at, errc why) {
     why_ = static_cast<std::uint8_t>(why);
     span_ = duration::zero();
@@ -118,8 +126,10 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
 // not move it for each message.
 void channel::fire(void* self) {
     auto& c = *static_cast<channel*>(self);
-    if (c.span_ == duration::zero() || c.seen_ == c.consumed_)
+    if (c.span_ == duration::zero() || c.seen_ == c.consumed_) {
+        c.expired_ = !c.cancelled_ && c.unsent() == 0;  // half a message cannot be followed by one
         return c.cancel(static_cast<errc>(c.why_));
+    }
     c.seen_ = c.consumed_;
     c.timer_.set(after(c.net_.now(), c.span_));
 }

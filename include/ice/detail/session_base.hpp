@@ -90,6 +90,10 @@ public:
     // restores the timeouts.
     void set_deadline(time_point until, errc why) noexcept;
 
+    // If a timeout has ended the session, and no byte was left to send, takes back that the channel
+    // was cancelled, and returns true: closed() of the logic can push a last message.
+    bool reopen() noexcept;
+
     // Whether spawn() was called.
     bool has_spawned() const noexcept { return has_spawned_; }
     // Cancels what was spawned, and returns when all of it has ended. Requires: has_spawned().
