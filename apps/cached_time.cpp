@@ -6,25 +6,23 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr ice::pool_name<ice::resp> redis{"redis"};
-constexpr ice::pool_name<ice::line> timeserver{"timeserver"};
-
 struct gettime {
-    ice::server& srv;
+    ice::pool<ice::resp>& redis;
+    ice::pool<ice::line>& timeserver;
 
     ice::task<std::string> operator()(std::string_view request) {
         if (request != "gettime") co_return "command wrong";
 
         const auto get = ice::resp_command("GET", "ice:time");
-        const auto cached = co_await srv.get(redis).request(get, 250ms);
+        const auto cached = co_await redis.request(get, 250ms);
         if (cached && looks_like_a_time(cached->text())) co_return std::string(cached->text());
 
-        auto fresh = co_await srv.get(timeserver).request(request, 500ms);
+        auto fresh = co_await timeserver.request(request, 500ms);
         if (!fresh || !looks_like_a_time(*fresh)) co_return local_time();
 
         // Not if Redis has just failed; and if it fails now, the next one asks the time server.
         const auto set = ice::resp_command("SET", "ice:time", *fresh, "PX", 1000);
-        if (cached) static_cast<void>(co_await srv.get(redis).request(set, 250ms));
+        if (cached) static_cast<void>(co_await redis.request(set, 250ms));
         co_return *fresh;
     }
 };
@@ -43,11 +41,12 @@ int main(int argc, char** argv) {
 
     return run_app(cli, argc, argv, [&] {
         ice::server srv;
-        srv.add(ice::tcp_client_action{ice::address(cache), redis, 3});
-        srv.add(ice::tcp_client_action{ice::address(upstream), timeserver, 3});
+        auto& redis = srv.add(ice::tcp_client_action{ice::address(cache), "redis", 3, ice::resp{}});
+        auto& timeserver =
+            srv.add(ice::tcp_client_action{ice::address(upstream), "timeserver", 3, ice::line{}});
         print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
                                 .protocol(ice::telnet{})
-                                .logic(gettime{srv})));
+                                .logic(gettime{redis, timeserver})));
         srv.run();
     });
 }

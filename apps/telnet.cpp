@@ -4,8 +4,6 @@
 
 namespace {
 
-constexpr ice::pool_name<ice::line> timeserver{"timeserver"};
-
 // A reply that is no time is an error: better our own clock than garbage.
 ice::result<std::string> only_a_time(std::string_view reply) {
     if (!looks_like_a_time(reply)) return ice::errc::bad_message;
@@ -13,13 +11,13 @@ ice::result<std::string> only_a_time(std::string_view reply) {
 }
 
 struct gettime {
-    ice::server& srv;
+    ice::pool<ice::line>& timeserver;
     std::chrono::milliseconds timeout;
 
     ice::task<std::string> operator()(std::string_view request) {
         if (request != "gettime") co_return "command wrong";
 
-        auto reply = co_await srv.get(timeserver).request(request, timeout);
+        auto reply = co_await timeserver.request(request, timeout);
         if (reply) co_return *reply;
 
         co_return local_time();
@@ -49,11 +47,12 @@ int main(int argc, char** argv) {
 
     return run_app(cli, argc, argv, [&] {
         ice::server srv;
-        srv.add(ice::tcp_client_action{ice::address(upstream), timeserver, connections}.logic(
-            only_a_time));
+        auto action =
+            ice::tcp_client_action{ice::address(upstream), "timeserver", connections, ice::line{}};
+        auto& timeserver = srv.add(std::move(action).logic(only_a_time));
         print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
                                 .protocol(ice::telnet{})
-                                .logic(gettime{srv, std::chrono::milliseconds(timeout)})));
+                                .logic(gettime{timeserver, std::chrono::milliseconds(timeout)})));
         srv.run();
     });
 }

@@ -23,14 +23,12 @@ std::string gettime(std::string_view request) {
 }
 
 // [pool]
-constexpr ice::pool_name<telnet> timeserver{"timeserver"};
-
 struct ask_timeserver {
-    ice::server& srv;
+    ice::pool<telnet>& timeserver;
 
     ice::task<std::string> operator()(std::string_view request) {
         if (request == "gettime") {
-            auto reply = co_await srv.get(timeserver).request(request);
+            auto reply = co_await timeserver.request(request);
             if (reply) co_return *reply;
         }
         co_return gettime(request);  // by our own clock
@@ -41,8 +39,8 @@ struct ask_timeserver {
 int main() {
     ice::server srv;
     // [add]
-    srv.add(ice::tcp_client_action{TIMESERVER, timeserver, 3});
-    srv.add(ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(ask_timeserver{srv}));
+    auto& timeserver = srv.add(ice::tcp_client_action{TIMESERVER, "timeserver", 3, telnet{}});
+    srv.add(ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(ask_timeserver{timeserver}));
     // [add]
     srv.run();
 }

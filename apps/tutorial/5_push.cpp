@@ -22,13 +22,12 @@ std::string gettime(std::string_view request) {
     return "command wrong";
 }
 
-constexpr ice::pool_name<telnet> timeserver{"timeserver"};
 struct ask_timeserver {
-    ice::server& srv;
+    ice::pool<telnet>& timeserver;
 
     ice::task<std::string> operator()(std::string_view request) {
         if (request == "gettime") {
-            auto reply = co_await srv.get(timeserver).request(request);
+            auto reply = co_await timeserver.request(request);
             if (reply) co_return *reply;
         }
         co_return gettime(request);  // by our own clock
@@ -57,7 +56,8 @@ struct room {
 
 int main() {
     ice::server srv;
-    srv.add(ice::tcp_client_action{TIMESERVER, timeserver, 3});
-    srv.add(ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(room{ask_timeserver{srv}}));
+    auto& timeserver = srv.add(ice::tcp_client_action{TIMESERVER, "timeserver", 3, telnet{}});
+    srv.add(
+        ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(room{ask_timeserver{timeserver}}));
     srv.run();
 }

@@ -13,8 +13,9 @@ using namespace std::chrono_literals;
 
 struct world {
     world() {
-        srv.add(ice::tcp_client_action{TIMESERVER, timeserver, 3});
-        srv.add(ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(ask_timeserver{srv}));
+        auto& timeserver = srv.add(ice::tcp_client_action{TIMESERVER, "timeserver", 3, telnet{}});
+        srv.add(
+            ice::tcp_server_action{SERVER}.protocol(telnet{}).logic(ask_timeserver{timeserver}));
     }
 
     // What a user gets for "gettime".
