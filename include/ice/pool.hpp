@@ -258,7 +258,7 @@ private:
                 if (caller != nullptr) caller->reply = std::move(made);
                 if (bad) co_return line->fail(bad);
             }
-            line->disarm_logic_timeout();
+            line->pop_oldest();
         }
     }
 

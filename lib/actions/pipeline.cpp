@@ -51,7 +51,7 @@ void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
     lease_.pool().wake_sharer();
 }
 
-void pipeline::disarm_logic_timeout() {
+void pipeline::pop_oldest() {
     pending_request* p = caller();
     asked_.pop_front();
     if (p != nullptr) {

@@ -78,7 +78,7 @@ public:
     }
 
     // Removes the oldest request, which has its reply, and wakes its caller. Requires: size() != 0.
-    ICE_API void disarm_logic_timeout();
+    ICE_API void pop_oldest();
 
     // Sets the error of the requests that are left when the pipeline ends.
     void fail(error_code why) noexcept { why_ = why; }
