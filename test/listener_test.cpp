@@ -28,7 +28,7 @@ struct moody {
 
     void opened(ice::session<ice::line>& peer) {
         ++*opened_count;
-        peer.push("welcome");
+        BOOST_TEST(!peer.push("welcome"));
     }
     ice::task<> closed(ice::session<ice::line>&) {
         ++*closed_count;

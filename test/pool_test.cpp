@@ -410,7 +410,7 @@ BOOST_AUTO_TEST_CASE(a_lease_that_closes_gracefully_does_not_return_its_connecti
     auto talk = [](ice::pool<ice::line>& from) -> ice::task<ice::error_code> {
         auto lease = co_await from.acquire();
         if (!lease) co_return lease.error();
-        (*lease)->push("QUIT");
+        BOOST_TEST(!(*lease)->push("QUIT"));
         (*lease)->close();
         const auto bye = co_await (*lease)->receive();
         co_return bye.error();
@@ -442,7 +442,7 @@ BOOST_AUTO_TEST_CASE(what_was_pushed_on_a_lease_wants_its_reply_too) {
     auto& first = up.accept();
     auto talk = [](ice::pool<ice::line>& from) -> ice::task<> {
         auto lease = co_await from.acquire();
-        (*lease)->push("A");
+        BOOST_TEST(!(*lease)->push("A"));
         (*lease)->try_flush();
     };
     ice::spawn(context, talk(p), "talk");

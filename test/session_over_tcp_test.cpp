@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(a_large_last_message_arrives_whole) {
     auto& l = w.srv.add(ice::tcp_server_action{any_port}
                             .protocol(ice::line("\r\n", bye.size()))
                             .logic([&](std::string_view, ice::session<ice::line>& peer) {
-                                peer.push("soon");
+                                BOOST_TEST(!peer.push("soon"));
                                 peer.close();
                                 return bye;
                             }));
@@ -165,7 +165,7 @@ BOOST_AUTO_TEST_CASE(a_session_that_another_closes_ends_after_what_was_pushed) {
     w.until([&] { return l.size() == 1; }, "a connection");
     w.settle();
     auto& s = *l.sessions().begin();
-    s.push("kicked");
+    BOOST_TEST(!s.push("kicked"));
     s.close();
     BOOST_TEST(l.find(s.uid()) == nullptr);
     BOOST_TEST(l.broadcast("too late") == 0u);

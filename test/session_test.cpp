@@ -28,10 +28,10 @@ BOOST_AUTO_TEST_CASE(what_is_sent_pushed_and_answered_keeps_its_order) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([](std::string_view line, line_session& peer) -> answer {
-        peer.push("1");
+        BOOST_TEST(!peer.push("1"));
         co_await peer.send("2");
-        peer.push("3");
-        peer.push("4");
+        BOOST_TEST(!peer.push("3"));
+        BOOST_TEST(!peer.push("4"));
         co_return line;
     });
     c.arrive("5\r\n6\r\n");
@@ -247,7 +247,7 @@ BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_whoever_waits) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(ice::echo{});
-    c.peer.push("bye");
+    BOOST_TEST(!c.peer.push("bye"));
     c.peer.close();
     w.settle();
     BOOST_TEST(c.heard() == "bye\r\n");
@@ -269,13 +269,13 @@ BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
         return c.heard();
     };
     BOOST_TEST(heard([](std::string_view, line_session& peer) {
-                   peer.push("1");
+                   BOOST_TEST(!peer.push("1"));
                    peer.close();
-                   peer.push("2");
+                   BOOST_TEST(!peer.push("2"));
                    return "bye";
                }) == "1\r\n2\r\nbye\r\n");
     BOOST_TEST(heard([](std::string_view, line_session& peer) -> answer {
-                   peer.push("1");
+                   BOOST_TEST(!peer.push("1"));
                    peer.close();
                    co_await peer.send("2");
                    co_await peer.sleep(5s);

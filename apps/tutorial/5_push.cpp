@@ -37,9 +37,9 @@ struct ask_timeserver {
 // [push]
 struct room {
     ask_timeserver ask;
-
-    void opened(ice::session<telnet>& peer) { peer.push("welcome"); }
-
+    void opened(ice::session<telnet>& peer) {
+        if (peer.push("welcome")) peer.close();
+    }
     ice::task<std::optional<std::string>> operator()(std::string_view line,
                                                      ice::session<telnet>& peer) {
         if (line == "quiet") co_return std::nullopt;  // no answer
@@ -48,7 +48,7 @@ struct room {
             asio::steady_timer timer(peer.executor(), std::chrono::milliseconds(20));
             co_await timer.async_wait(asio::use_awaitable);
         }
-        for (auto& other : peer.listener().sessions()) other.push(line);  // queued, never waits
+        peer.listener().broadcast(line);  // queued, never waits
         co_return fmt::format("you are {}", peer.uid());
     }
 };

@@ -61,7 +61,7 @@ public:
     // (limits::outbox) or errc::unencodable if it did not queue the message; the connection goes
     // on. Any other error means that the connection is lost.
     template <class A>
-    error_code push(A&& m) {
+    [[nodiscard]] error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
         const std::size_t before = bytes().out().size();
         const error_code ec = append(m);

@@ -5,7 +5,9 @@
 #include <ice/ice.hpp>
 
 struct room {
-    void dispatch(std::string_view said, ice::session<ice::telnet>& peer) { peer.push(said); }
+    void dispatch(std::string_view said, ice::session<ice::telnet>& peer) {
+        static_cast<void>(peer.push(said));
+    }
 };
 
 void add(ice::server& srv) {

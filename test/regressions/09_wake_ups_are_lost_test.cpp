@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(what_is_pushed_while_pushes_are_being_sent_is_sent_too) {
     auto& l = w.srv.add(ice::tcp_server_action{test::any_port}
                             .protocol(ice::line{})
                             .logic([](std::string_view text, ice::session<ice::line>& peer) {
-                                peer.push(text);
+                                BOOST_TEST(!peer.push(text));
                                 peer.listener().broadcast(text);
                             }));
     auto a = w.connect(l.endpoint());
