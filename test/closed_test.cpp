@@ -137,6 +137,18 @@ BOOST_AUTO_TEST_CASE(after_stop_nothing_is_sent) {
     BOOST_TEST(told.pushed[0] == ice::errc::stopped);
 }
 
+// The danger: the timeout has cancelled the channel before stop() does, and a logic that returns
+// later would open it again.
+BOOST_AUTO_TEST_CASE(a_logic_that_returns_after_stop_sends_nothing) {
+    add(3, {.logic = 20s});
+    auto peer = open();
+    send(*peer, "sleep");
+    sim.run_for(30s);
+    srv.stop();
+    BOOST_TEST(next(*peer) == ended);
+    check_cause(ice::errc::logic_timeout);
+}
+
 // Without a last message a timeout ends the connection as ever.
 BOOST_AUTO_TEST_CASE(closed_need_not_push) {
     auto& l = add(0);

@@ -128,7 +128,8 @@ private:
         this->set_established(peer, false);
         if (peer.has_spawned()) co_await peer.end_spawned();
         if constexpr (has_closed<L, P>) {
-            const bool reopened = is_told_why<L, P> && opened && peer.reopen();
+            const bool may_push = is_told_why<L, P> && opened && !this->is_stopped();
+            const bool reopened = may_push && peer.reopen();
             const std::uint64_t sent = peer.bytes().sent();
             const error_code cause = why;
             try {

@@ -377,7 +377,7 @@ void listener_base::drain() {
 }
 
 void listener_base::stop() {
-    ending_ = true;
+    ending_ = stopped_ = true;
     acceptor_->cancel();
     again_.clear();
     room_.set();

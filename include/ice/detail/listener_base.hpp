@@ -94,6 +94,9 @@ protected:
     const std::vector<numbered_session>& open_sessions() const noexcept { return sessions_; }
     session_base* find_base(uid) const noexcept;
 
+    // Whether stop() was called: no session sends anything from then on.
+    bool is_stopped() const noexcept { return stopped_; }
+
     // Between its handshake and its end: only then a session can be found and pushed to.
     static void set_established(session_base& s, bool talks) noexcept { s.established_ = talks; }
     static bool is_established(const session_base* s) noexcept {
@@ -173,6 +176,7 @@ private:
     deadline again_;                    // accepting begins anew, after memory ran out
     std::function<void()> when_empty_;  // the server's
     bool ending_ = false;
+    bool stopped_ = false;
 };
 
 }  // namespace ice
