@@ -33,7 +33,7 @@ class tcp_server_action {
 public:
     // Port 0 lets the kernel choose a port: listener::endpoint() has it.
     explicit tcp_server_action(address where) : where_(std::move(where)) {}
-    // All parts at once, as protocol() and logic() below use it.
+    // Sets all parts at once, for protocol() and logic() below. Users call the constructor above.
     tcp_server_action(address where, P p, L l, ice::limits limits, ice::timeouts timeouts)
         : where_(std::move(where)), protocol_(std::move(p)), logic_(std::move(l)), limits_(limits),
           timeouts_(timeouts) {}
@@ -87,7 +87,7 @@ public:
         return std::move(*this);
     }
 
-    // An action that is an lvalue: these say what to write.
+    // Overloads for an lvalue: they do not compile, and their error says what to write.
     template <class A>
     void protocol(const A&) & {
         detail::refuse_lvalue_action<A>();
@@ -155,9 +155,10 @@ struct pool_options {
 // share connections; further callers wait. All connections of a process count against its
 // descriptors: listeners leave room for `size` (connections_allowed()).
 // With several addresses each gets its share of the connections and of the requests. Their
-// upstreams must give the same replies, as any of them may get any request. An address that fails
-// gets none until it accepts connections, or answers, again. The pool looks a host name up for
-// each connection. `size` 0 and an empty list of addresses make srv.add() throw.
+// upstreams must give the same replies, as any of them may get any request. An address that
+// refuses connections gets none until it accepts one again, and an address whose breaker is open
+// gets none but the trial. The pool looks a host name up for each connection. `size` 0 and an empty
+// list of addresses make srv.add() throw.
 template <protocol P, class R = owned_t<message_t<P>>>
 class tcp_client_action {
 public:
@@ -167,7 +168,7 @@ public:
 
     tcp_client_action(pool_addresses where, pool_name<P, R> name, std::size_t size, P p = P{})
         : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
-    // A name from configuration. `p`, or tcp_client_action<P>, says the protocol.
+    // A name from configuration. P is the type of `p`; without `p` write tcp_client_action<P>.
     tcp_client_action(pool_addresses where, std::string name, std::size_t size, P p = P{})
         : options_{std::move(name), std::move(where.all), size}, protocol_(std::move(p)) {}
 
@@ -252,7 +253,7 @@ public:
         return std::move(*this);
     }
 
-    // An action that is an lvalue: these say what to write.
+    // Overloads for an lvalue: they do not compile, and their error says what to write.
     template <class A>
     void protocol(const A&) & {
         detail::refuse_lvalue_action<A>();

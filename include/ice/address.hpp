@@ -49,8 +49,8 @@ public:
     const std::string& path() const noexcept { return path_; }
 
     // The address of a socket as the kernel gives it, of AF_INET or AF_INET6 (accept(2),
-    // getsockname(2)). No such address is refused. Its zone is the number of the interface if the
-    // interface's name has a character that parse() does not accept.
+    // getsockname(2)). It accepts every such address. Its zone is the number of the interface if
+    // the interface's name has a character that parse() does not accept.
     static address of(const sockaddr&);
 
     // The host if it is an IP address, without its zone; all zero if it is a name or a path.

@@ -18,8 +18,8 @@ namespace ice {
 
 class transport;
 
-// An error_code that a co_await returns. Asio throws a plain error_code that is the first argument
-// of a completion.
+// An error_code that co_await returns. It has a type of its own, as Asio would throw a plain
+// error_code that is the first argument of a completion.
 struct io_status : error_code {
     io_status() = default;
     io_status(error_code ec) : error_code(ec) {}
@@ -29,7 +29,7 @@ struct io_status : error_code {
 // A task that returns that io_status without waiting.
 ICE_API task<io_status> ready(io_status);
 
-// All calls are for the thread of the transport's executor. One coroutine may wait in fill() while
+// Call it only on the thread of the transport's executor. One coroutine may wait in fill() while
 // another waits in flush().
 class ICE_API channel {
 public:
@@ -87,9 +87,9 @@ public:
     // while no coroutine waits in flush(); end_stall() wakes flush().
     virtual bool try_flush() = 0;
 
-    // Waits until the kernel has taken all of out(). Returns errc::write_timeout after `timeout`
-    // without progress (see write_timeout()), `why` at `latest`, which becomes the channel's
-    // deadline, or the error of cancel() or the socket.
+    // Waits until the kernel has taken all of out(). Sets the channel's deadline to `latest`, and
+    // returns `why` when it expires. Returns errc::write_timeout after `timeout` without progress
+    // (see write_timeout()), or the error of cancel() or the socket.
     task<io_status> flush(duration timeout, time_point latest, errc why);
 
     // Sets the write timeout. If the peer takes no byte for that long while some wait to be sent,
@@ -126,7 +126,7 @@ public:
     // Releases the memory of buffers that hold no byte. An idle connection calls it.
     virtual void release_buffers() {}
 
-    // Ends reading. fill() still returns the bytes that have arrived, here or in the kernel, and
+    // Ends reading. fill() still appends the bytes that have arrived, here or in the kernel, and
     // the rest of a message that has begun to arrive by then (expect_rest()). After that it returns
     // `why`; if drain() is called twice, the first `why`. Sending goes on.
     virtual void drain(error_code why) = 0;

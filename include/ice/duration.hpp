@@ -42,7 +42,7 @@ private:
 // system's date moves no timeout. transport::now() reads it.
 using time_point = std::chrono::steady_clock::time_point;
 
-// The value of a timeout, an interval or a cap that does not apply. Every option that takes a
+// As the value of a timeout, an interval or a cap it switches that off. Every option that takes a
 // duration accepts it.
 inline constexpr duration no_timeout = duration::max();
 

@@ -54,14 +54,15 @@ enum class errc {
 // Conditions that any error can be compared with: `if (ec == ice::condition::not_executed)`.
 enum class condition {
     // The upstream cannot have executed the request, as no byte of it was sent. Sending it again is
-    // safe, also if the request is not idempotent. After every other error of a request the
-    // upstream may have executed it. failure::may_have_been_executed() knows more cases.
+    // safe, also if the request is not idempotent. Another error alone does not show that:
+    // failure::may_have_been_executed() also knows whether a byte of the request was sent.
     not_executed = 1,
 };
 
 // The category of errc. error_code::message() gives a text in English for logs.
 ICE_API const std::error_category& category() noexcept;
-// They make `ec == errc::closed` and `ec == condition::not_executed` work. No call allocates.
+// These functions make `ec == errc::closed` and `ec == condition::not_executed` work. No call
+// allocates.
 ICE_API std::error_code make_error_code(errc) noexcept;
 ICE_API std::error_condition make_error_condition(condition) noexcept;
 
@@ -72,7 +73,7 @@ ICE_API std::error_code connect_error(std::error_code cause) noexcept;
 
 }  // namespace ice
 
-// They let an errc convert to an error_code, and error_codes compare with an ice::condition.
+// These let an errc convert to an error_code, and error_codes compare with an ice::condition.
 template <>
 struct std::is_error_code_enum<ice::errc> : std::true_type {};
 template <>

@@ -10,8 +10,8 @@
 
 namespace ice {
 
-// An event is set or not. It stays set until clear(). All calls are for the thread of the executor:
-// an event is no lock, and does not wake other threads. A queue between two coroutines:
+// An event is set or not. It stays set until clear(). Use it only on the executor's thread:
+// an event has no lock, and does not wake other threads. A queue between two coroutines:
 //     jobs.push_back(job);                       // the producer
 //     has_jobs.set();
 //     while (jobs.empty()) {                     // the consumer

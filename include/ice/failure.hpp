@@ -55,9 +55,9 @@ public:
     }
 
     // The state of the upstream when the request failed: its last connect error, what its last
-    // handshake returned, or the error that opened its breaker. No error if the upstream was in
-    // order. So a request that ended with errc::acquire_timeout also says that its upstream refuses
-    // connections, and errc::handshake_failed is explained.
+    // handshake returned, or the error that opened its breaker. No error if the upstream was
+    // healthy. So a request that ended with errc::acquire_timeout also says that its upstream
+    // refuses connections, and errc::handshake_failed is explained.
     error_code cause() const noexcept { return cause_; }
 
     // The name of the pool.

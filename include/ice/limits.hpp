@@ -41,8 +41,8 @@ struct limits {
     // has consumed some of them; an unfinished message may still grow to `message`.
     std::size_t inbox = 64 * 1024;
 
-    // Bytes that are not sent yet when push() is called. Beyond it push() returns
-    // errc::outbox_full, as the peer does not read.
+    // Bytes that are not sent yet, those of the message that push() adds included. Beyond it push()
+    // returns errc::outbox_full, as the peer does not read or the message alone is too large.
     std::size_t outbox = 1024 * 1024;
 
     // Messages of one connection that are answered before other connections are served. The
@@ -55,7 +55,7 @@ struct limits {
     // requests it sends. Larger writes than 64 KiB gain nothing.
     std::size_t batch_bytes = 64 * 1024;
 
-    // Connections that are accepted before established connections are served.
+    // Connections that the listener accepts in a row before the loop serves established ones.
     std::size_t accepts = 64;
 
     // Permissions of the file of a Unix socket, as for chmod(2): 0660 (octal) lets its user and
@@ -107,7 +107,7 @@ struct pool_limits {
 
     // Connections that the pool keeps open without requests: when one ends, it opens another. It
     // opens more, up to its size, while callers wait, and closes those after pool_timeouts::idle
-    // (expired). 0, as an idle connection costs the upstream too.
+    // (expired). The default is 0, as an idle connection costs the upstream too.
     std::size_t min_connections = 0;
 
     // Connections that the pool opens at the start, and when the upstream is back, before the first
@@ -122,8 +122,8 @@ struct pool_limits {
     std::size_t pipeline = 1;
 
     // Requests that the pool sends again because their connection was lost before a byte of them
-    // was sent, in percent of all requests, and ten more (retries). So an upstream in trouble gets
-    // a tenth of its load on top at most. 0: the caller gets the failure at once.
+    // was sent, in percent of all requests, and ten more (retries). So by default an upstream
+    // in trouble gets at most a tenth more load. 0: the caller gets the failure at once.
     unsigned retries = 10;
 };
 
@@ -153,9 +153,9 @@ struct pool_timeouts {
     duration idle = std::chrono::seconds(30);
 
     // While the upstream cannot be reached, requests cause an attempt to connect at most once in
-    // this time, and fail at once in between (refused). After three attempts the pause is 4 to 14
-    // times as long, at random, so that a thousand pools do not overload an upstream that comes
-    // back. Values below 1 ms mean 1 ms.
+    // this time, and fail at once in between (refused). Once attempts have failed for twice this
+    // time, the pause between them is 4 to 14 times as long, at random, so that a thousand pools do
+    // not overload an upstream that comes back. Values below 1 ms mean 1 ms.
     duration retry_interval = std::chrono::milliseconds(500);
 
     // The reply to a health check; without one in time the pool closes the connection
@@ -182,10 +182,10 @@ struct backoff_limits {
 // Counted: breaker_open, and upstream_state::trips.
 struct breaker_limits {
     // Requests that failed in a row: no reply in time, a connection that ended before the reply was
-    // whole, or bytes that are not the protocol. A connection that many callers share fails once.
+    // whole, or bytes that are not the protocol. If a shared connection fails, that counts once.
     // What a caller causes (an unencodable message, cancelling, a lease) does not count. 5: if an
-    // upstream hangs, a pool of three connections opens the breaker after two timeouts, and a reply
-    // that is lost now and then does not. `unlimited`: the breaker never opens.
+    // upstream hangs, a pool of three connections opens the breaker after two timeouts, but a
+    // request that fails now and then does not open it. `unlimited`: the breaker never opens.
     std::size_t failures = 5;
 
     // The pause is drawn at random between zero and `first`, or, once the outage has lasted longer,
@@ -198,7 +198,7 @@ struct breaker_limits {
 // How many connections listeners may open: `wanted`, or what a limit of `descriptors`
 // (RLIMIT_NOFILE) leaves beside pools of `pooled` connections, if that is less. 64 descriptors, or
 // a quarter if that is fewer, are reserved for files, listening sockets, lookups and the loop. The
-// pools have the first right to the rest, to at most half of it, so that a pool that is too large
+// pools get their part of the rest first, but at most half of it, so that a pool that is too large
 // for the process does not shut out all peers.
 constexpr std::size_t connections_allowed(std::size_t wanted, std::size_t descriptors,
                                           std::size_t pooled = 0) noexcept {

@@ -31,10 +31,10 @@ ICE_API std::string what_of(std::exception_ptr thrown);
 
 }  // namespace detail
 
-// Each server has one: server::log(). All calls are for the loop's thread.
+// Each server has one: server::log(). Use it only on the loop's thread.
 class ICE_API log {
 public:
-    // Valid only during the call: a sink that keeps the line copies it.
+    // The line is valid only during the call: a sink that keeps it makes a copy.
     using sink = std::function<void(log_level, std::string_view line)>;
 
     // Writes to stderr, with date and level, from log_level::info upwards. A line has at most 4096
@@ -64,11 +64,12 @@ public:
     // counts the line, and the next line of that kind says how many were left out. So a peer that
     // causes an error a thousand times a second does not fill the disk.
     // `kind` is a few fixed words, such as "logic threw", of which the first 64 bytes count. The
-    // log tells at most 100 kinds a second apart; further ones are one kind, "other kinds".
-    // `now` is the time of the transport, which bounds the rate; the date is the system's.
+    // log distinguishes at most 100 kinds in one second; further ones are one kind, "other kinds".
+    // `now` is the transport's time, for the bound of 10 a second; the date is the system's.
     void write(time_point now, log_level, std::string_view kind, std::string_view text);
 
-    // Writes a line without the limit of write(), for lines that the user requested, as a report.
+    // Writes a line without the limit of write(), for lines that the user requested, such as a
+    // report.
     void write_always(log_level, std::string_view text);
 
 private:

@@ -33,8 +33,8 @@ public:
         if (std::uncaught_exceptions() == exceptions_) lease_.mark_reusable();  // mutant: lease_end
     }
 
-    // The session of the connection. Valid as long as the lease. Its deadline is the one of
-    // acquire(): then the pending call, and each later one, returns errc::request_timeout.
+    // The session of the connection. Valid as long as the lease. When the timeout of acquire()
+    // is over, the pending call, and each later one, returns errc::request_timeout.
     // Requires: the lease was not moved from.
     session<P>* operator->() const noexcept {
         assert(!lease_.is_empty());
@@ -48,7 +48,7 @@ private:
 };
 
 // What srv.add() returns for a tcp_client_action, and srv.get() for its name. P is the protocol, R
-// the type of what a request returns. All calls are for the loop's thread. The server owns the
+// the type of what a request returns. Use it only on the loop's thread. The server owns the
 // pool: references to it are valid as long as the server.
 template <protocol P, class R = owned_t<message_t<P>>>
 class pool : public pool_base {
@@ -82,7 +82,8 @@ public:
     // unencodable, outbox_full, draining.
     // Errors after which it may have been executed: request_timeout, pipeline_stalled, closed,
     // truncated, bad_message, message_too_large, write_timeout, stopped, those of sockets, and what
-    // the logic of replies returns. pool_result::failure() says more.
+    // the logic of replies returns. A request that is too long also gets message_too_large, though
+    // nothing was sent: pool_result::failure() tells the two apart.
     // The pool repeats a request by itself only if no byte of it was sent (pool_limits::retries).
     //
     // A refused request returns after the loop has run everything else that was ready, so a caller
@@ -103,8 +104,9 @@ public:
     }
 
     // Leases a connection for several messages, all of them within `timeout` (default:
-    // pool_timeouts::request) from the co_await on. It is counted as one request. Errors, refusals
-    // and callers as in request(), but nothing was sent yet.
+    // pool_timeouts::request) from the co_await on. The counters count it as one request.
+    // Its errors and refusals are those of request(), but nothing was sent yet. Any coroutine on
+    // the loop's thread may call it at any time.
     task<pool_result<lease<P>>> acquire(duration timeout) {
         if (timeout <= duration::zero()) co_return co_await refuse_late<lease<P>>();
         call mine(*this, timeout);
@@ -120,8 +122,8 @@ public:
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
 private:
-    // A call without time. It lets other handlers run first, as a loop of such calls must not hold
-    // the thread.
+    // A call with a timeout of 0 or less. It lets other handlers run first, as a loop of such calls
+    // must not hold the thread.
     template <class T>
     task<pool_result<T>> refuse_late() {
         call mine(*this, duration::zero());

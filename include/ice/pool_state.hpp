@@ -38,7 +38,7 @@ struct pool_counters {
     std::uint64_t retries = 0;
     std::uint64_t breaker_open = 0;  // those of `refused` that an open breaker refused
 
-    // Attempts to connect, and those of them that failed, in a handshake too. Both grow slowly
+    // Attempts to connect, and those that failed, also in the handshake. Both grow slowly
     // while an upstream is down, as the pool pauses between attempts (backoff_limits).
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;

@@ -7,10 +7,10 @@
 
 namespace ice {
 
-// Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file
-// or socket that the program opens gets such a number, and what is printed goes into it. Call it
-// before anything is opened; a server with a loop of its own does so. Where there is no /dev/null
-// the descriptors stay closed.
+// Opens /dev/null on those of the descriptors 0, 1 and 2 that are closed. Without this the next
+// file or socket that the program opens gets such a number, and what is printed goes into it. Call
+// it before anything is opened; a server with a loop of its own does so. Where there is no
+// /dev/null the descriptors stay closed.
 ICE_API void open_standard_streams() noexcept;
 
 // Writes the text and a line end to stderr. It ignores a failure: a program that is about to end

@@ -18,7 +18,7 @@
 
 namespace ice {
 
-// A listening socket. Its destructor closes it. All calls are for the thread of the transport's
+// A listening socket. Its destructor closes it. Use it only on the thread of the transport's
 // executor.
 class ICE_API acceptor {
 public:
@@ -53,7 +53,7 @@ public:
 };
 
 // The interface of all transports. Each server has one. Hold it by std::shared_ptr, as the handlers
-// that it posts keep it alive. All calls are for the thread of the executor.
+// that it posts keep it alive. Use it only on the executor's thread.
 // docs/transport.md says how to write one, and test/parity_test.cpp checks what all have in common.
 class ICE_API transport : public std::enable_shared_from_this<transport> {
 public:

@@ -129,7 +129,7 @@ struct owned<resp_view> {
     using type = resp_value;
 };
 
-// These functions make values of their own bytes, for the answers of a server. In a simple string
+// These functions make values that own their bytes, for the answers of a server. In a simple string
 // and an error, where a CR or LF would end the value, they replace it by a blank, as Redis does. A
 // resp_view of the result, such as an element for resp_array(), is valid only as long as it.
 // A short status: resp_simple_string("OK").
@@ -174,7 +174,7 @@ resp_value resp_command(const Words&... words) {
     return resp_value(std::move(out));
 }
 
-// The protocol of a client, and of a server that takes requests as programs send them.
+// The protocol of a client, and of a server that takes no inline commands (resp_requests).
 class ICE_API resp {
 public:
     // How deep arrays may be nested. Replies of Redis itself have at most about 8 levels.
@@ -189,9 +189,9 @@ public:
     // Returns one value: a reply, or a request (an array of bulk strings; servers also have
     // resp_requests, with inline commands). It resumes where it stopped, so its cost is O(n)
     // however the bytes arrive. It reserves no memory for a length that is only declared.
-    // Returns errc::message_too_large for a value that is longer than the limit, or that must
-    // become so by a length that it declares. Returns errc::bad_message for anything else that
-    // RESP2 does not allow, and for arrays nested deeper than depth_limit.
+    // Returns errc::message_too_large for a value that is longer than the limit, or as soon
+    // as a length that it declares would make it so. Returns errc::bad_message for anything else
+    // that RESP2 does not allow, and for arrays nested deeper than depth_limit.
     parsed<resp_view> parse(std::string_view input);
 
     // Appends the value. Returns errc::message_too_large beyond the limit.

@@ -38,8 +38,8 @@ public:
     // \'. As Redis does, parse() skips empty arrays and lines. It reserves no memory for a length
     // that is only declared.
     //
-    // Returns errc::message_too_large for a request that is longer than the limit, or that must
-    // become so by a length that it declares, and for a line beyond inline_limit. Returns
+    // Returns errc::message_too_large for a request that is longer than the limit, or as soon
+    // as a length that it declares would make it so, and for a line beyond inline_limit. Returns
     // errc::bad_message for anything else that is no request. Before each of these errors it
     // appends an error value that says why to `out`. It also returns errc::bad_message, without
     // such a text, for the inline commands POST and Host:, as a web page can make a browser send a

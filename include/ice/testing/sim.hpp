@@ -62,8 +62,8 @@ public:
     // The number of operations of the network so far: connects, accepts, reads and writes.
     std::uint64_t operations() const noexcept;
     // Lets operation number `n`, counted from 0, fail with `error`, an errno; operations() is the
-    // next one. An error that a socket does not survive, such as ECONNRESET, breaks the connection
-    // at both ends. Only one operation is set at a time.
+    // number of the next one. An error that a socket does not survive, such as ECONNRESET, breaks
+    // the connection at both ends. Only one operation is set at a time.
     void fail_operation(std::uint64_t n, int error) noexcept;
 
     // -- time
@@ -72,8 +72,8 @@ public:
     time_point now() const noexcept;
 
     // The instant for which the loop waited last: everything due by then has run. It equals now()
-    // unless fault::clock_moves or fault::late_loop has moved time since. So a test of something
-    // that must end by `t`, although the loop may be late, fails if it has not ended when
+    // unless fault::clock_moves or fault::late_loop has moved time since. What must happen
+    // by `t` may come late if the loop is late: let a test fail only if it has not happened when
     // last_idle() > t.
     time_point last_idle() const noexcept;
 
@@ -101,8 +101,8 @@ public:
     bool advance();
 
     // Runs a coroutine to its end, with everything else, and returns its result. Throws
-    // std::runtime_error if it has not ended after `timeout` of virtual time, and what it throws.
-    // Not to be called from within a coroutine of the simulation.
+    // std::runtime_error if it has not ended after `timeout` of virtual time. Rethrows what it
+    // throws. Not to be called from within a coroutine of the simulation.
     template <class T>
     T run(task<T> work, duration timeout = std::chrono::hours(1)) {
         // Shared, as the coroutine outlives this call if it does not end in time.
