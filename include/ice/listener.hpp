@@ -28,7 +28,7 @@ public:
     // waits.
     session<P>* find(uid id) const { return static_cast<session<P>*>(find_base(id)); }
 
-    // Calls session::push() of all sessions; returns how many accepted the message.
+    // Pushes the message to each session of sessions(). Returns how many queued it.
     template <class A>
     std::size_t broadcast(A&& m) {
         detail::refuse_braced_aggregate<A>();
@@ -43,7 +43,7 @@ protected:
     using listener_base::listener_base;
 };
 
-// As in serve.hpp: a logic may well be in an anonymous namespace.
+// As in serve.hpp: GCC would warn of a logic in an anonymous namespace, which is allowed.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsubobject-linkage"
@@ -114,7 +114,8 @@ private:
         } catch (...) { this->broke(id, std::current_exception()); }
     }
 
-    // Coroutines of their own, as what is in the frame of run_session() each idle connection has.
+    // Separate coroutines, so that their variables do not enlarge the frame of run_session(), which
+    // each idle connection holds.
     task<error_code> open(session<P>& peer, bool& opened) {
         const error_code refused = co_await peer.shake_hands(this->settings_.timeouts.handshake);
         if (refused) co_return refused;

@@ -9,7 +9,7 @@
 
 namespace ice {
 
-// Answers each message with itself. The logic of an action without another one.
+// Answers each message with itself. The default logic of tcp_server_action.
 struct echo {
     template <class M>
     M operator()(M message) const {
@@ -84,7 +84,8 @@ template <class L, class P>
 concept answers_well = std::is_void_v<typename answer<called_t<L, P>>::type> ||
                        can_packet<P, typename answer<called_t<L, P>>::type>;
 
-// A coroutine's frame, and what is in it, is gone when its answer is packed.
+// A coroutine's frame is destroyed before the session packs its answer, so a view of a local
+// variable would dangle.
 template <class T>
 constexpr void refuse_view_of_coroutine() {
     static_assert(!is_task<T> || !is_view<typename answer<T>::type>,
@@ -104,11 +105,12 @@ constexpr void refuse_view_of_coroutine() {
 // - Optional members, plain or coroutines: opened(session<P>&) runs before the first message,
 //   closed(session<P>&) after the last. Where it is closed(session<P>&, error_code why), it learns
 //   why the session ends: errc::closed or truncated if the peer closed, errc::stopped after
-//   close(), an exception or stop(), errc::draining, one of ice::timeouts, or the error of the
-//   protocol or the socket. Unless the peer has closed, the connection is broken, stop() was called
-//   or the peer took no byte for timeouts::write, it can push() a last message. The session sends
-//   that message for at most timeouts::write and closes the connection gracefully. After a timeout
-//   only this form can push.
+//   close(), an exception or stop(), errc::draining, message_timeout, idle_timeout, logic_timeout
+//   or write_timeout, or the error of the protocol or the socket. In it the logic can push() a last
+//   message, which the session sends for at most timeouts::write before it closes the connection
+//   gracefully. push() returns an error if the peer has closed, the connection is broken, stop()
+//   was called, or after write_timeout. After the other timeouts only this form can push, not
+//   closed(session<P>&).
 // - An exception that leaves a logic closes that connection only (listener_counters::logic_threw).
 // - If P cannot express an answer, such as a line that has a line end in it, the listener closes
 //   the connection and logs it, unless the logic has the member

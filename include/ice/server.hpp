@@ -34,7 +34,7 @@ public:
     // On an asio::io_context of the user, who runs it: `server srv{io};`. The server then has no
     // run() and handles no signals. The io_context must outlive the server.
     // Requires: one thread runs the io_context, and only that thread calls the server. ice has no
-    // locks: two threads would lose each other's answers. To use more cores, run more servers.
+    // locks: calls from two threads are a data race. To use more cores, run more servers.
     // A library that is built without NDEBUG ends the program when it sees a second thread.
     template <class Context>
         requires(!std::convertible_to<Context&, std::shared_ptr<ice::transport>> &&
@@ -46,8 +46,8 @@ public:
     }
     // On another transport, such as a simulated one.
     explicit server(std::shared_ptr<ice::transport>);
-    // Stops the server. On an io_context of its own it destroys what was spawned there and has not
-    // begun, if run() was never called; after run() there is nothing to destroy. On the user's
+    // Stops the server. If run() was never called, it destroys the coroutines that were spawned on
+    // its own io_context; they have not begun. After run() there is nothing to destroy. On a user's
     // io_context coroutines live until what they wait for ends. If logics refer to the server, or
     // to objects that die before the io_context, call stop() and run the io_context until it is out
     // of work before destroying the server.
@@ -70,7 +70,7 @@ public:
         return *added;
     }
 
-    // Connects while the loop runs; the pool never gives up an upstream that is down. The reference
+    // Connects while the loop runs; the pool keeps trying an upstream that is down. The reference
     // is valid as long as the server. Throws std::invalid_argument if another pool has the name,
     // the size is 0, there is no address, or the pool needs a logic to turn a reply into its R.
     template <protocol P, class R>
@@ -83,7 +83,7 @@ public:
     }
 
     // The pool of that name; the types are those of the name. Throws std::invalid_argument if there
-    // is no such pool, or if it speaks another protocol.
+    // is no such pool, or if its protocol or its R is another one.
     template <protocol P, class R>
     pool<P, R>& get(pool_name<P, R> name) {
         return get<P, R>(name.text);
@@ -104,7 +104,7 @@ public:
     // 500 ms after the cancellation it destroys a coroutine that still waits.
     // The server logs any other exception that leaves the coroutine as an error of `name`, and goes
     // on. After stop() or run() it destroys `work` at once.
-    // A coroutine keeps only references to what its parameters refer to: that must live as long as
+    // What a reference or view among the coroutine's parameters refers to must live as long as
     // run(), or, on an io_context of the user, until the coroutine has ended.
     void spawn(task<> work, std::string_view name);
 
@@ -115,11 +115,11 @@ public:
     task<> sleep(duration span) { return context_->net->sleep(span); }
 
     // Serves until stop() or the end of a drain.
-    // Signals: SIGINT and SIGTERM drain, also if they arrived since the first add(); a second one
-    // stops. SIGUSR1 writes report() to the log. A signal of these that is ignored at the first
-    // add() stays ignored, as in a background job of a script. From the first add() until the end
-    // of the server SIGPIPE does nothing: sockets never raise it, but stdout and stderr do when
-    // nobody reads them. Child processes do not inherit that.
+    // Signals: SIGINT and SIGTERM drain, also if they arrive between the first add() and run(); a
+    // second one stops. SIGUSR1 writes report() to the log. If one of these signals is ignored at
+    // the first add(), it stays ignored, as in a background job of a script. From the first add()
+    // until the end of the server SIGPIPE does nothing: sockets never raise it, but stdout and
+    // stderr do when nobody reads them. Child processes do not inherit that.
     // When run() returns or throws, each coroutine on its loop has ended or was destroyed where it
     // waited: logics, callers of pools, and what was spawned by spawn() or on executor(). So
     // coroutines may refer to objects that live as long as run() does, even if they were made after
@@ -134,8 +134,8 @@ public:
     // Listeners accept no more connections, answer the messages that have arrived or begun to
     // arrive (timeouts::message), and close each connection when it is idle. Then the pools finish
     // their requests and refuse others with errc::draining. Then the server cancels the coroutines
-    // of spawn(), and run() returns. Leases that only wait for messages get errc::draining after
-    // half of `grace_period`. After `grace_period` the server stops.
+    // of spawn(), and run() returns. After half of `grace_period`, receive() of a lease without a
+    // request in flight returns errc::draining. After `grace_period` the server stops.
     void drain(duration grace_period);
     void drain() { drain(drain_timeout); }
 
@@ -152,7 +152,7 @@ public:
     // The network of the server, to connect without a pool. Valid as long as the server.
     ice::transport& transport() const noexcept { return *context_->net; }
 
-    // Redirect it by srv.log().to(function).
+    // The log of this server. srv.log().to(function) redirects it.
     ice::log& log() noexcept { return context_->log; }
 
     // `grace_period` of drain() without arguments, and of signals. Process managers usually allow

@@ -25,7 +25,8 @@ inline constexpr bool is_handshake_answer<task<T>> =
 template <class P, class S>
 concept shakes_hands =
     requires(P& p, S& s) { requires is_handshake_answer<decltype(p.handshake(s))>; };
-// Has one of any shape, as far as can be seen: it would never be called.
+// P has a handshake() of any signature. If shakes_hands is false, the session would never call it,
+// so shake_hands() refuses to compile.
 template <class P, class S>
 concept names_handshake = requires { &P::handshake; } || requires(P& p, S& s) { p.handshake(s); };
 
@@ -36,8 +37,8 @@ concept is_handled = requires(P& p, std::string_view input, S& s) {
 
 }  // namespace detail
 
-// P is a protocol. It names its own session, in handshake(), before it is complete, so this cannot
-// be said as a constraint.
+// P is a protocol. Its handshake() names session<P> while P is still incomplete, so the concept
+// `protocol` cannot constrain P here.
 template <class P>
 class session final : public session_base {
 public:
@@ -47,19 +48,20 @@ public:
             listener_base* owner = nullptr)
         : session_base(std::move(bytes), id, settings, owner), protocol_(std::move(p)) {}
 
-    // Sends a message, and waits until the kernel has taken it and all before it. Returns
-    // errc::unencodable if the protocol cannot express the message: nothing was sent, and the
-    // connection goes on. Any other error means that the connection is lost.
+    // Sends a message, and waits until the kernel has taken it and all before it. Returns the error
+    // of packet(), such as errc::unencodable or message_too_large, if the protocol refuses the
+    // message: nothing was sent, and the connection goes on. Any other error means that the
+    // connection is lost.
     template <class A>
     task<error_code> send(A&& m) {
         detail::refuse_braced_aggregate<A>();
         return send_own<std::decay_t<A>>(std::forward<A>(m));
     }
 
-    // Queues a message without waiting; the session sends it when the running coroutine next waits.
-    // Any code on the loop's thread may call it at any time. Returns errc::outbox_full
-    // (limits::outbox) or errc::unencodable if it did not queue the message; the connection goes
-    // on. Any other error means that the connection is lost.
+    // Queues a message without waiting; the session sends it when the running handler returns to
+    // the loop. Any code on the loop's thread may call it at any time. Returns errc::outbox_full
+    // (limits::outbox) or the error of packet() if it did not queue the message; the connection
+    // goes on. Any other error means that the connection is lost.
     template <class A>
     [[nodiscard]] error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
@@ -89,7 +91,7 @@ public:
     // The listener that accepted this connection. Throws std::logic_error for a pool's session.
     ice::listener<P>& listener() const { return static_cast<ice::listener<P>&>(owner()); }
 
-    // -- for loops such as serve()
+    // -- for code that runs a session itself, as ice::serve() does
 
     // The next message among the bytes that have arrived, without waiting. None if no message is
     // whole, or if limits::batch or limits::batch_bytes is reached: fill() begins the next batch.
@@ -179,7 +181,8 @@ private:
         else return protocol_.parse(bytes().data(), bytes().out());
     }
 
-    // Consumes what was parsed; false if there was nothing.
+    // Consumes what parse() found. Returns false if it found nothing, or an error, which then ends
+    // the session.
     bool take(const parsed<message>& found) {
         if (found.failed()) {
             fail(found.error());
