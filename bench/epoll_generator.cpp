@@ -22,7 +22,7 @@ constexpr std::size_t LINE = 32;    // bytes, with CR LF
 constexpr std::size_t DEPTH = 512;  // the most: what is in flight fits into a socket's buffers
 constexpr std::size_t DIGITS = 11;  // 66 bits
 constexpr int EVENTS = 1024;        // of one epoll_wait
-constexpr int TIMEOUT = 3000;      // ms; for a server on a busy machine
+constexpr int TIMEOUT = 3000;       // ms; for a server on a busy machine
 
 struct connection {
     int fd;
