@@ -30,8 +30,8 @@ struct task_group::member {
 };
 
 struct task_group::state {
-    state(const asio::any_io_executor& e, std::function<void()> empty)
-        : executor(e), when_empty(std::move(empty)) {}
+    state(asio::any_io_executor e, std::function<void()> empty)
+        : executor(std::move(e)), when_empty(std::move(empty)) {}
 
     asio::any_io_executor executor;
     std::function<void()> when_empty;
