@@ -54,6 +54,16 @@ struct pings {
     }
 };
 
+// Waits for something of its own, which its session's end does not end.
+struct slow : pings {
+    ice::task<std::string> operator()(std::string_view text, line_session& peer) {
+        std::string answer(text);
+        co_await peer.sleep(60s);
+        peer.spawn(ping(peer, seen));
+        co_return answer;
+    }
+};
+
 struct fixture {
     fixture() {
         srv.log().to([this](ice::log_level level, std::string_view line) {
@@ -142,6 +152,22 @@ BOOST_AUTO_TEST_CASE(a_drain_and_a_stop_end_it) {
     sim.run_for(1ms);
     BOOST_TEST(seen == in_order, boost::test_tools::per_element());
     BOOST_TEST(stopped.size() == 0u);
+}
+
+// The danger: the loop ends while a logic waits, and destroys the session before what uses it.
+BOOST_AUTO_TEST_CASE(a_stop_ends_it_although_the_logic_waits) {
+    ice::server other(sim.host("10.0.0.1"));
+    const ice::address there{"10.0.0.1", 1};
+    other.log().to([](ice::log_level, std::string_view) {});
+    other.add(ice::tcp_server_action{there}.protocol(ice::line{}).logic(slow{{seen}}));
+    auto peer = sim.run(sim.open<ice::line>(there)).value();
+    BOOST_TEST(!sim.run(peer->send("x")));
+    sim.run_for(1s);
+    other.stop();
+    sim.run_for(1ms);
+    BOOST_TEST(seen == std::vector<std::string>{"ended #1"}, boost::test_tools::per_element());
+    sim.run_for(1min);
+    BOOST_TEST(seen == in_order, boost::test_tools::per_element());
 }
 
 // A connection of a pool has one caller after the other: none of them may leave something there.

@@ -27,6 +27,7 @@ struct session_settings {
 
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
     std::map<const session_base*, task_group> spawned{};
+    bool spawn_ended = false;  // after stop()
     // Called with an exception of a spawned coroutine. Null in pools.
     void (*spawned_threw)(session_base&, std::exception_ptr) = nullptr;
 };
@@ -49,15 +50,16 @@ public:
     // Runs a coroutine beside the logic, such as one that pushes something at intervals. It begins
     // when the caller has returned to the loop, and may use this session until it ends.
     // When the session ends, it cancels the coroutine (asio::cancellation_type::terminal) and waits
-    // for its end, before it calls closed() of the logic. Then what the coroutine waits for returns
-    // or throws asio::error::operation_aborted, and each later co_await throws it (as
+    // for its end, before it calls closed() of the logic. stop() of the server or the listener
+    // cancels it at once, also while a logic runs. Then what the coroutine waits for returns or
+    // throws asio::error::operation_aborted, and each later co_await throws it (as
     // std::system_error): let that leave the coroutine, or the connection stays open.
     // Another exception that leaves the coroutine counts as one of the logic
     // (listener_counters::logic_threw), and closes the connection as close() does.
     // The coroutine may call push(), sleep(), close() and pools. Requires: it does not call send()
     // or receive(), which belong to the logic.
-    // If the session is not between opened() and closed() of its logic, or close() was called, it
-    // destroys `work` at once. Throws std::logic_error for a pool's session.
+    // If the session is not between opened() and closed() of its logic, or close() or stop() was
+    // called, it destroys `work` at once. Throws std::logic_error for a pool's session.
     void spawn(task<> work);
 
     // For Asio's own functions: timers, other sockets, co_spawn.
