@@ -53,11 +53,13 @@ public:
     // for its end, before it calls closed() of the logic. stop() of the server or the listener
     // cancels it at once, also while a logic runs. Then what the coroutine waits for returns or
     // throws asio::error::operation_aborted, and each later co_await throws it (as
-    // std::system_error): let that leave the coroutine, or the connection stays open.
+    // std::system_error): let that leave the coroutine. One that catches it in a loop holds the
+    // connection and the loop's thread.
     // Another exception that leaves the coroutine counts as one of the logic
     // (listener_counters::logic_threw), and closes the connection as close() does.
     // The coroutine may call push(), sleep(), close() and pools. Requires: it does not call send()
-    // or receive(), which belong to the logic.
+    // or receive(), which belong to the logic, and does not disable its cancellation, as it must
+    // have ended before the session.
     // If the session is not between opened() and closed() of its logic, or close() or stop() was
     // called, it destroys `work` at once. Throws std::logic_error for a pool's session.
     void spawn(task<> work);
