@@ -377,13 +377,12 @@ void listener_base::drain() {
 }
 
 void listener_base::stop() {
-    ending_ = stopped_ = true;
+    ending_ = settings_.stopped = true;
     acceptor_->cancel();
     again_.clear();
     room_.set();
     // Before the sessions, which they use: a loop that ends destroys what is ready in this order,
     // and a logic that waits for something of its own is not waited for.
-    settings_.spawn_ended = true;
     for (auto& [session, group] : settings_.spawned) group.cancel();
     for (const auto& s : sessions_) {
         if (s.session) s.session->bytes().cancel(errc::stopped);

@@ -33,7 +33,7 @@ session_base::~session_base() {
 
 void session_base::spawn(task<> work) {
     if (settings_.spawned_threw == nullptr) throw std::logic_error("a pool's session spawns none");
-    if (!established_ || settings_.spawn_ended) return;
+    if (!established_ || settings_.stopped) return;
     task_group& group = settings_.spawned.try_emplace(this, executor()).first->second;
     has_spawned_ = true;
     group.spawn(std::move(work), [this](std::exception_ptr thrown) {

@@ -95,7 +95,7 @@ protected:
     session_base* find_base(uid) const noexcept;
 
     // Whether stop() was called: no session sends anything from then on.
-    bool is_stopped() const noexcept { return stopped_; }
+    bool is_stopped() const noexcept { return settings_.stopped; }
 
     // Between its handshake and its end: only then a session can be found and pushed to.
     static void set_established(session_base& s, bool talks) noexcept { s.established_ = talks; }
@@ -176,7 +176,6 @@ private:
     deadline again_;                    // accepting begins anew, after memory ran out
     std::function<void()> when_empty_;  // the server's
     bool ending_ = false;
-    bool stopped_ = false;
 };
 
 }  // namespace ice

@@ -27,7 +27,7 @@ struct session_settings {
 
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
     std::map<const session_base*, task_group> spawned{};
-    bool spawn_ended = false;  // after stop()
+    bool stopped = false;  // stop() was called: sessions begin nothing, and send nothing
     // Called with an exception of a spawned coroutine. Null in pools.
     void (*spawned_threw)(session_base&, std::exception_ptr) = nullptr;
 };
