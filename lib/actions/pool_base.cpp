@@ -351,7 +351,7 @@ task<> pool_base::check(connection_lease leased) {
     else if (ec) ++self->counters_.checks_failed;
     else leased.mark_reusable();
     leased.fail(ec);
-    leased = connection_lease(nullptr, {});
+    leased.release();
     self->expire_idle();  // the check of the next connection may be due
 }
 
