@@ -15,12 +15,13 @@ namespace ice {
 
 namespace detail {
 
+// What the setters of an lvalue would return: it does not compile.
 template <class T>
-constexpr void refuse_lvalue_action() {
+struct lvalue_action {
     static_assert(!std::same_as<T, T>,
                   "ice: an action is built in one expression, srv.add(tcp_server_action{where}"
                   ".logic(f)), or by std::move(action).logic(f)");
-}
+};
 
 }  // namespace detail
 
@@ -89,21 +90,13 @@ public:
 
     // Overloads for an lvalue: they do not compile, and their error says what to write.
     template <class A>
-    void protocol(const A&) & {
-        detail::refuse_lvalue_action<A>();
-    }
+    detail::lvalue_action<A> protocol(const A&) &;
     template <class A>
-    void logic(const A&) & {
-        detail::refuse_lvalue_action<A>();
-    }
+    detail::lvalue_action<A> logic(const A&) &;
     template <class T = void>
-    void limits(const ice::limits&) & {
-        detail::refuse_lvalue_action<T>();
-    }
+    detail::lvalue_action<T> limits(const ice::limits&) &;
     template <class T = void>
-    void timeouts(const ice::timeouts&) & {
-        detail::refuse_lvalue_action<T>();
-    }
+    detail::lvalue_action<T> timeouts(const ice::timeouts&) &;
 
 private:
     friend class server;
@@ -255,29 +248,17 @@ public:
 
     // Overloads for an lvalue: they do not compile, and their error says what to write.
     template <class A>
-    void protocol(const A&) & {
-        detail::refuse_lvalue_action<A>();
-    }
+    detail::lvalue_action<A> protocol(const A&) &;
     template <class A>
-    void logic(const A&) & {
-        detail::refuse_lvalue_action<A>();
-    }
+    detail::lvalue_action<A> logic(const A&) &;
     template <class T = void>
-    void limits(const pool_limits&) & {
-        detail::refuse_lvalue_action<T>();
-    }
+    detail::lvalue_action<T> limits(const pool_limits&) &;
     template <class T = void>
-    void timeouts(const pool_timeouts&) & {
-        detail::refuse_lvalue_action<T>();
-    }
+    detail::lvalue_action<T> timeouts(const pool_timeouts&) &;
     template <class T = void>
-    void backoff(const backoff_limits&) & {
-        detail::refuse_lvalue_action<T>();
-    }
+    detail::lvalue_action<T> backoff(const backoff_limits&) &;
     template <class T = void>
-    void breaker(const breaker_limits&) & {
-        detail::refuse_lvalue_action<T>();
-    }
+    detail::lvalue_action<T> breaker(const breaker_limits&) &;
 
 private:
     friend class server;
