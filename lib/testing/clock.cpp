@@ -47,21 +47,21 @@ bool network::advance() {
 
 bool network::step(time_point end) {
     time_point next = heap_.empty() ? never : heap_.front().at;
-    host* rings = nullptr;
+    host* due = nullptr;
     for (const auto& [ip, machine] : machines_) {
         if (machine->timer() >= next) continue;
         next = machine->timer();
-        rings = machine.get();
+        due = machine.get();
     }
     if (next > end || next == never) {
         if (end != never) wait_until(end);
         return false;
     }
     wait_until(next);
-    if (rings) {
+    if (due) {
         ++events_;
         be_late();
-        rings->fire();
+        due->fire();
         return true;
     }
     happen();
@@ -92,10 +92,10 @@ void network::be_late() {
     }
     now_ = until;
     // A reactor may run a deadline that is due before the handlers of what arrived earlier.
-    if (clock_dice_.hit(0.5)) ring_all();
+    if (clock_dice_.hit(0.5)) fire_all();
 }
 
-void network::ring_all() {
+void network::fire_all() {
     for (const auto& [ip, machine] : machines_) {
         if (machine->timer() > now_) continue;
         ++events_;

@@ -104,7 +104,7 @@ private:
     void wait_until(time_point) noexcept;
     void happen();    // the first event of heap_
     void be_late();   // fault::late_loop
-    void ring_all();  // fires the deadlines of all machines
+    void fire_all();  // fires the deadlines of all machines
 
     std::uint16_t last_port_ = 32767;  // Linux assigns ports from 32768 on
     // One hour, as on a machine that is not just booted: durations can be subtracted from it.
