@@ -44,13 +44,13 @@ BANNED = [  # the same, with comments and strings left out
      f"{CLOCK} */poller.cpp test/world.hpp */calls.cpp", "a test can own the transport's time"),
     (r"\bsystem_clock::now\b", CORE, "*/log.hpp */log.cpp", "only the log tells the time of day"),
     (r"\bassert\s*\([^;]*\bnow\s*\(\s*\)", CORE, "", "release builds do not read the clock there"),
-    (r"\bs?rand\s*\(|std::s?rand\b|\brandom_device\b|\btime\s*\(\s*(nullptr|NULL|0)\s*\)", CPP,
-     CLOCK, "chance and time come from the transport"),
+    (r"\b(s?rand\s*\(|time\s*\(\s*(nullptr|NULL|0)\s*\)|std::s?rand\b)", CPP, "", "untestable"),
+    (r"\brandom_device\b", CPP, CLOCK, "the transport alone draws the seed"),
     (r"\bgetaddrinfo\b", CORE, "lib/transport/resolver.cpp", "it blocks"),
     (r"\busing\s+namespace\b", "*.hpp", "test/*", "a header must not open names for its user"),
     (r"\bfmt::(format|join)\b", "include/*", "*/testing/*", "not in every fmt/core.h: use lib/"),
     (r"\basio::detached\b", CPP, "bench/*", "it swallows exceptions: spawn supervised"),
-    (r"\b(\w*_)?(ioc?|ctx|context)_?(\(\))?(\.|->)poll(_one)?\(", CPP, "*/server.cpp", "it spins")]
+    (r"\b(\w*_)?(ioc?|ctx|context)_?(\(\))?(\.|->)poll(_one)?\(", CPP, "lib/server/*", "it spins")]
 
 CO_AWAIT = [  # what may not share an expression with co_await, as parts() writes it
     (r"\bauto\s*&{0,2}\s*\[[^]]*\]\s*[=:(].*\bco_await", "structured binding on co_await"),

@@ -224,7 +224,7 @@ void pool_base::release(pool_connection c, bool reusable, error_code why) noexce
     if (stopped_) return;
     try {
         const bool well = reusable && s.received_ != 0;
-        const bool is_first_success = well && succeeded(*c.at);
+        const bool has_recovered = well && succeeded(*c.at);
         if (!well && why) failed(c, why);
         if (may_return(state)) {
             returned(std::move(c));
@@ -235,7 +235,7 @@ void pool_base::release(pool_connection c, bool reusable, error_code why) noexce
             if (!waiters_.empty() || !upstreams_.are_down()) open_more(1);
             fail_if_down();
         }
-        if (is_first_success) open_first();
+        if (has_recovered) open_first();
     } catch (const std::bad_alloc&) {  // `c` is closed; the next caller makes the pool connect
     }
     one_ended();

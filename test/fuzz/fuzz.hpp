@@ -93,7 +93,11 @@ heap& watched() noexcept;
 template <class P>
 class watched_protocol {
 public:
-    explicit watched_protocol(P p) : p_(std::move(p)) { watched() = {}; }
+    // `error_text`: the most bytes that it answers when it finds an error.
+    explicit watched_protocol(P p, std::size_t error_text = 0)
+        : p_(std::move(p)), error_text_(error_text) {
+        watched() = {};
+    }
 
     auto parse(std::string_view in, std::string& out) {
         check(in.size() >= expected_, "all that is not consumed is there again");
@@ -115,8 +119,7 @@ public:
         // it does, but for one error that ends the connection.
         check(watched().peak <= static_cast<std::ptrdiff_t>(64 * 1024 + 4 * fed_),
               "the heap is at most 64 KiB and four bytes for each one fed");
-        check(answers_ <= fed_ + (ended_ ? 128 : 0),  // the text of an error
-              "no more is answered than was fed");
+        check(answers_ <= fed_ + (ended_ ? error_text_ : 0), "no more is answered than was fed");
         return found;
     }
     template <class A>
@@ -126,6 +129,7 @@ public:
 
 private:
     P p_;
+    std::size_t error_text_;
     std::size_t fed_ = 0;
     std::size_t expected_ = 0;  // given before and not consumed
     std::size_t answers_ = 0;
@@ -134,9 +138,9 @@ private:
 
 // However it is cut, the same bytes are the same messages, answers and error.
 template <class P>
-auto same_at_every_cut(const P& p, const input& in) {
+auto same_at_every_cut(const P& p, const input& in, std::size_t error_text = 0) {
     using ice::testing::play;
-    const watched_protocol<P> w(p);
+    const watched_protocol<P> w(p, error_text);
     const auto whole = play(w, std::vector<std::string_view>{in.data()});
     for (const auto& pieces : {in.pieces(), byte_by_byte(in.data())}) {
         const auto seen = play(w, pieces);

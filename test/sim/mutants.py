@@ -43,7 +43,7 @@ MUTANTS = {
     "return_on_exception": (
         "a lease whose user throws returns its connection, as if all requests had been answered",
         {"lease_end": instead("std::uncaught_exceptions() == exceptions_ ? lease_.mark_reusable() "
-                               ": lease_.mark_thrown();"),
+                              ": lease_.mark_thrown();"),
          "mark_reusable": after("""
         void mark_thrown() noexcept {
             reusable_ = true;
