@@ -93,7 +93,7 @@ ice::task<> tell(ice::server& srv, ice::listener<ice::line>& room, ice::uid whom
                  std::string what) {
     auto reply = co_await srv.get(shop).request(what);
     ice::session<ice::line>* const peer = room.find(whom);
-    if (reply && peer != nullptr && peer->push(*reply)) peer->close();  // it does not read
+    if (reply && peer != nullptr && peer->push(*reply)) peer->close();  // it was not queued
 }
 // [job]
 

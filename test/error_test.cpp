@@ -65,6 +65,17 @@ BOOST_AUTO_TEST_CASE(every_error_has_a_text_of_its_own) {
     BOOST_TEST(std::string(ice::category().name()) == "ice");
 }
 
+BOOST_AUTO_TEST_CASE(a_text_names_no_cause_that_the_error_does_not_know) {
+    // A text that blames the peer sends its reader to the wrong end. A message that alone exceeds
+    // the outbox needs no peer; a network may lose what a peer would read; and a session stops by
+    // its own close() as well as with its server.
+    for (const errc e : {errc::outbox_full, errc::write_timeout})
+        BOOST_TEST(make_error_code(e).message().find("does not read") == std::string::npos);
+    BOOST_TEST(make_error_code(errc::outbox_full).message() ==
+               "the message does not fit into the outbox");
+    BOOST_TEST(make_error_code(errc::stopped).message().find("server") == std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(no_error_of_ice_is_zero) {
     // Zero is success for every error_code: it would be taken for one.
     static_assert(static_cast<int>(errc::closed) == 1);

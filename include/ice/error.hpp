@@ -25,7 +25,7 @@ enum class errc {
     unencodable,        // the protocol cannot express the message, as a line with a line end in it
 
     // A limit or a timeout was reached.
-    outbox_full,        // more unsent bytes than limits::outbox: the peer does not read
+    outbox_full,        // the message and the unsent bytes before it exceed limits::outbox
     handshake_timeout,  // timeouts::handshake
     message_timeout,    // timeouts::message: a message began, and was not whole in time
     idle_timeout,       // timeouts::idle: no message began

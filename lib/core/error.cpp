@@ -12,15 +12,15 @@ const char* text(errc e) noexcept {
         case errc::bad_message: return "malformed message";
         case errc::message_too_large: return "message too large";
         case errc::unencodable: return "the protocol cannot express this message";
-        case errc::outbox_full: return "the peer does not read: too many unsent bytes";
+        case errc::outbox_full: return "the message does not fit into the outbox";
         case errc::handshake_timeout: return "handshake not finished in time";
         case errc::message_timeout: return "message not finished in time";
         case errc::idle_timeout: return "idle for too long";
-        case errc::write_timeout: return "the peer does not read: no progress in sending";
+        case errc::write_timeout: return "the peer took no bytes in time";
         case errc::logic_timeout: return "no answer from the logic in time";
         case errc::handshake_failed: return "handshake refused";
         case errc::draining: return "draining: nothing new is begun";
-        case errc::stopped: return "the server was stopped";
+        case errc::stopped: return "stopped by this side";
         case errc::pool_full: return "too many callers wait for a connection of the pool";
         case errc::acquire_timeout: return "no connection of the pool came free in time";
         case errc::connect_timeout: return "cannot connect: timed out";
