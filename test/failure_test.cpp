@@ -139,10 +139,13 @@ BOOST_FIXTURE_TEST_CASE(who_was_still_waiting_when_the_pool_stopped_was_not_exec
     auto& p = add(1);
     auto &sent = begin("slow"), &waiting = begin("hello");
     p.stop();
-    BOOST_TEST(told(sent).find("stopped (may have been executed)") != std::string::npos,
-               told(sent));
-    BOOST_TEST(told(waiting).find("stopped (not executed)") != std::string::npos, told(waiting));
-    BOOST_TEST(told(begin("late")).find("stopped (not executed)") != std::string::npos);
+    BOOST_TEST(
+        told(sent).find("stopped by this side (may have been executed)") != std::string::npos,
+        told(sent));
+    BOOST_TEST(told(waiting).find("stopped by this side (not executed)") != std::string::npos,
+               told(waiting));
+    BOOST_TEST(told(begin("late")).find("stopped by this side (not executed)") !=
+               std::string::npos);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_failure_outlives_its_pool, fixture) {
