@@ -7,8 +7,10 @@
 namespace ice {
 
 failure_kind kind_of(error_code ec) noexcept {
+    // Before the category is looked at: it is that of sockets, and the caller was only cancelled.
     if (ec == asio::error::operation_aborted) return failure_kind::ended;
     if (ec.category() != category()) {
+        // Only connect_error() has this condition in another category than that of ice.
         if (ec == condition::not_executed) return failure_kind::connect;
         if (ec.category() == std::system_category() ||
             ec.category() == asio::error::get_system_category())
@@ -48,6 +50,7 @@ failure::failure(error_code code, error_code cause, bool sent, std::string pool,
                  std::string upstream, std::size_t unparsed)
     : code_(code), cause_(cause), sent_(sent), pool_(std::move(pool)),
       upstream_(std::move(upstream)),
+      // Such bytes explain only why there was no reply in time.
       unparsed_(kind_of(code) == failure_kind::timeout ? unparsed : 0) {}
 
 std::string failure::text() const {

@@ -66,6 +66,7 @@ listener_base::listener_base(std::shared_ptr<server_context> context, const addr
         s.owner().threw(s, std::move(thrown));
         s.close();
     };
+    // Each end of a connection makes room for all listeners of the server, so they know each other.
     context_->listeners_.push_back(this);
 }
 
@@ -118,6 +119,7 @@ task<> listener_base::accept_until_end(listener_base& me) {
         }
         const error_code closed = co_await me.acceptor_->ready();
         if (closed || me.ending_) break;
+        // The backlog is not empty, so ready() would return at once and the loop would spin.
         if (!me.accept_some()) co_await me.context_->net->sleep(back_off);
     }
 }
@@ -182,6 +184,7 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     peer_count* of_peer = nullptr;
     if (!admit(*bytes, of_peer)) return;
     counted_connection counted(shared_from_this(), of_peer);
+    // From here on the destructor of `counted` gives the share back.
     share.keep();
     asio::co_spawn(context_->net->executor(),
                    run_session(std::move(bytes), context_->next_uid(), std::move(counted)),
@@ -204,6 +207,7 @@ bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
         log_level::warning, "refused",
         fmt::format("listener {}: {} connections of {} are open, one more is refused", endpoint_,
                     of.second, peer_key(bytes.peer(), settings_.limits.ipv6_prefix)));
+    // Only with a limit of 0: the search above has made the entry.
     if (of.second == 0) open_from_.erase(from);
     return false;
 }
@@ -220,6 +224,7 @@ listener_base::counted_connection::~counted_connection() {
     --l.open_;
     if (of_peer_ && --of_peer_->second == 0) l.open_from_.erase(of_peer_->first);
     l.context_->net->budget().release();
+    // Any listener of the server may wait for this descriptor.
     for (listener_base* each : l.context_->listeners_) each->room_.set();
     if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
 }
@@ -234,6 +239,8 @@ listener_base::registration::registration(session_base& s) : session_(s) {
 listener_base::registration::~registration() {
     listener_base& l = session_.owner();
     auto& all = l.sessions_;
+    // Marks the entry, and erases marked ones when they are half of all: an end costs O(1) on
+    // average, and the order by uid stays.
     const auto place = l.place_of(session_.uid().number()) - all.cbegin();
     all[static_cast<std::size_t>(place)].session = nullptr;
     if (++l.ended_sessions_ * 2 < all.size()) return;

@@ -28,11 +28,14 @@ session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_
 }
 
 session_base::~session_base() {
+    // The key is this address, which the next session may get.
     if (has_spawned_) settings_.spawned.erase(this);
 }
 
 void session_base::spawn(task<> work) {
     if (settings_.spawned_threw == nullptr) throw std::logic_error("a pool's session spawns none");
+    // The session waits for the end of coroutines only between opened() and closed() of its logic.
+    // One that began outside would use a session that is gone.
     if (!established_ || settings_.stopped) return;
     task_group& group = settings_.spawned.try_emplace(this, executor()).first->second;
     has_spawned_ = true;
@@ -52,6 +55,7 @@ void session_base::close() {
     if (!failed_) failed_ = errc::stopped;
     established_ = false;
     channel_->try_flush();
+    // A message that is not whole gets no answer, so the drain need not wait for its rest.
     channel_->expect_rest(false);
     channel_->drain(errc::stopped);
 }
@@ -75,13 +79,18 @@ task<io_status> session_base::flush_and_fill() {
 
 task<io_status> session_base::fill_flushed() {
     if (failed_) return ready(failed_);
+    // The batch ended before the input did: other sessions run first, and nothing is read.
     const bool more = batch_ == 0 && !channel_->data().empty();
     batch_ = turn_of(settings_.limits);
     if (more) return next_turn(channel_->net());  // mutant: next_turn
     const std::size_t unfinished = channel_->data().size();
+    // Here data() is a single message that is not whole, as the batch has answered all others.
     if (unfinished > settings_.limits.message) return ready(errc::message_too_large);
 
     const time_point now = this->now();
+    // One deadline of three: of the request or the handshake, of an idle peer, or of a message that
+    // has begun. The last one counts from the first byte, so a peer gains no time by sending single
+    // bytes.
     if (has_own_deadline()) {
         channel_->deadline(until_, static_cast<errc>(until_why_));
     } else if (unfinished == 0 && !in_partial_message_) {
@@ -109,6 +118,7 @@ void session_base::drain_when_idle() {
 void session_base::set_deadline(time_point until, errc why) noexcept {
     until_ = until;
     until_why_ = static_cast<std::uint8_t>(why);
+    // Any other deadline reaches the channel with the next wait. Removing one must reach it now.
     if (until == never) channel_->deadline(never, errc{});
 }
 
@@ -129,6 +139,8 @@ error_code session_base::queued(std::size_t before) {
         refused = errc::outbox_full;
         ++settings_.outbox_full;
     }
+    // All of the message or nothing: a part of it would change the meaning of what follows.
+    // append() has counted the message, so the count is taken back, too.
     if (refused) {
         channel_->out().resize(before);  // mutant: push_taken_back
         --asked_;

@@ -60,10 +60,13 @@ error_code make(fault f) { return {static_cast<int>(f), faults}; }
 // it is the number of one.
 bool is_zone(std::string_view zone) {
     if (zone.empty() || zone.size() >= IFNAMSIZ || zone == "." || zone == "..") return false;
+    // Linux refuses "/", ":" and blanks in a name (dev_valid_name()). "%", "[" and "]" would end
+    // the zone in the text of an address.
     const auto allowed = [](char c) {
         return c > ' ' && c <= '~' && std::string_view("/:%[]").find(c) == std::string_view::npos;
     };
     if (!std::all_of(zone.begin(), zone.end(), allowed)) return false;
+    // Digits alone are a number, which must fit into the 32 bits of sin6_scope_id.
     std::uint32_t number = 0;
     const auto read = std::from_chars(zone.data(), zone.data() + zone.size(), number);
     return read.ptr != zone.data() + zone.size() || read.ec == std::errc();
@@ -82,16 +85,21 @@ error_code check_host(std::string_view host) {
                std::string_view(".-_:").find(c) != std::string_view::npos;
     };
     if (!std::all_of(ip.begin(), ip.end(), allowed)) return make(fault::bad_host);
+    // inet_pton(3) accepts no zone, so `ip` is without it. A colon occurs in no host name: with
+    // one, the host is an IPv6 address or nothing.
     in6_addr v6{};
     const bool is_v6 = ::inet_pton(AF_INET6, ip.c_str(), &v6) == 1;
     if (!is_v6 && ip.find(':') != ip.npos) return make(fault::bad_v6);
     if (percent == host.npos) return {};
+    // Only an IPv6 address has a zone (RFC 4007).
     if (!is_v6) return make(fault::bad_host);
     return is_zone(host.substr(percent + 1)) ? error_code() : make(fault::bad_zone);
 }
 
 error_code check_path(std::string_view path) {
     if (path.empty()) return make(fault::no_path);
+    // sun_path needs room for the NUL behind the path (unix(7)). A NUL in the path would cut it,
+    // and one at its beginning would name an abstract socket.
     if (path.size() >= sizeof(sockaddr_un::sun_path)) return make(fault::path_too_long);
     if (path.find('\0') != path.npos) return make(fault::bad_path);
     return {};
@@ -150,6 +158,7 @@ result<address> address::parse(std::string_view text) {
 address address::of(const sockaddr& from) {
     address a;
     char text[INET6_ADDRSTRLEN] = "";
+    // Copies the structure: to read it through a cast of `from` would break the rules of aliasing.
     if (from.sa_family == AF_INET) {
         sockaddr_in v4{};
         std::memcpy(&v4, &from, sizeof v4);
@@ -161,6 +170,9 @@ address address::of(const sockaddr& from) {
         a.host_ = ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
         a.port_ = ntohs(v6.sin6_port);
         char name[IFNAMSIZ] = "";
+        // A link-local address has a scope (ipv6(7)), without which nothing can connect to it. The
+        // zone is a number if the interface is gone or has a name that parse() refuses: so parse()
+        // accepts every text that an address makes.
         if (v6.sin6_scope_id == 0) return a;
         const bool named = ::if_indextoname(v6.sin6_scope_id, name) != nullptr && is_zone(name);
         a.host_ += '%';
@@ -173,6 +185,7 @@ ip_bytes address::ip() const {
     ip_bytes found{};
     in_addr v4{};
     if (::inet_pton(AF_INET, host_.c_str(), &v4) == 1) {
+        // The IPv4-mapped form (RFC 4291, 2.5.5.2): addresses of both families compare as 16 bytes.
         found[10] = found[11] = 0xff;
         std::memcpy(found.data() + 12, &v4, sizeof v4);
     } else if (host_.find(':') != host_.npos) {

@@ -15,11 +15,14 @@ void deadlines::file(deadline& d) {
     if (d.at_ == never) return;
     const time_point before = next();
     d.filed_ = d.at_;
+    // If push_back() throws, the deadline is still outside: it does not fire, and remove() skips
+    // it.
     if (d.place_ == deadline::outside) {
         heap_.push_back(&d);
         d.place_ = heap_.size() - 1;
     }
     sift_up(d.place_);
+    // Most deadlines are behind the front: they cost the transport no new timer.
     if (next() < before) moved_();
 }
 
@@ -32,6 +35,8 @@ void deadlines::expire(time_point now) {
             first.filed_ = first.at_;
             sift_down(0);
         } else {
+            // Removed first, as the callback may set the deadline again or destroy it, and may
+            // throw.
             remove(first);
             first.at_ = never;
             first.fire_(first.owner_);
@@ -41,6 +46,7 @@ void deadlines::expire(time_point now) {
 
 // Works in place, without memory: the destructor of a server's last connection may call it.
 void deadlines::forget_cleared() noexcept {
+    // Builds the heap again from the bottom up: O(n) in all, where each remove() is O(log n).
     const auto is_cleared = [](deadline* d) {
         if (d->at_ == never) d->place_ = deadline::outside;
         return d->at_ == never;
@@ -59,6 +65,7 @@ void deadlines::remove(deadline& d) noexcept {
     heap_.pop_back();
     if (heap_.empty()) moved_();
     if (last == &d) return;
+    // The last entry comes from another branch of the heap, so it may have to move up or down.
     place(hole, last);
     sift_up(hole);
     sift_down(last->place_);

@@ -6,6 +6,7 @@ namespace ice {
 namespace {
 
 const char* text(errc e) noexcept {
+    // Without a default, so that -Wswitch names an errc that has no text.
     switch (e) {
         case errc::closed: return "closed by the peer";
         case errc::truncated: return "closed by the peer in the middle of a message";
@@ -52,6 +53,7 @@ public:
     std::string message(int value) const override {
         return "cannot connect: " + std::system_category().message(value);
     }
+    // Compares equal to the std::errc of the same errno, so callers need not know this category.
     std::error_condition default_error_condition(int value) const noexcept override {
         return std::system_category().default_error_condition(value);
     }
@@ -63,6 +65,9 @@ public:
     const char* name() const noexcept override { return "ice.condition"; }
     std::string message(int) const override { return "the request was not executed"; }
     bool equivalent(const std::error_code& code, int) const noexcept override {
+        // Connecting ends before a byte is sent. Of the errors of ice, those are listed that a pool
+        // returns only before it has sent a byte of the request; a handshake comes before the
+        // request.
         if (code.category() == connecting) return true;
         if (code.category() != category()) return false;
         switch (static_cast<errc>(code.value())) {

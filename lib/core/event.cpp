@@ -18,6 +18,7 @@ struct event::state {
 event::event(const asio::any_io_executor& executor) : state_(std::make_shared<state>(executor)) {}
 event::event(event&&) noexcept = default;
 event& event::operator=(event&& other) noexcept {
+    // The waits own the old state, which nobody could set any more.
     if (state_) state_->timer.cancel();
     state_ = std::move(other.state_);
     return *this;
@@ -33,6 +34,8 @@ task<error_code> event::wait(std::shared_ptr<state> s) {
     if (s->set) co_return error_code();
     const std::uint64_t before = s->times;
     const auto waited = co_await s->timer.async_wait(as_values);
+    // The error does not tell: set() and a cancelled coroutine both end the wait with
+    // operation_aborted.
     if (s->times != before) co_return error_code();
     co_return std::get<0>(waited);
 }

@@ -95,6 +95,7 @@ void log::to(sink s) { sink_ = std::move(s); }
 void log::write_always(log_level level, std::string_view text) {
     if (!writes(level)) return;
     if (!sink_) return to_stderr(stamped(level, text));
+    // An exception of the sink must not end the code that logs. The line goes to stderr instead.
     try {
         sink_(level, text);
     } catch (...) {
@@ -106,6 +107,7 @@ void log::write_always(log_level level, std::string_view text) {
 // One write of at most PIPE_BUF bytes: a pipe takes all of it or nothing (pipe(7)), and lines of
 // two processes do not mix.
 void log::to_stderr(std::string_view line) {
+    // Ends a line of which stderr has taken only the first part.
     std::string all = is_cut_ ? "\n" : "";
     if (dropped_ != 0)
         all += stamped(
@@ -116,6 +118,7 @@ void log::to_stderr(std::string_view line) {
     if (all.back() != '\n') all += '\n';
     const ssize_t written = write_now(all.data(), all.size());
     const bool is_whole = written == static_cast<ssize_t>(all.size());
+    // If nothing was taken, stderr still ends where the line before has left it.
     if (written > 0) is_cut_ = !is_whole;
     dropped_ = is_whole ? 0 : dropped_ + 1;
 }
@@ -123,6 +126,7 @@ void log::to_stderr(std::string_view line) {
 log::kind_window& log::window_of(std::string_view kind, time_point now) {
     kind = kind.substr(0, longest_kind);
     if (const auto found = kinds_.find(kind); found != kinds_.end()) return *found;
+    // The table stays bounded, however many kinds of errors a protocol makes.
     if (kinds_.size() >= most_kinds) forget_past_kinds(now);
     if (kinds_.size() >= most_kinds) kind = other_kinds;
     return *kinds_.try_emplace(std::string(kind), window{now}).first;

@@ -13,6 +13,7 @@ namespace ice {
 
 void open_standard_streams() noexcept {
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        // F_GETFD fails with EBADF for a number that is not open, and changes nothing (fcntl(2)).
         if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
         // open(2) takes the lowest free number. That is `fd`, as those below it are open.
         const int opened = ::open("/dev/null", O_RDWR);
@@ -26,6 +27,8 @@ void print_error(std::string_view text) noexcept {
 }
 
 void flush_stdout() {
+    // An earlier failure is known only to ferror(3), and a fflush(3) that succeeds leaves errno as
+    // it was.
     const bool failed_before = std::ferror(stdout) != 0;
     errno = 0;
     if (std::fflush(stdout) == 0 && !failed_before) return;

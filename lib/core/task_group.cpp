@@ -55,6 +55,7 @@ struct task_group::ended {
     ~ended() { remove(); }
 
     void operator()(const std::exception_ptr& thrown) {
+        // Leaves the list first: the functions called below may ask for size(), or spawn.
         const auto of = group;
         remove();
         if (of->members.empty()) {
@@ -93,8 +94,11 @@ task<> task_group::run(asio::any_io_executor executor, task<> work) {
 void task_group::spawn(task<> work, failed threw) {
     if (state_->cancelled) return;
     auto own = std::make_shared<member>();
+    // In the list before co_spawn(): if that throws, the destructor of the handler takes it out
+    // again.
     state_->members.push_back(own);
     ended handler(state_, own, std::move(threw));
+    // A join() that waits already waits for this coroutine, too.
     if (state_->none_left) state_->none_left->clear();
     asio::co_spawn(state_->executor, run(state_->executor, std::move(work)), std::move(handler));
 }
@@ -102,6 +106,7 @@ void task_group::spawn(task<> work, failed threw) {
 // An operation of the user's may complete within emit(), and take members out of the list.
 void task_group::cancel() noexcept {
     state_->cancelled = true;
+    // A handler that runs within emit() may destroy this group, but not the state.
     const auto group = state_;
     for (auto at = group->members.begin(); at != group->members.end();) {
         const auto own = *at;
@@ -114,6 +119,8 @@ void task_group::cancel() noexcept {
             own->signal.emit(asio::cancellation_type::terminal);
         } catch (...) {  // no memory to wake it: its next co_await ends it
         }
+        // After a removal `at` may dangle, so the loop begins again and skips those that are
+        // cancelled.
         if (group->removals == before) ++at;
         else at = group->members.begin();
     }
@@ -123,6 +130,7 @@ task<> task_group::join() { return join(state_); }
 
 // Static, with shared state: the group may be gone when the wait ends.
 task<> task_group::join(std::shared_ptr<state> s) {
+    // Between set() and the end of the wait another coroutine may have been spawned.
     while (!s->members.empty()) {
         if (!s->none_left) s->none_left.emplace(s->executor);
         const error_code cancelled = co_await s->none_left->wait();

@@ -14,6 +14,7 @@ constexpr std::size_t least_value = 3;    // "+\r\n": no element of an array is 
 // Reads a decimal number. RESP allows a sign +, which from_chars() does not.
 bool read_number(std::string_view text, std::int64_t& number) noexcept {
     if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+    // from_chars() reads the sign of "-1" itself; "+-1" is no number.
     const char* end = text.data() + text.size();
     const auto [read, error] = std::from_chars(text.data(), end, number);
     return error == std::errc() && read == end;
@@ -36,6 +37,8 @@ head head_of(std::string_view value) noexcept {
 
 inline resp_type type_of(std::string_view value) noexcept {
     if (value.size() < least_value) return resp_type::null_bulk;  // a value that was moved from
+    // Of a string or an array, whose only length with a sign is -1 (take()). parse() accepts no
+    // other type than these five, so the default is a bulk string.
     const bool is_null = value[1] == '-';
     switch (value[0]) {
         case '+': return resp_type::simple_string;
@@ -93,6 +96,7 @@ std::size_t resp_size(std::string_view begins_with_a_value) noexcept {
         const auto value = bytes.substr(at);
         const char type = value[0];
         if ((type != '$' && type != '*') || value[1] == '-') {
+            // A value of one line: its text has no LF, and a null has no bytes behind its header.
             at += value.find('\n') + 1;
             continue;
         }
@@ -185,6 +189,8 @@ resp::step resp::take(std::string_view input) {
     const char type = input[at_];
     const bool is_text = type == '+' || type == '-';
     if (!is_text && type != ':' && type != '$' && type != '*') return step::bad;
+    // A number must end within header_limit, so digits without an end are refused early. A text may
+    // be as long as the limit.
     const auto seen = is_text ? input : input.substr(0, at_ + header_limit);
     const std::size_t cr = seen.find('\r', std::max(scanned_, at_ + 1));
     if (cr == seen.npos) {
@@ -194,6 +200,7 @@ resp::step resp::take(std::string_view input) {
         return step::more;
     }
     if (cr > limit_ || limit_ - cr < 2) return step::too_large;
+    // The next search begins at this CR, whose LF may be in the next segment.
     scanned_ = cr;
     if (cr + 1 == input.size()) return step::more;
     if (input[cr + 1] != '\n') return step::bad;
@@ -202,6 +209,7 @@ resp::step resp::take(std::string_view input) {
     const auto text = input.substr(at_ + 1, cr - at_ - 1);
     std::int64_t number = 0;
     if (is_text) {
+        // A simple string has neither CR nor LF in it (RESP2).
         if (text.find('\n') != text.npos) return step::bad;
     } else if (!read_number(text, number)) {
         return step::bad;
@@ -240,6 +248,7 @@ resp::step resp::open_array(std::size_t end, std::size_t size) {
 }
 
 error_code resp::packet(resp_view value, std::string& out) {
+    // The bytes are a whole value already: parse() or a function above has made them.
     if (value.bytes().size() > limit_) return make_error_code(errc::message_too_large);
     out.append(value.bytes());
     return {};

@@ -78,6 +78,8 @@ public:
     // Returns the next word, valid until the following call. None at the end of the line, or if a
     // quote is not closed.
     std::optional<std::string_view> next() {
+        // The rules are those of sdssplitargs() in Redis: "" with escapes, '' in which only \' is
+        // one.
         while (!rest_.empty() && is_blank(rest_[0])) rest_.remove_prefix(1);
         if (rest_.empty()) return std::nullopt;
         std::size_t plain = 0;
@@ -85,6 +87,7 @@ public:
         if (plain == rest_.size() || is_blank(rest_[plain])) return take(plain);
         word_ = take(plain);
         const char quote = take(1)[0];
+        // As in Redis, a blank or the end must follow a closing quote.
         if (!quoted(quote) || (!rest_.empty() && !is_blank(rest_[0]))) {
             unbalanced_ = true;
             return std::nullopt;
@@ -149,6 +152,7 @@ parsed<resp_view> resp_requests::parse(std::string_view input, std::string& out)
 // Each error depends only on the bytes before it, so it is the same wherever the input is cut.
 parsed<resp_view> resp_requests::array(std::string_view input, std::string& out) {
     if (at_ == 0) {
+        // Redis ignores a null array and an empty one, and replies to neither.
         constexpr std::string_view null = "*-1\r\n";
         if (input.size() > 1 && input[1] == '-' && null.starts_with(input.substr(0, null.size()))) {
             if (input.size() < null.size()) return need_more;
@@ -158,11 +162,14 @@ parsed<resp_view> resp_requests::array(std::string_view input, std::string& out)
         if (count.is == length::unfinished) return need_more;
         if (count.is == length::wrong) return bad("ERR Protocol error: invalid array length", out);
         if (count.number == 0) return skip{count.end};
+        // A count that cannot fit is refused before the words arrive, as each has at least six
+        // bytes.
         if (count.end > limit_ || count.number > (limit_ - count.end) / least_word)
             return too_large(out);
         at_ = count.end;
         left_ = count.number;
     }
+    // Local copies, which the loop can hold in registers.
     std::size_t at = at_, left = left_;
     while (left != 0) {
         const auto unfinished = [&] {
@@ -206,6 +213,8 @@ parsed<resp_view> resp_requests::inline_command(std::string_view input, std::str
     std::size_t count = 0;
     words all(input.substr(0, lf));
     while (const auto word = all.next()) {
+        // A web page can make a browser send HTTP to this port, with commands in the body. Redis
+        // closes such a connection as well.
         if (count == 0 && (*word == "POST" || *word == "Host:")) return errc::bad_message;
         detail::append_resp_bulk(*word, inline_);
         ++count;

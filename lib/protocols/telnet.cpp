@@ -21,6 +21,7 @@ constexpr std::string_view yes = "\r\n[Yes]\r\n";
 // AYT is answered once in a burst. A burst ends where the session waits for more bytes. After a
 // line the session may wait without another parse(), so the end of the input ends a burst too.
 parsed<std::string_view> telnet::parse(std::string_view input, std::string& out) {
+    // An empty input is the end of a burst: an idle connection keeps no large line.
     const bool unused = !gathering_ || line_.empty();
     if (input.empty() && unused && line_.capacity() > kept_line) std::string().swap(line_);
     auto found = gathering_ ? gather(input, out) : parse_line(input, out);
@@ -36,6 +37,7 @@ parsed<std::string_view> telnet::parse_line(std::string_view input, std::string&
     const std::size_t cr = fresh.find('\r');
     const bool lone_cr = cr != fresh.npos && cr + 1 != fresh.size();
     if (lone_cr || fresh.find(iac) != fresh.npos || fresh.find('\0') != fresh.npos) {
+        // gather() begins again with the first byte of the line, as parse_line() has consumed none.
         line_.clear();
         gathering_ = true;
         scanned_ = 0;
@@ -62,6 +64,7 @@ parsed<std::string_view> telnet::gather(std::string_view input, std::string& out
         if (taken == step::broken) return errc::bad_message;
         if (line_.size() > limit_) return errc::message_too_large;
         if (taken == step::line) {
+            // line_ keeps the text: it is the message, until the next parse().
             gathering_ = false;
             return {std::string_view(line_), i + 1};
         }
@@ -76,6 +79,8 @@ telnet::step telnet::take(char byte, std::string& out) {
     switch (state_) {
         case state::cr:
             state_ = state::text;
+            // Any other byte behind a CR is taken as if the CR, which does nothing here, were not
+            // there.
             if (byte == '\n' || byte == '\0') return step::line;
             [[fallthrough]];
         case state::text:
@@ -87,6 +92,7 @@ telnet::step telnet::take(char byte, std::string& out) {
         case state::iac: return command(byte, out);
         case state::option:
             state_ = state::text;
+            // WONT and DONT get no answer: two ends that answered them would never stop (RFC 854).
             if (verb_ == will) out.append({iac, dont, byte});
             if (verb_ == do_) out.append({iac, wont, byte});
             return step::more;
@@ -95,6 +101,8 @@ telnet::step telnet::take(char byte, std::string& out) {
             state_ = state::sub_iac;
             return step::more;
         case state::sub_iac:
+            // IAC SE ends it. IAC IAC is a data byte (RFC 855), and other commands are skipped as
+            // data.
             state_ = byte == se ? state::text : state::sub;
             if (byte == se) return step::more;
             return ++sub_size_ > subnegotiation_limit ? step::broken : step::more;
@@ -126,6 +134,7 @@ error_code telnet::packet(std::string_view text, std::string& out) {
     if (text.size() > limit_) return make_error_code(errc::message_too_large);
     if (text.find_first_of(std::string_view("\r\n\0", 3)) != text.npos)
         return make_error_code(errc::unencodable);
+    // The peer would take a single 255 for the beginning of a command.
     for (std::size_t at = text.find(iac); at != text.npos; at = text.find(iac)) {
         out.append(text.substr(0, at + 1)).push_back(iac);
         text.remove_prefix(at + 1);

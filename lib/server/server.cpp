@@ -62,6 +62,8 @@ struct server::loop {
         bool is_ours_ = false;
     };
 
+    // The order of these members is the order in which they open descriptors: the epoll of the
+    // io_context must not become one of the standard streams.
     struct streams {
         streams() { open_standard_streams(); }
     } before_anything_is_opened;
@@ -82,6 +84,7 @@ server::server(std::unique_ptr<loop> own, std::shared_ptr<ice::transport> net)
       grace_period_(context_->net->deadlines(), grace_period_ended, this),
       half_grace_period_(
           context_->net->deadlines(),
+          // A lease that nobody uses would hold the drain for the whole grace period.
           [](void* self) {
               for (const auto& [name, p] : static_cast<server*>(self)->pools_)
                   p->drain_idle_leases();
@@ -97,6 +100,7 @@ server::~server() {
     if (state_ != state::finished) stop();
     end_coroutines();
     if (!loop_) return;
+    // Its socket must not outlive the io_context, whoever still owns the listener.
     for (const auto& l : listeners_) l->acceptor_.reset();
     listeners_.clear();
     pools_.clear();
@@ -131,6 +135,8 @@ void server::run_what_is_ready() {
 }
 
 void server::keep(std::shared_ptr<listener_base> l) {
+    // Before start(): a signal between add() and run() drains the server and does not end the
+    // process.
     take_signals();
     l->when_empty_ = [this] { one_emptied(); };
     listeners_.push_back(l);
@@ -185,6 +191,8 @@ void server::run() {
 void server::run_loop() {
     for (;;) {
         try {
+            // After an exception run() may be called again, and goes on with the next handler
+            // (Asio).
             loop_->io.run();
             return;
         } catch (
@@ -210,6 +218,7 @@ void server::await_signal() {
         if (signal == SIGUSR1) report();
         else if (state_ == state::serving) drain();
         else stop();
+        // Waits for the second signal, which stops a drain, and for further reports.
         await_signal();
     });
 }
@@ -278,6 +287,7 @@ void server::end_if_empty() {
 
 void server::grace_period_ended(void* self) {
     auto& s = *static_cast<server*>(self);
+    // stop() has set this deadline: it has waited long enough for logics to see their end.
     if (s.state_ == state::stopping) return s.finish();
     std::size_t open = 0, requests = 0;
     for (const auto& l : s.listeners_) open += l->size();
@@ -298,6 +308,7 @@ void server::finish() {
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
     spawned_.cancel();
+    // The io_context of the user runs other work too: it is not stopped, only left without work.
     if (!loop_) return context_->net->release();
     context_->net->stop();
     loop_->signals.clear();

@@ -7,6 +7,7 @@
 namespace ice::testing {
 namespace {
 
+// As in socket_channel.cpp.
 constexpr std::size_t linger_bytes = 1024 * 1024;
 
 bool is_would_block(error_code ec) noexcept { return ec == system_error(EAGAIN); }
@@ -15,6 +16,8 @@ class wire_channel final : public channel {
 public:
     wire_channel(transport& net, std::shared_ptr<wire> w, int end)
         : channel(net), wire_(std::move(w)), end_(end), reading_(wire_->net) {
+        // The wire calls it within an event of the network, when bytes or an end have arrived, or
+        // there is room. The destructor removes it (wire::close()).
         wire_->ends[end_].changed = [this] {
             if (wire_->readable(end_)) reading_.wake();
             if (writing_) write_rest();
@@ -29,12 +32,15 @@ public:
         for (;;) {
             io_status woken;
             const bool ends = draining_ && !in_message_;
+            // Yields also if bytes are there, as a real loop polls other sockets between two reads:
+            // one busy peer must not keep it.
             if (ends || wire_->readable(end_)) co_await net_.yield();
             else woken = co_await reading_.wait();
             if (cancelled_) co_return io_status(cancelled_);
             if (woken) co_return woken;
             const std::size_t before = in_.size();
             const io_status read = read_now();
+            // In a drain with nothing to read: goes on if a message has begun, whose rest may come.
             const bool goes_on = draining_ && in_message_ && read == draining_;
             if (!goes_on || in_.size() != before) co_return read;
             waited_in_drain_ = true;
@@ -56,6 +62,7 @@ public:
             out_.clear();
             return true;
         }
+        // What did not fit into the window is sent first. Later pushes gather in out_.
         rest_.swap(out_);
         writing_ = true;
         begin_stall();
@@ -136,6 +143,7 @@ private:
 
     void write_rest() {
         if (cancelled_) return;
+        // write() may have cancelled the channel, as the peer may have reset the connection.
         write(rest_);
         if (cancelled_) {
             writing_ = false;

@@ -13,6 +13,7 @@ constexpr std::size_t spinning = 1'000'000;  // handlers in one instant: no test
 }  // namespace
 
 time_point network::read_clock() {
+    // As a real clock: code that reads it twice for one decision gets two times.
     if (strikes(fault::clock_moves, clock_dice_))
         now_ += clock_dice_.below(faults.clock_step + duration(1));
     return now_;
@@ -29,10 +30,12 @@ void network::run_ready() {
         if (n == spinning)
             throw std::runtime_error("simulation: a million handlers in one instant\n" + history());
     }
+    // Thrown here and not in the handler, which would leave the loop in the middle of a step.
     if (thrown) std::rethrow_exception(std::exchange(thrown, nullptr));
 }
 
 bool network::run_one() {
+    // A loop is late by what its handlers take, so lateness follows each handler.
     if (loop.poll_one() == 0) return false;
     be_late();
     return true;
@@ -49,11 +52,14 @@ bool network::step(time_point end) {
     time_point next = heap_.empty() ? never : heap_.front().at;
     host* due = nullptr;
     for (const auto& [ip, machine] : machines_) {
+        // At one instant an event of the network comes before a deadline: what arrives in time
+        // counts.
         if (machine->timer() >= next) continue;
         next = machine->timer();
         due = machine.get();
     }
     if (next > end || next == never) {
+        // Nothing happens until `end`, but time passes.
         if (end != never) wait_until(end);
         return false;
     }
@@ -76,6 +82,7 @@ void network::wait_until(time_point at) noexcept {
 void network::happen() {
     ++events_;
     std::pop_heap(heap_.begin(), heap_.end());
+    // Leaves the heap before it is called, as it may add events.
     const auto what = std::move(heap_.back().what);
     heap_.pop_back();
     what();

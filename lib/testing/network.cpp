@@ -33,12 +33,14 @@ network::network(std::uint64_t seed)
     : dice_(seed), fault_dice_(seed ^ fault_stream), clock_dice_(seed ^ clock_stream) {}
 
 network::~network() {
+    // Destroying one coroutine may destroy others, so each time the list is read from its head.
     while (waiting_) delete waiting_;
 }
 
 // -- what has happened
 
 void network::note(const char* what, std::uint64_t a, std::uint64_t b) noexcept {
+    // FNV-1a: a change of time, order or size changes the hash.
     const auto mix = [this](std::uint64_t v) { hash_ = (hash_ ^ v) * 0x100000001b3ULL; };
     mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()));
     for (const char* c = what; *c; ++c) mix(static_cast<unsigned char>(*c));
@@ -51,6 +53,7 @@ std::string network::history() const {
     std::string all;
     for (std::uint64_t i = noted_ > remembered ? noted_ - remembered : 0; i < noted_; ++i) {
         const line& l = lines_[i % remembered];
+        // The clock of a simulation begins at one hour.
         const auto since = l.at.time_since_epoch() - std::chrono::hours(1);
         fmt::format_to(std::back_inserter(all), "{:>16.6f} s  {:<12} {} {}\n",
                        std::chrono::duration<double>(since).count(), l.what, l.a, l.b);
@@ -70,6 +73,7 @@ std::vector<std::string> network::resolve(const std::string& name, const std::st
     if (name == "localhost") return {own};
     error_code ec;
     const auto ip = asio::ip::make_address(name, ec);
+    // These name the machine that asks. So two machines may listen on one port of "localhost".
     if (!ec && (ip.is_loopback() || ip.is_unspecified())) return {own};
     if (!ec) return {name};
     const auto known = names.find(name);
@@ -86,6 +90,7 @@ network::lookup network::look_up(const std::string& name) {
 
 address network::unused_port(const std::string& ip) {
     for (;;) {
+        // From 32768 to 60999, as ip_local_port_range of Linux.
         address a(ip, ++last_port_);
         if (last_port_ == 60999) last_port_ = 32767;
         if (!ports.contains(a.text())) return a;
@@ -113,6 +118,7 @@ task<io_status> port::ready() {
         const io_status woken = co_await ready_.wait();
         co_return woken;
     }
+    // As with epoll, other handlers run between two batches of accepts.
     co_await net_.yield();
     co_return io_status();
 }
@@ -121,6 +127,7 @@ result<std::unique_ptr<channel>> port::accept() {
     if (!open_) return system_error(EBADF);
     if (arrived_.empty()) return system_error(EAGAIN);
     if (const int error = world_.next_operation()) {
+        // The peer has gone before it was accepted: the connection leaves the backlog (accept(2)).
         if (error == ECONNABORTED) {
             arrived_.front()->close(1);
             arrived_.pop_front();
@@ -142,6 +149,7 @@ void port::cancel() {
     if (!std::exchange(open_, false)) return;
     world_.ports.erase(local_.text());
     for (const auto& w : arrived_) {
+        // Linux resets what was not accepted when its listening socket closes.
         w->ends[1].closed = true;
         w->reset(1);
     }
@@ -158,6 +166,7 @@ host::host(network& net, std::string ip)
 void host::fire() {
     net_.note("timer");
     deadlines().expire(now());
+    // expire() tells only of a deadline that has come nearer. What is left of the queue is later.
     timer_ = deadlines().next();
 }
 
@@ -244,6 +253,8 @@ result<std::unique_ptr<connect_attempt>> host::begin_connect(const address& to,
 }
 
 void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
+    // One SYN. After a latency it is refused, dropped as the backlog is full, or accepted. The
+    // client sends a dropped one again, each time after twice as long (RFC 6298).
     duration way = net.latency();
     if (net.strikes(fault::slow_connect))
         way = add_sat(way, net.fault_dice().below(net.faults.stall));
@@ -269,6 +280,8 @@ void host::call(network& net, std::weak_ptr<attempt> who, duration again) {
         net.note("connect", w->id);
         net.after(net.latency(), [who, w] {
             const auto waiting = who.lock();
+            // The attempt was cancelled after the other end had it in its backlog: that end sees it
+            // close.
             if (!waiting) return w->close(0);
             waiting->done(connected(waiting->at, w));
         });

@@ -6,6 +6,7 @@
 
 namespace ice::testing {
 
+// The numbers that a test draws do not depend on what the network has drawn.
 constexpr std::uint64_t test_stream = 0x74657374;
 
 simulation::simulation(std::uint64_t seed)
@@ -47,6 +48,7 @@ time_point simulation::last_idle() const noexcept { return network_->last_idle()
 
 void simulation::spawn(task<> work) {
     asio::co_spawn(network_->loop, std::move(work), [n = network_.get()](std::exception_ptr e) {
+        // The first exception is the cause; later ones usually follow from it.
         if (e && !n->thrown) n->thrown = std::move(e);
     });
 }

@@ -38,6 +38,7 @@ std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
         ec = system_error(error);
         return 0;
     }
+    // After fault::end the socket goes on taking bytes, which arrive nowhere.
     if (me.vanishing) return bytes.size();
     std::size_t n = me.full ? 0 : std::min(bytes.size(), window - me.unread);
     if (n == 0) {
@@ -58,6 +59,7 @@ std::size_t wire::send(int from, std::string_view bytes, error_code& ec) {
     net.note("send", id * 2 + static_cast<std::uint64_t>(from), n);
     me.sent.append(bytes.substr(0, n));
     me.unread += n;
+    // Each segment has its own time of arrival. `sent` holds the bytes in order until then.
     for (std::size_t left = n; left != 0;) {
         const std::size_t piece = std::min(left, net.faults.segment);
         net.at(arrival(from),
@@ -113,6 +115,7 @@ std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
         break_end(at, net.strikes(fault::lost_tail));
         net.after(net.latency(), [w = shared_from_this(), at] { w->break_end(1 - at, false); });
     }
+    // As on Linux, bytes that arrived before the reset are read first; then it is reported once.
     std::size_t n = std::min(me.arrived.size() - me.read, most);
     if (n == 0) {
         if (me.finished) return 0;
@@ -130,6 +133,7 @@ std::size_t wire::receive(int at, char* to, std::size_t most, error_code& ec) {
     }
     end& other = ends[1 - at];
     other.unread -= n;
+    // The other end learns of the room with the next acknowledgement.
     if (other.full)
         net.after(net.latency(), [w = shared_from_this(), at] { w->have_room(1 - at); });
     return n;
@@ -153,6 +157,7 @@ void wire::shut(int from) {
 void wire::close(int at) {
     end& me = ends[at];
     if (std::exchange(me.closed, true)) return;
+    // The channel of this end is gone.
     me.changed = nullptr;
     if (me.broken) return;
     if (me.read == me.arrived.size()) shut(at);
@@ -184,6 +189,7 @@ void wire::break_end(int at, bool lossy) {
         me.arrived.clear();
         me.read = 0;
     }
+    // Linux reports a reset as EPIPE behind the end of the stream (tcp_reset(), CLOSE_WAIT).
     me.error = system_error(me.finished ? EPIPE : ECONNRESET);
     tell(at);
 }

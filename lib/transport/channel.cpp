@@ -30,6 +30,7 @@ channel::channel(transport& net)
 }
 
 channel::~channel() {
+    // The transport has a pointer to this channel until it has flushed it.
     if (flushing_soon_) std::erase(net_.soon_, this);
 }
 
@@ -103,6 +104,7 @@ void channel::stall_timer(void* self) {
 }
 
 bool channel::reopen() noexcept {
+    // Only a deadline leaves a connection that can still send.
     if (!expired_) return false;
     expired_ = false;
     cancelled_.clear();

@@ -29,6 +29,7 @@ struct transport::race {
 
     void begin_due(time_point now) {
         while (const address* at = order.next(now)) {
+            // The attempt calls back only later, so it is in `attempts` by then.
             auto begun = net.begin_connect(*at, [this, at](auto r) { ended(*at, std::move(r)); });
             if (begun) attempts.push_back(*std::move(begun));
             else order.failed(begun.error());
@@ -60,7 +61,11 @@ task<result<std::unique_ptr<channel>>> transport::connect(address to, time_point
     race r(*this, *std::move(found), preferred(to, now()));
     for (;;) {
         const time_point at = now();
+        // Before the deadline is compared: a connection that was made in time counts, although the
+        // loop may be late.
         if (r.won) {
+            // A first address that works is not remembered: the order of the name server spreads
+            // the load.
             if (!r.order.is_first(*r.winner)) prefer(to, *r.winner, at);
             co_return std::move(r.won);
         }

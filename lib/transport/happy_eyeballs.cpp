@@ -33,6 +33,7 @@ happy_eyeballs::happy_eyeballs(std::vector<address> found, const address* prefer
         const auto at = std::find(order_.begin(), order_.end(), *preferred);
         if (at != order_.end()) std::rotate(order_.begin(), at, at + 1);
     }
+    // Cuts after the families were mixed, so that each of them has its share.
     if (order_.size() > most_addresses) order_.erase(order_.begin() + most_addresses, order_.end());
 }
 

@@ -29,6 +29,7 @@ struct bell {
 
     void fire() const noexcept {
         const std::uint64_t one = 1;
+        // It fails only if the counter is at its maximum, and then the bell is set (eventfd(2)).
         [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
     }
     // Resets the bell. Returns false if it was not set.
@@ -64,6 +65,7 @@ address with_port(const address& a, std::uint16_t port) {
 }
 
 error_code meaning(int eai, int error) noexcept {
+    // Every other error says that there is no such name, or that it has no address.
     switch (eai) {
         case EAI_AGAIN:  // no name server has answered
         case EAI_FAIL: return errc::name_resolution_failed;
@@ -75,6 +77,7 @@ error_code meaning(int eai, int error) noexcept {
 
 error_code look_up(const std::string& host, addresses& found) noexcept {
     addrinfo hints{};
+    // Without it each address is listed once for every type of socket (getaddrinfo(3)).
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* list = nullptr;
     const int eai = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
@@ -131,9 +134,11 @@ std::shared_ptr<lookup> lookups::join(const std::string& host, const std::shared
     const auto known = open.find(host);
     const bool is_new = known == open.end();
     auto l = is_new ? std::make_shared<lookup>(host) : known->second;
+    // A loop has one bell, however many of its queries ask for the name.
     if (std::ranges::find(l->bells, b) == l->bells.end()) l->bells.push_back(b);
     ++l->queries;
     if (!is_new) return l;
+    // In both or in neither: the next query finds a lookup by `open`, a thread by `queue`.
     queue.push_back(l);
     try {
         open.emplace(host, l);
@@ -192,6 +197,8 @@ void lookups::serve() noexcept {
         const auto l = std::move(queue.front());
         queue.pop_front();
         l->queued = false;
+        // getaddrinfo(3) may block for many seconds (resolv.conf(5): timeout, attempts), in which
+        // the loop needs the lock.
         lock.unlock();
         addresses found;
         const error_code why = look_up(l->host, found);
@@ -199,6 +206,7 @@ void lookups::serve() noexcept {
         l->found = std::move(found);
         l->why = why;
         l->done = true;
+        // The next query asks again: getaddrinfo(3) does not tell how long an answer is valid.
         forget(l);
         for (const auto& b : l->bells) b->fire();
     }
@@ -248,6 +256,7 @@ resolver::query::query(resolver& r, const address& name)
         if (r.queries_.size() == 1) r.watch();
         lookup_ = lookups::all().join(name.host(), r.bell_);
     } catch (...) {
+        // No destructor runs for an object whose constructor throws.
         r.leave(*this);
         throw;
     }
@@ -262,6 +271,7 @@ result<addresses> resolver::query::answer() const {
     const std::lock_guard lock(lookups::all().mutex);
     if (!lookup_->done) return errc::connect_timeout;
     if (lookup_->why) return lookup_->why;
+    // A copy, as other queries of the name read it too, with other ports.
     addresses all = lookup_->found;
     for (address& one : all) one = with_port(one, name_.port());
     return all;

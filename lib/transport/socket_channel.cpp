@@ -45,6 +45,7 @@ socket_channel::socket_channel(transport& net, poller& p, int fd,
 
 socket_channel::~socket_channel() {
     poller_.deregister(fd_, *this);  // mutant: leave_poller
+    // Gives the storage back to the poller, which keeps it for other channels.
     out_.clear();
     in_.consume(in_.size());
     poller_.release_buffers(in_, out_);
@@ -74,6 +75,7 @@ void socket_channel::wait_for_bytes(reader r) {
             if (reader_) tell_reader_later(make_error_code(asio::error::operation_aborted));
         });
     poller_.add_waiter(*this);
+    // cancel() may have come after fill() was called and before its task was awaited.
     if (cancelled_) tell_reader_later(cancelled_);
     else if (const error_code ec = watch_wanted()) tell_reader_later(ec);
 }
@@ -187,6 +189,7 @@ std::uint64_t socket_channel::taken() const noexcept {
 
 bool socket_channel::ready(std::uint32_t events) {
     constexpr std::uint32_t broken = EPOLLERR | EPOLLHUP;
+    // Writes first, as the coroutine that is resumed for reading may destroy this channel.
     if (stalled_ && (events & (EPOLLOUT | broken)) != 0) {
         stalled_ = false;
         if (!reader_) poller_.remove_waiter(*this);
@@ -246,6 +249,7 @@ task<> socket_channel::linger(duration timeout) {
     if (cancelled_ || ended_) co_return;
     assert(unsent() == 0);
     ::shutdown(fd_, SHUT_WR);
+    // fill() has to read on, although the session was drained.
     draining_.clear();
     deadline(after(net_.now(), timeout), errc::closed);
     for (std::size_t discarded = 0; discarded < linger_bytes;) {
@@ -257,6 +261,7 @@ task<> socket_channel::linger(duration timeout) {
 }
 
 address socket_channel::peer() const {
+    // No TCP peer has port 0: the endpoint was never set, as for each Unix socket.
     if (peer_.port() == 0) return address("unix:(peer)");
     return address::of(*peer_.data());
 }

@@ -54,6 +54,7 @@ unique_fd open_socket(int family) noexcept {
 }
 
 void switch_on(int fd, int level, int option) noexcept {
+    // Errors are ignored: a connection works without the option.
     const int on = 1;
     ::setsockopt(fd, level, option, &on, sizeof on);
 }
@@ -71,6 +72,7 @@ any_endpoint unix_endpoint(const std::string& path) {
     sockaddr_un where{};
     where.sun_family = AF_UNIX;
     path.copy(where.sun_path, sizeof where.sun_path - 1);
+    // The length includes the NUL behind the path (unix(7)).
     return {&where, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1)};
 }
 
@@ -89,6 +91,7 @@ result<any_endpoint> to_endpoint(const address& a) {
     if (ec) return ec;
     if (percent == std::string::npos) return any_endpoint(tcp::endpoint(ip, a.port()));
     const std::string zone = a.host().substr(percent + 1);
+    // The name comes first, as an interface may have digits for a name.
     unsigned index = ::if_nametoindex(zone.c_str());
     if (index == 0) {  // a number
         const char* const end = zone.data() + zone.size();
@@ -134,6 +137,7 @@ private:
     void close() {
         if (!listening_.is_open()) return;
         // Another server may have replaced the file by rename(2): its file stays.
+        // Compares while the socket is open: after that the kernel may reuse its inode.
         const file_id now = local_.is_unix() ? id_of(local_.path()) : file_id();
         if (now.inode != 0 && now == file_) ::unlink(local_.path().c_str());
         error_code ignored;
@@ -172,6 +176,7 @@ public:
         : state_(
               std::make_shared<state>(state{net, p, std::move(s), std::move(to), {}, p.forks()})) {}
     ~socket_attempt() override {
+        // Closing ends async_connect(), whose handler must find no callback.
         state_->done = {};
         error_code ignored;
         state_->socket.close(ignored);
@@ -251,10 +256,12 @@ public:
             if (!first) fail(without_prefix(first.error().message()));
             at = *first;
         }
+        // Held until listen(2): before that the file looks like one of a dead server to others.
         const unique_fd alone = where.is_unix() ? locked_directory(where.path()) : unique_fd(-1);
         unique_fd fd = open_socket(at.data()->sa_family);
         if (fd.get() < 0) fail(last_error().message());
         if (!where.is_unix()) {
+            // Otherwise connections of an earlier server in TIME_WAIT keep a new one from the port.
             switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
             prepare_tcp(fd.get());
             // "[::]" accepts IPv4 too, whatever net.ipv6.bindv6only says.
@@ -312,6 +319,8 @@ private:
             if (released_) timer_->cancel();
             return;
         }
+        // This cancels the wait before, whose handler gets an error. A handler holds no transport:
+        // one that is gone for its server must not live until its timer fires.
         timer_->expires_at(std::max(at, now() + coarseness));
         timer_->async_wait([weak = weak_from_this()](error_code ec) {
             const auto self = weak.lock();
@@ -337,6 +346,7 @@ private:
         struct stat file {};
         if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
         const unique_fd probe = open_socket(AF_UNIX);
+        // A server with a full backlog gives EAGAIN, so only ECONNREFUSED proves that none listens.
         return ::connect(probe.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 &&
                errno == ECONNREFUSED;
     }

@@ -20,6 +20,7 @@ task<> transport::yield() { co_await asio::post(executor_, asio::use_awaitable);
 
 void transport::flush_soon(channel& c) {
     soon_.push_back(&c);
+    // The first one posts a handler for all of them.
     if (soon_.size() > 1) return;
     try {
         asio::post(executor_, [self = shared_from_this()] { self->flush_all(); });
@@ -32,6 +33,7 @@ void transport::flush_soon(channel& c) {
 // Flushing may cancel a channel but destroys none: channels end in coroutines of their own.
 void transport::flush_all() {
     auto now = std::exchange(soon_, {});
+    // All flags first: if a flush throws, no channel is marked that is in no list.
     for (channel* c : now) c->flushing_soon_ = false;
     for (channel* c : now) c->try_flush();
     now.clear();
