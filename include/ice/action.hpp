@@ -7,7 +7,9 @@
 #include <ice/limits.hpp>
 #include <ice/logic.hpp>
 #include <ice/protocols/raw.hpp>
+#include <ice/transport.hpp>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -35,9 +37,10 @@ public:
     // Port 0 lets the kernel choose a port: listener::endpoint() has it.
     explicit tcp_server_action(address where) : where_(std::move(where)) {}
     // Sets all parts at once, for protocol() and logic() below. Users call the constructor above.
-    tcp_server_action(address where, P p, L l, ice::limits limits, ice::timeouts timeouts)
+    tcp_server_action(address where, P p, L l, ice::limits limits, ice::timeouts timeouts,
+                      std::shared_ptr<ice::transport> net)
         : where_(std::move(where)), protocol_(std::move(p)), logic_(std::move(l)), limits_(limits),
-          timeouts_(timeouts) {}
+          timeouts_(timeouts), transport_(std::move(net)) {}
 
     // Sets the protocol; without it the listener uses `raw`. Each connection gets a copy of `p`,
     // so `p` may hold settings, and the copies the state of their connections. Call it before
@@ -53,7 +56,7 @@ public:
             "ice: call .protocol() before .logic(): what a logic is called with depends on "
             "the protocol");
         return tcp_server_action<Q, L>(std::move(where_), std::move(p), std::move(logic_), limits_,
-                                       timeouts_);
+                                       timeouts_, std::move(transport_));
     }
 
     // Sets the logic; without it the listener uses `echo`. One `l` serves all connections, so what
@@ -74,7 +77,7 @@ public:
                           "logic answers");
         }
         return tcp_server_action<P, M>(std::move(where_), std::move(protocol_), std::move(l),
-                                       limits_, timeouts_);
+                                       limits_, timeouts_, std::move(transport_));
     }
 
     // Replaces all limits of the listener; the default is limits{}. Sizes are in bytes.
@@ -87,6 +90,12 @@ public:
         timeouts_ = t;
         return std::move(*this);
     }
+    // Sets the transport of this listener alone, such as one that encrypts; the default, and what
+    // null means, is the server's. The listener shares its ownership. server::add() says more.
+    tcp_server_action&& transport(std::shared_ptr<ice::transport> t) && {
+        transport_ = std::move(t);
+        return std::move(*this);
+    }
 
     // Overloads for an lvalue: they do not compile, and their error says what to write.
     template <class A>
@@ -97,6 +106,8 @@ public:
     detail::lvalue_action<T> limits(const ice::limits&) &;
     template <class T = void>
     detail::lvalue_action<T> timeouts(const ice::timeouts&) &;
+    template <class T = void>
+    detail::lvalue_action<T> transport(const std::shared_ptr<ice::transport>&) &;
 
 private:
     friend class server;
@@ -106,6 +117,7 @@ private:
     L logic_{};
     ice::limits limits_;
     ice::timeouts timeouts_;
+    std::shared_ptr<ice::transport> transport_;
 };
 
 // The name of a pool, with its protocol P and the type R of what a request returns; by default R is
@@ -137,7 +149,8 @@ struct pool_options {
     pool_timeouts timeouts{};
     backoff_limits backoff{};
     breaker_limits breaker{};
-    duration check_every = no_timeout;  // the interval of health checks
+    duration check_every = no_timeout;            // the interval of health checks
+    std::shared_ptr<ice::transport> transport{};  // null: the server's
 };
 
 // Describes a pool of at most `size` connections to `where`. srv.add() returns the pool, and
@@ -234,6 +247,11 @@ public:
         options_.breaker = b;
         return std::move(*this);
     }
+    // The transport of this pool alone, as that of a listener above.
+    tcp_client_action&& transport(std::shared_ptr<ice::transport> t) && {
+        options_.transport = std::move(t);
+        return std::move(*this);
+    }
     // Sends `message` on each connection that was unused for `interval`, and closes the connection
     // if no reply for which `good` returns true arrives within pool_timeouts::check. The pool
     // checks one connection at a time, so the others stay free. A check does not extend
@@ -259,6 +277,8 @@ public:
     detail::lvalue_action<T> backoff(const backoff_limits&) &;
     template <class T = void>
     detail::lvalue_action<T> breaker(const breaker_limits&) &;
+    template <class T = void>
+    detail::lvalue_action<T> transport(const std::shared_ptr<ice::transport>&) &;
 
 private:
     friend class server;

@@ -92,9 +92,9 @@ class running_listener final : public listener<P> {
 
 public:
     running_listener(std::shared_ptr<server_context> context, const address& where, P p, L l,
-                     const limits& bounds, const timeouts& times)
-        : listener<P>(std::move(context), where, bounds, times), protocol_(std::move(p)),
-          logic_(std::move(l)) {
+                     const limits& bounds, const timeouts& times, std::shared_ptr<transport> own)
+        : listener<P>(std::move(context), where, bounds, times, std::move(own)),
+          protocol_(std::move(p)), logic_(std::move(l)) {
         if constexpr (has_as_server<P>) protocol_.as_server();
     }
 

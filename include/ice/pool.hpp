@@ -201,7 +201,7 @@ private:
             pipeline& line = opened ? *opened : *taken->shared;  // mutant: taken_once
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
-            pending_reply pending(*context()->net);
+            pending_reply pending(net());
             mine.at = &line.upstream();
             error_code refused;
             try {

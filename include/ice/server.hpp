@@ -58,14 +58,18 @@ public:
     // Listens at once, and serves while the loop runs. The reference is valid as long as the
     // server.
     // Throws std::runtime_error: "cannot listen on 127.0.0.1:9999: Address already in use".
+    // If the action has a transport, its connections get all that a transport gives from that one:
+    // deadlines, the count of descriptors, random numbers. Drain, stop and report() treat it as any
+    // other. Here and below, throws std::invalid_argument if that transport runs on another
+    // io_context than the server.
     template <protocol P, class L>
     listener<P>& add(tcp_server_action<P, L> a) {
         static_assert(
             logic_for<L, P>,
             "ice: the protocol has no packet(), or several that fit, for what this logic answers");
         auto added = std::make_shared<detail::running_listener<P, L>>(
-            context_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_,
-            a.timeouts_);
+            context_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_, a.timeouts_,
+            std::move(a.transport_));
         keep(added);
         return *added;
     }
@@ -170,6 +174,7 @@ private:
     void one_emptied() noexcept;
     void end_if_empty();
     void finish();
+    void each_transport(void (ice::transport::*what)());
     void run_loop();
     void run_what_is_ready();
     void end_coroutines();

@@ -52,8 +52,10 @@ public:
     using callback = std::function<void(result<std::unique_ptr<channel>>)>;
 };
 
-// The interface of all transports. Each server has one. Hold it by std::shared_ptr, as the handlers
-// that it posts keep it alive. Use it only on the executor's thread.
+// The interface of all transports. Each server has one, and an action may have another, such as
+// tcp_server_action::transport(). All transports of a server run on the io_context of the server,
+// and have the same clock. Hold a transport by std::shared_ptr, as the handlers that it posts keep
+// it alive. Use it only on the executor's thread.
 // docs/transport.md says how to write one, and test/parity_test.cpp checks what all have in common.
 class ICE_API transport : public std::enable_shared_from_this<transport> {
 public:
@@ -94,7 +96,8 @@ public:
     // one budget.
     virtual descriptor_budget& budget() noexcept { return budget_; }
 
-    // Cancels the transport's own waits. From then on no deadline expires.
+    // Cancels the transport's own waits. From then on no deadline expires. The server calls it, and
+    // release(), once for each action that uses the transport, and once for itself.
     virtual void stop() = 0;
 
     // Lets the loop end: from then on the transport keeps the loop running only while a deadline is

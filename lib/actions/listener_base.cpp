@@ -54,14 +54,14 @@ accept_disposition judge_accept(error_code ec) noexcept {
 }
 
 listener_base::listener_base(std::shared_ptr<server_context> context, const address& where,
-                             const limits& l, const timeouts& t)
+                             const limits& l, const timeouts& t, std::shared_ptr<transport> own)
     : settings_{l, t}, context_(std::move(context)),
-      acceptor_(context_->net->listen(where, l.socket_mode)), endpoint_(acceptor_->local()),
-      descriptors_(context_->net->descriptors()), room_(context_->net->executor()),
+      net_(context_->transport_for(fmt::format("listener {}", where), std::move(own))),
+      acceptor_(net_->listen(where, l.socket_mode)), endpoint_(acceptor_->local()),
+      descriptors_(net_->descriptors()), room_(net_->executor()),
       look_again_(
-          context_->net->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); },
-          this),
-      again_(context_->net->deadlines(), accept_again, this) {
+          net_->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); }, this),
+      again_(net_->deadlines(), accept_again, this) {
     settings_.spawned_threw = [](session_base& s, std::exception_ptr thrown) {
         s.owner().threw(s, std::move(thrown));
         s.close();
@@ -73,7 +73,7 @@ listener_base::listener_base(std::shared_ptr<server_context> context, const addr
 listener_base::~listener_base() { std::erase(context_->listeners_, this); }
 
 std::size_t listener_base::allowed() const noexcept {
-    return std::min(settings_.limits.connections, context_->net->budget().allowed(descriptors_));
+    return std::min(settings_.limits.connections, net_->budget().allowed(descriptors_));
 }
 
 void listener_base::start() {
@@ -88,7 +88,7 @@ task<> listener_base::accept_all(std::shared_ptr<listener_base> self) {
         co_await accept_until_end(*self);
     } catch (...) {
         self->accepting_threw();
-        if (!self->ending_) self->again_.set(after(self->context_->net->now(), back_off));
+        if (!self->ending_) self->again_.set(after(self->net_->now(), back_off));
     }
 }
 
@@ -97,7 +97,7 @@ void listener_base::accept_again(void* self) {
     try {
         spawn(me.context_, accept_all(me.shared_from_this()),
               fmt::format("listener {}", me.endpoint_));
-    } catch (...) { me.again_.set(after(me.context_->net->now(), back_off)); }
+    } catch (...) { me.again_.set(after(me.net_->now(), back_off)); }
 }
 
 // Called where the exception is caught. It must not end accepting, whatever it is.
@@ -120,12 +120,12 @@ task<> listener_base::accept_until_end(listener_base& me) {
         const error_code closed = co_await me.acceptor_->ready();
         if (closed || me.ending_) break;
         // The backlog is not empty, so ready() would return at once and the loop would spin.
-        if (!me.accept_some()) co_await me.context_->net->sleep(back_off);
+        if (!me.accept_some()) co_await me.net_->sleep(back_off);
     }
 }
 
 bool listener_base::has_room() const noexcept {
-    return open_ < settings_.limits.connections && context_->net->budget().has_room(descriptors_);
+    return open_ < settings_.limits.connections && net_->budget().has_room(descriptors_);
 }
 
 task<> listener_base::wait_for_room() {
@@ -133,15 +133,14 @@ task<> listener_base::wait_for_room() {
     std::string others;
     if (open_ < settings_.limits.connections)
         others = fmt::format(", {} in the process, of {} that RLIMIT_NOFILE leaves to listeners",
-                             context_->net->budget().open(),
-                             context_->net->budget().allowed(descriptors_));
+                             net_->budget().open(), net_->budget().allowed(descriptors_));
     context_->write(log_level::warning, "paused",
                     fmt::format("listener {}: {} connections are open{}; no more are accepted",
                                 endpoint_, open_, others));
     while (!ending_ && !has_room()) {
         room_.clear();
         if (open_ < settings_.limits.connections)  // the end of another server's is not told here
-            look_again_.set(after(context_->net->now(), back_off));
+            look_again_.set(after(net_->now(), back_off));
         co_await room_.wait();
     }
     look_again_.clear();
@@ -160,7 +159,7 @@ bool listener_base::accept_a_batch() {
     const std::size_t most = std::max<std::size_t>(settings_.limits.accepts, 1);
     for (std::size_t n = 0; n < most; ++n) {
         if (open_ >= settings_.limits.connections) break;  // mutant: connections_allowed
-        descriptor_budget::share share(context_->net->budget(), descriptors_);
+        descriptor_budget::share share(net_->budget(), descriptors_);
         if (!share) break;
         auto accepted = acceptor_->accept();
         if (accepted) {
@@ -186,7 +185,7 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     counted_connection counted(shared_from_this(), of_peer);
     // From here on the destructor of `counted` gives the share back.
     share.keep();
-    asio::co_spawn(context_->net->executor(),
+    asio::co_spawn(net_->executor(),
                    run_session(std::move(bytes), context_->next_uid(), std::move(counted)),
                    throws_nothing());
 }
@@ -223,7 +222,7 @@ listener_base::counted_connection::~counted_connection() {
     listener_base& l = *listener_;
     --l.open_;
     if (of_peer_ && --of_peer_->second == 0) l.open_from_.erase(of_peer_->first);
-    l.context_->net->budget().release();
+    l.net_->budget().release();
     // Any listener of the server may wait for this descriptor.
     for (listener_base* each : l.context_->listeners_) each->room_.set();
     if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
@@ -342,7 +341,7 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
         c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw,
         c.unencodable, c.outbox_full, c.accept_errors, c.paused, c.refused));
     std::size_t more = 0;
-    const std::uint32_t now = whole_seconds(context_->net->now());
+    const std::uint32_t now = whole_seconds(net_->now());
     for (const auto& s : sessions_) {
         if (!s.session) continue;
         if (lines.size() > most) {

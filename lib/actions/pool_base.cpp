@@ -20,8 +20,8 @@ constexpr duration least_interval = std::chrono::milliseconds(1);
 // A caller in the queue. It lives in the caller's coroutine, whose end takes it out of the queue.
 struct pool_base::waiter {
     waiter(pool_base& p, bool s)
-        : pool(p), shares(s), woken(p.context_->net->executor()),
-          late(p.context_->net->deadlines(), too_late, this), since(p.now()) {}
+        : pool(p), shares(s), woken(p.net_->executor()), late(p.net_->deadlines(), too_late, this),
+          since(p.now()) {}
     ~waiter() {
         duration& all = pool.counters_.wait_time;
         all = add_sat(all, pool.now() - since);
@@ -48,13 +48,14 @@ struct pool_base::waiter {
 };
 
 pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
-    : context_(std::move(context)), name_(std::move(o.name)), size_(o.size), limits_(o.limits),
-      timeouts_(o.timeouts), check_every_(std::max(o.check_every, least_interval)),
+    : context_(std::move(context)),
+      net_(context_->transport_for(fmt::format("pool '{}'", o.name), std::move(o.transport))),
+      name_(std::move(o.name)), size_(o.size), limits_(o.limits), timeouts_(o.timeouts),
+      check_every_(std::max(o.check_every, least_interval)),
       upstreams_(this, o.upstreams, o.backoff, std::max(o.timeouts.retry_interval, least_interval),
-                 o.breaker, context_->net->deadlines()),
+                 o.breaker, net_->deadlines()),
       expiry_(
-          context_->net->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); },
-          this) {
+          net_->deadlines(), [](void* p) { static_cast<pool_base*>(p)->expire_idle(); }, this) {
     if (size_ == 0) throw std::invalid_argument(fmt::format("pool '{}': a size of 0", name_));
     if (upstreams_.size() == 0)
         throw std::invalid_argument(fmt::format("pool '{}': no address", name_));
@@ -63,10 +64,10 @@ pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
     timeouts_.retry_interval = std::max(timeouts_.retry_interval, least_interval);
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
-    context_->net->budget().reserve(size_);
+    net_->budget().reserve(size_);
 }
 
-pool_base::~pool_base() { context_->net->budget().unreserve(size_); }
+pool_base::~pool_base() { net_->budget().unreserve(size_); }
 
 void pool_base::throw_needs_logic() const {
     throw std::invalid_argument(fmt::format(

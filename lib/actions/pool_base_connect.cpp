@@ -9,8 +9,7 @@ namespace ice {
 
 // Warns if all pools together may want more descriptors than are reserved for pools.
 void pool_base::start() {
-    const std::size_t all = context_->net->descriptors(),
-                      wanted = context_->net->budget().reserved();
+    const std::size_t all = net_->descriptors(), wanted = net_->budget().reserved();
     const std::size_t kept =
         connections_allowed(unlimited, all) - connections_allowed(unlimited, all, wanted);
     if (kept < wanted)
@@ -88,7 +87,7 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
     ++u.connects;
     error_code ec;
     try {
-        co_await me.context_->net->yield();  // so that no attempt ends within open_more()
+        co_await me.net_->yield();  // so that no attempt ends within open_more()
         ec = co_await me.connect_and_shake_hands(c);
     } catch (const std::bad_alloc&) {
         ec = std::make_error_code(std::errc::not_enough_memory);
@@ -108,7 +107,7 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
 }
 
 task<error_code> pool_base::connect_and_shake_hands(pool_connection& c) {
-    auto connected = co_await context_->net->connect(c.at->where, after(now(), timeouts_.connect));
+    auto connected = co_await net_->connect(c.at->where, after(now(), timeouts_.connect));
     if (!connected) co_return connected.error();
     if (stopped_) co_return errc::stopped;
     c.session = make_session(*std::move(connected));
@@ -146,7 +145,7 @@ void pool_base::opened(pool_connection c) {
 
 // Up to a quarter less than max_lifetime, so that connections made together do not end together.
 duration pool_base::age_of_one() {
-    const std::uint64_t random = context_->net->random();
+    const std::uint64_t random = net_->random();
     if (timeouts_.max_lifetime == no_timeout) return no_timeout;
     return timeouts_.max_lifetime - any_up_to(timeouts_.max_lifetime / 4, random);
 }
@@ -188,7 +187,7 @@ void pool_base::open_failed(struct upstream& u, error_code ec) {
     ++counters_.connect_failures;
     ++u.connect_failures;
     const bool is_first_failure = !u.health.is_failing();
-    const time_point again = u.health.failed(ec, now(), context_->net->random());
+    const time_point again = u.health.failed(ec, now(), net_->random());
     // First what needs no memory, so that running out of it delays no caller.
     fail_if_down();
     u.retry.set(again);
@@ -220,7 +219,7 @@ void pool_base::failed(pool_connection& c, error_code why) {
         kind != failure_kind::truncated && kind != failure_kind::bad_reply)
         return;
     struct upstream& u = *c.at;
-    if (!u.breaker.failed(why, c.trial, now(), context_->net->random())) return;
+    if (!u.breaker.failed(why, c.trial, now(), net_->random())) return;
     ++u.trips;
     context_->write(log_level::warning, "upstream does not answer",
                     fmt::format("pool '{}': {}: {} requests in a row have failed, the last: {}",

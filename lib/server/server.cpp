@@ -114,8 +114,16 @@ void server::end_coroutines() {
     for (const auto& l : listeners_) l->when_empty_ = nullptr;
     for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
     if (!loop_) return;
-    context_->net->stop();
+    each_transport(&ice::transport::stop);
     loop_->io.shutdown();
+}
+
+// The server's transport, and those of its actions. One that several actions share is called as
+// often.
+void server::each_transport(void (ice::transport::*what)()) {
+    (context_->net.get()->*what)();
+    for (const auto& l : listeners_) (l->net_.get()->*what)();
+    for (const auto& [name, p] : pools_) (p->net_.get()->*what)();
 }
 
 // What is ready may end by itself: it sees that its connection has gone, or that a pool has been
@@ -309,8 +317,8 @@ void server::finish() {
     for (const auto& [name, p] : pools_) p->stop();
     spawned_.cancel();
     // The io_context of the user runs other work too: it is not stopped, only left without work.
-    if (!loop_) return context_->net->release();
-    context_->net->stop();
+    if (!loop_) return each_transport(&ice::transport::release);
+    each_transport(&ice::transport::stop);
     loop_->signals.clear();
     loop_->io.stop();
 }

@@ -6,6 +6,7 @@
 #include <exception>
 #include <ice/detail/server_context.hpp>
 #include <ice/transport.hpp>
+#include <stdexcept>
 
 #include "../core/as_values.hpp"
 
@@ -38,6 +39,18 @@ void transport::flush_all() {
     for (channel* c : now) c->try_flush();
     now.clear();
     if (soon_.empty()) soon_.swap(now);  // its room is used again
+}
+
+// The contexts, not the executors: those of one context differ if one of them counts as work.
+std::shared_ptr<transport> server_context::transport_for(std::string_view action,
+                                                         std::shared_ptr<transport> own) const {
+    if (!own) return net;
+    const auto context_of = [](const transport& t) {
+        return &asio::query(t.executor(), asio::execution::context);
+    };
+    if (context_of(*own) == context_of(*net)) return own;
+    throw std::invalid_argument(
+        fmt::format("{}: its transport runs on another io_context than the server", action));
 }
 
 void log_thrown(server_context& context, std::string_view name, std::exception_ptr thrown) {

@@ -82,8 +82,9 @@ public:
     void stop();
 
 protected:
-    // Listens at once. Throws as transport::listen() does.
-    listener_base(std::shared_ptr<server_context>, const address&, const limits&, const timeouts&);
+    // Listens at once. Throws as transport::listen() and server_context::transport_for() do.
+    listener_base(std::shared_ptr<server_context>, const address&, const limits&, const timeouts&,
+                  std::shared_ptr<transport> own);
 
     using peer_count = std::pair<const ip_bytes, std::size_t>;  // of peer_key(), while it has any
     // By uid, in ascending order; null for those that have ended.
@@ -160,6 +161,7 @@ private:
     void count(error_code why);
 
     std::shared_ptr<server_context> context_;
+    std::shared_ptr<transport> net_;  // the server's, or that of the action
     std::unique_ptr<acceptor> acceptor_;
     address endpoint_;
     std::size_t descriptors_;  // that the process may have

@@ -145,7 +145,7 @@ protected:
     bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
     // Called before a request is repeated or refused: a caller that repeats it in a loop must not
     // hold the thread.
-    task<> let_others_run() { return context_->net->yield(); }
+    task<> let_others_run() { return net_->yield(); }
     // For a request of which no byte was sent. Lets others run. Then returns no error if the
     // request may be repeated, or errc::not_sent if its time is over, the pool ends or
     // pool_limits::retries is reached.
@@ -156,9 +156,10 @@ protected:
     virtual task<error_code> shake_hands(session_base&) = 0;
     virtual task<error_code> ask_for_health(session_base&) = 0;
 
-    time_point now() const { return context_->net->now(); }
+    time_point now() const { return net_->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
     const std::shared_ptr<server_context>& context() const noexcept { return context_; }
+    transport& net() const noexcept { return *net_; }
     session_settings settings_;
 
 private:
@@ -226,6 +227,7 @@ private:
     void count(const failure&, duration took) noexcept;
 
     std::shared_ptr<server_context> context_;
+    std::shared_ptr<transport> net_;  // the server's, or that of the action
     std::string name_;
     std::size_t size_;
     pool_limits limits_;

@@ -17,7 +17,7 @@ namespace ice {
 class listener_base;
 
 // All calls are for the loop's thread.
-struct server_context {
+struct ICE_API server_context {
     explicit server_context(std::shared_ptr<transport> t) : net(std::move(t)) {}
 
     std::shared_ptr<transport> net;
@@ -27,6 +27,11 @@ struct server_context {
     void write(log_level level, std::string_view kind, std::string_view text) {
         log.write(net->now(), level, kind, text);
     }
+
+    // The transport of an action: `own` or, if that is null, the server's. Throws
+    // std::invalid_argument, with the name of the action, if `own` runs on another io_context.
+    std::shared_ptr<transport> transport_for(std::string_view action,
+                                             std::shared_ptr<transport> own) const;
 
     // Returns the number of the next session, from 1 on. Listeners and pools take it from here, so
     // a number never names two sessions of a server.
