@@ -2,6 +2,7 @@
 #include <ice/action.hpp>
 #include <ice/testing/sim.hpp>
 
+#include "masked_transport.hpp"
 #include "quiet_server.hpp"
 #include "world.hpp"
 
@@ -76,6 +77,25 @@ BOOST_AUTO_TEST_CASE(no_transport_means_that_of_the_server) {
     quiet_server srv{sim.net()};
     auto& l = srv.add(echo_lines(any_port).transport(nullptr));
     BOOST_TEST(sim.run(sim.ask<ice::line>(l.endpoint(), "hello")).value() == "hello");
+}
+
+// Danger: a part of what an action sends goes out by the server's transport, as plain text.
+BOOST_AUTO_TEST_CASE(one_action_masks_its_bytes_and_the_others_do_not) {
+    world w;
+    const auto net = std::make_shared<masked_transport>(w.io.get_executor());
+    auto& far = w.srv.add(echo_lines(any_port).transport(net));
+    auto& near = w.srv.add(echo_lines(any_port));
+    for (auto* const l : {&far, &near}) {
+        const bool masks = l == &far;
+        auto p = w.connect(l->endpoint());
+        p.send(masks ? masked("hello\r\n", side::connected) : "hello\r\n");
+        BOOST_TEST(p.read(7) == (masks ? masked("hello\r\n", side::accepted) : "hello\r\n"));
+    }
+    auto& to_far =
+        w.srv.add(ice::tcp_client_action<ice::line>{far.endpoint(), "to far", 1}.transport(net));
+    auto& to_near = w.srv.add(ice::tcp_client_action<ice::line>{near.endpoint(), "to near", 1});
+    for (auto* const p : {&to_far, &to_near})
+        BOOST_TEST(w.run(p->request("hello")).value() == "hello");
 }
 
 // -- time and descriptors

@@ -1,5 +1,6 @@
-// parity: what a connection promises holds on real sockets and in the simulation alike: each case
-// here runs on both. Where they differ, the simulation is wrong.
+// parity: what a connection promises holds on each transport alike: real sockets, the simulation,
+// and one that stands on sockets. Each case here runs on all. Where they differ, the sockets are
+// right.
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -9,7 +10,7 @@
 #include <functional>
 #include <ice/testing/sim.hpp>
 
-#include "../lib/transport/socket_channel.hpp"
+#include "masked_transport.hpp"
 #include "world.hpp"
 
 using namespace test;
@@ -19,7 +20,7 @@ using ice::error_code;
 
 namespace {
 
-const auto both = boost::unit_test::data::make({"sockets", "simulated"});
+const auto all = boost::unit_test::data::make({"sockets", "simulated", "masked"});
 
 // A coroutine that runs beside the test, and may be cancelled by Asio's own means.
 struct operation {
@@ -104,8 +105,10 @@ private:
     }
 };
 
-class sockets final : public place {
+class on_loopback : public place {
 public:
+    explicit on_loopback(std::shared_ptr<ice::transport> make(const asio::any_io_executor&))
+        : net_(make(w_.io.get_executor())) {}
     const std::shared_ptr<ice::transport>& net() override { return net_; }
     void until(const std::function<bool()>& done) override { w_.until(done); }
     void pass() override { w_.settle(); }
@@ -124,7 +127,22 @@ private:
         return dynamic_cast<ice::socket_channel&>(c).native().native_handle();
     }
     world w_;
-    std::shared_ptr<ice::transport> net_ = ice::make_socket_transport(w_.io.get_executor());
+    std::shared_ptr<ice::transport> net_;
+};
+
+template <class Transport>
+std::shared_ptr<ice::transport> made(const asio::any_io_executor& executor) {
+    return std::make_shared<Transport>(executor);
+}
+
+class sockets final : public on_loopback {
+public:
+    sockets() : on_loopback(made<ice::socket_transport>) {}
+};
+
+class masked final : public on_loopback {
+public:
+    masked() : on_loopback(made<masked_transport>) {}
 };
 
 class simulated final : public place {
@@ -144,6 +162,7 @@ private:
 
 std::unique_ptr<place> make(std::string_view kind) {
     if (kind == "sockets") return std::make_unique<sockets>();
+    if (kind == "masked") return std::make_unique<masked>();
     return std::make_unique<simulated>();
 }
 
@@ -178,7 +197,7 @@ BOOST_AUTO_TEST_SUITE(parity)
 
 // -- bytes
 
-BOOST_DATA_TEST_CASE(bytes_arrive_in_their_order, both) {
+BOOST_DATA_TEST_CASE(bytes_arrive_in_their_order, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "one ");
@@ -186,7 +205,7 @@ BOOST_DATA_TEST_CASE(bytes_arrive_in_their_order, both) {
     BOOST_TEST(e.far->data() == "one two");
 }
 
-BOOST_DATA_TEST_CASE(both_ends_send, both) {
+BOOST_DATA_TEST_CASE(both_ends_send, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "question");
@@ -196,7 +215,7 @@ BOOST_DATA_TEST_CASE(both_ends_send, both) {
     BOOST_TEST(e.near->data() == "answer");
 }
 
-BOOST_DATA_TEST_CASE(sending_nothing_sends_nothing, both) {
+BOOST_DATA_TEST_CASE(sending_nothing_sends_nothing, all) {
     const auto w = make(sample);
     auto e = w->pair();
     BOOST_TEST(e.near->try_flush());
@@ -206,7 +225,7 @@ BOOST_DATA_TEST_CASE(sending_nothing_sends_nothing, both) {
     BOOST_TEST(e.near->sent() == 0u);
 }
 
-BOOST_DATA_TEST_CASE(one_read_brings_no_more_than_it_may, both) {
+BOOST_DATA_TEST_CASE(one_read_brings_no_more_than_it_may, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->read_at_most(10);
@@ -219,7 +238,23 @@ BOOST_DATA_TEST_CASE(one_read_brings_no_more_than_it_may, both) {
     BOOST_TEST(e.far->data().size() == 20u);
 }
 
-BOOST_DATA_TEST_CASE(what_is_pushed_goes_out_when_the_handler_gives_way, both) {
+// Danger: a pool leases a connection whose reply lies between the kernel and data().
+BOOST_DATA_TEST_CASE(what_one_read_has_left_is_input, all) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    e.far->read_at_most(10);
+    e.near->out().assign(15, 'x');
+    BOOST_TEST(e.near->try_flush());
+    w->pass();
+    BOOST_TEST(!w->fill(*e.far));
+    e.far->consume(10);
+    BOOST_TEST(!e.far->has_no_input());
+    BOOST_TEST(!w->fill(*e.far));
+    e.far->consume(5);
+    BOOST_TEST(e.far->has_no_input());
+}
+
+BOOST_DATA_TEST_CASE(what_is_pushed_goes_out_when_the_handler_gives_way, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "pushed";
@@ -229,7 +264,7 @@ BOOST_DATA_TEST_CASE(what_is_pushed_goes_out_when_the_handler_gives_way, both) {
     BOOST_TEST(e.far->data() == "pushed");
 }
 
-BOOST_DATA_TEST_CASE(bytes_are_counted_when_the_kernel_has_them, both) {
+BOOST_DATA_TEST_CASE(bytes_are_counted_when_the_kernel_has_them, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "12345";
@@ -241,7 +276,7 @@ BOOST_DATA_TEST_CASE(bytes_are_counted_when_the_kernel_has_them, both) {
 
 // -- a peer that does not read
 
-BOOST_DATA_TEST_CASE(a_full_window_stops_the_writer, both) {
+BOOST_DATA_TEST_CASE(a_full_window_stops_the_writer, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -251,7 +286,7 @@ BOOST_DATA_TEST_CASE(a_full_window_stops_the_writer, both) {
     BOOST_TEST(!e.near->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(a_reader_sets_the_writer_going, both) {
+BOOST_DATA_TEST_CASE(a_reader_sets_the_writer_going, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -263,7 +298,7 @@ BOOST_DATA_TEST_CASE(a_reader_sets_the_writer_going, both) {
     BOOST_TEST(e.near->sent() == 16u * 1024 * 1024);
 }
 
-BOOST_DATA_TEST_CASE(what_is_added_meanwhile_comes_behind, both) {
+BOOST_DATA_TEST_CASE(what_is_added_meanwhile_comes_behind, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -274,7 +309,7 @@ BOOST_DATA_TEST_CASE(what_is_added_meanwhile_comes_behind, both) {
     BOOST_TEST(e.far->data() == "tail");
 }
 
-BOOST_DATA_TEST_CASE(a_peer_that_never_reads_ends_the_write, both) {
+BOOST_DATA_TEST_CASE(a_peer_that_never_reads_ends_the_write, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -283,7 +318,7 @@ BOOST_DATA_TEST_CASE(a_peer_that_never_reads_ends_the_write, both) {
     BOOST_TEST(e.near->cancelled() == errc::write_timeout);
 }
 
-BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest, both) {
+BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -295,7 +330,7 @@ BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest, both) {
 
 // -- the end of the stream
 
-BOOST_DATA_TEST_CASE(a_peer_that_closes_is_closed, both) {
+BOOST_DATA_TEST_CASE(a_peer_that_closes_is_closed, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -303,7 +338,7 @@ BOOST_DATA_TEST_CASE(a_peer_that_closes_is_closed, both) {
     BOOST_TEST(!e.far->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(an_end_is_told_again, both) {
+BOOST_DATA_TEST_CASE(an_end_is_told_again, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -311,7 +346,7 @@ BOOST_DATA_TEST_CASE(an_end_is_told_again, both) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_truncated, both) {
+BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_truncated, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "half a mess");
@@ -320,7 +355,7 @@ BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_truncated, both) {
     BOOST_TEST(e.far->data() == "half a mess");
 }
 
-BOOST_DATA_TEST_CASE(what_was_sent_comes_before_the_end, both) {
+BOOST_DATA_TEST_CASE(what_was_sent_comes_before_the_end, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "last words";
@@ -332,7 +367,7 @@ BOOST_DATA_TEST_CASE(what_was_sent_comes_before_the_end, both) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(who_waits_hears_of_the_end, both) {
+BOOST_DATA_TEST_CASE(who_waits_hears_of_the_end, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -341,7 +376,7 @@ BOOST_DATA_TEST_CASE(who_waits_hears_of_the_end, both) {
     BOOST_TEST(w->end_of(waits) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_goes_on, both) {
+BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_goes_on, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->half_close(*e.near);
@@ -355,7 +390,7 @@ BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_goes_on, both) {
     BOOST_TEST(w->fill(*e.near) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(who_has_said_the_end_sends_no_more, both) {
+BOOST_DATA_TEST_CASE(who_has_said_the_end_sends_no_more, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->half_close(*e.near);
@@ -365,7 +400,7 @@ BOOST_DATA_TEST_CASE(who_has_said_the_end_sends_no_more, both) {
     BOOST_TEST(w->flush(*e.near) == broken_pipe);
 }
 
-BOOST_DATA_TEST_CASE(both_directions_end_by_themselves, both) {
+BOOST_DATA_TEST_CASE(both_directions_end_by_themselves, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->half_close(*e.near);
@@ -376,7 +411,7 @@ BOOST_DATA_TEST_CASE(both_directions_end_by_themselves, both) {
 
 // -- resets
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_waits, both) {
+BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_waits, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -384,7 +419,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_waits, both) {
     BOOST_TEST(w->end_of(waits) == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_reads_later, both) {
+BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_reads_later, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -392,7 +427,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_reads_later, both) {
     BOOST_TEST(w->fill(*e.far) == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_writes, both) {
+BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_writes, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -402,7 +437,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_writes, both) {
     BOOST_TEST(e.far->cancelled() == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_once, both) {
+BOOST_DATA_TEST_CASE(a_reset_is_told_once, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -414,7 +449,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_once, both) {
     BOOST_TEST(e.far->cancelled() == broken_pipe);
 }
 
-BOOST_DATA_TEST_CASE(what_came_before_a_reset_can_still_be_read, both) {
+BOOST_DATA_TEST_CASE(what_came_before_a_reset_can_still_be_read, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "last words";
@@ -427,7 +462,7 @@ BOOST_DATA_TEST_CASE(what_came_before_a_reset_can_still_be_read, both) {
     BOOST_TEST(w->fill(*e.far) == reset);
 }
 
-BOOST_DATA_TEST_CASE(closing_with_bytes_unread_is_a_reset, both) {
+BOOST_DATA_TEST_CASE(closing_with_bytes_unread_is_a_reset, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "unread";
@@ -437,7 +472,7 @@ BOOST_DATA_TEST_CASE(closing_with_bytes_unread_is_a_reset, both) {
     BOOST_TEST(w->fill(*e.near) == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_write_to_a_peer_that_is_gone_succeeds_once, both) {
+BOOST_DATA_TEST_CASE(a_write_to_a_peer_that_is_gone_succeeds_once, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far.reset();
@@ -450,7 +485,7 @@ BOOST_DATA_TEST_CASE(a_write_to_a_peer_that_is_gone_succeeds_once, both) {
     BOOST_TEST(e.near->cancelled() == broken_pipe);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_ends_a_write_that_waits, both) {
+BOOST_DATA_TEST_CASE(a_reset_ends_a_write_that_waits, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -461,14 +496,14 @@ BOOST_DATA_TEST_CASE(a_reset_ends_a_write_that_waits, both) {
 
 // -- has_no_input()
 
-BOOST_DATA_TEST_CASE(a_new_connection_has_no_input, both) {
+BOOST_DATA_TEST_CASE(a_new_connection_has_no_input, all) {
     const auto w = make(sample);
     auto e = w->pair();
     BOOST_TEST(e.near->has_no_input());
     BOOST_TEST(e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(bytes_are_input_until_they_are_consumed, both) {
+BOOST_DATA_TEST_CASE(bytes_are_input_until_they_are_consumed, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "abc");
@@ -479,7 +514,7 @@ BOOST_DATA_TEST_CASE(bytes_are_input_until_they_are_consumed, both) {
     BOOST_TEST(e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(an_end_has_input, both) {
+BOOST_DATA_TEST_CASE(an_end_has_input, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -489,7 +524,7 @@ BOOST_DATA_TEST_CASE(an_end_has_input, both) {
     BOOST_TEST(!e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(a_reset_has_input_and_who_asks_is_told, both) {
+BOOST_DATA_TEST_CASE(a_reset_has_input_and_who_asks_is_told, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -498,7 +533,7 @@ BOOST_DATA_TEST_CASE(a_reset_has_input_and_who_asks_is_told, both) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(what_is_cancelled_has_input, both) {
+BOOST_DATA_TEST_CASE(what_is_cancelled_has_input, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->cancel(errc::stopped);
@@ -507,7 +542,7 @@ BOOST_DATA_TEST_CASE(what_is_cancelled_has_input, both) {
 
 // -- cancelling, on our side
 
-BOOST_DATA_TEST_CASE(cancelling_ends_who_waits_and_all_that_comes_after, both) {
+BOOST_DATA_TEST_CASE(cancelling_ends_who_waits_and_all_that_comes_after, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -519,7 +554,7 @@ BOOST_DATA_TEST_CASE(cancelling_ends_who_waits_and_all_that_comes_after, both) {
     BOOST_TEST(!e.far->try_flush());
 }
 
-BOOST_DATA_TEST_CASE(what_is_cancelled_takes_nothing_that_has_come, both) {
+BOOST_DATA_TEST_CASE(what_is_cancelled_takes_nothing_that_has_come, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "too late";
@@ -530,7 +565,7 @@ BOOST_DATA_TEST_CASE(what_is_cancelled_takes_nothing_that_has_come, both) {
     BOOST_TEST(e.far->data() == "");
 }
 
-BOOST_DATA_TEST_CASE(cancelling_ends_a_write, both) {
+BOOST_DATA_TEST_CASE(cancelling_ends_a_write, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -539,7 +574,7 @@ BOOST_DATA_TEST_CASE(cancelling_ends_a_write, both) {
     BOOST_TEST(w->end_of(flushed) == errc::stopped);
 }
 
-BOOST_DATA_TEST_CASE(a_reader_that_leaves_loses_nothing, both) {
+BOOST_DATA_TEST_CASE(a_reader_that_leaves_loses_nothing, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -550,7 +585,7 @@ BOOST_DATA_TEST_CASE(a_reader_that_leaves_loses_nothing, both) {
     BOOST_TEST(e.far->data() == "for the next");
 }
 
-BOOST_DATA_TEST_CASE(a_writer_that_leaves_does_not_stop_the_write, both) {
+BOOST_DATA_TEST_CASE(a_writer_that_leaves_does_not_stop_the_write, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -561,7 +596,7 @@ BOOST_DATA_TEST_CASE(a_writer_that_leaves_does_not_stop_the_write, both) {
     BOOST_TEST(e.near->unsent() == 0u);
 }
 
-BOOST_DATA_TEST_CASE(who_waits_is_told_when_the_channel_closes_by_its_deadline, both) {
+BOOST_DATA_TEST_CASE(who_waits_is_told_when_the_channel_closes_by_its_deadline, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto at = w->net()->now() + 20ms;
@@ -572,7 +607,7 @@ BOOST_DATA_TEST_CASE(who_waits_is_told_when_the_channel_closes_by_its_deadline, 
     BOOST_TEST((w->net()->now() >= at));
 }
 
-BOOST_DATA_TEST_CASE(a_deadline_that_is_taken_back_never_comes, both) {
+BOOST_DATA_TEST_CASE(a_deadline_that_is_taken_back_never_comes, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->deadline(w->net()->now() + 5ms, errc::idle_timeout);
@@ -581,7 +616,7 @@ BOOST_DATA_TEST_CASE(a_deadline_that_is_taken_back_never_comes, both) {
     BOOST_TEST(!e.far->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(a_deadline_that_is_moved_comes_later, both) {
+BOOST_DATA_TEST_CASE(a_deadline_that_is_moved_comes_later, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->deadline(w->net()->now() + 5ms, errc::idle_timeout);
@@ -594,7 +629,7 @@ BOOST_DATA_TEST_CASE(a_deadline_that_is_moved_comes_later, both) {
 
 // -- draining
 
-BOOST_DATA_TEST_CASE(a_drain_ends_who_waits, both) {
+BOOST_DATA_TEST_CASE(a_drain_ends_who_waits, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -604,7 +639,7 @@ BOOST_DATA_TEST_CASE(a_drain_ends_who_waits, both) {
     BOOST_TEST(!e.far->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(a_drain_gives_first_what_has_come, both) {
+BOOST_DATA_TEST_CASE(a_drain_gives_first_what_has_come, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "in time";
@@ -616,7 +651,7 @@ BOOST_DATA_TEST_CASE(a_drain_gives_first_what_has_come, both) {
     BOOST_TEST(w->fill(*e.far) == errc::draining);
 }
 
-BOOST_DATA_TEST_CASE(a_drain_does_not_end_sending, both) {
+BOOST_DATA_TEST_CASE(a_drain_does_not_end_sending, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->drain(errc::draining);
@@ -627,7 +662,7 @@ BOOST_DATA_TEST_CASE(a_drain_does_not_end_sending, both) {
     BOOST_TEST(e.near->data() == "the last");
 }
 
-BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, both) {
+BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -638,7 +673,7 @@ BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, both) {
 
 // -- closing gracefully
 
-BOOST_DATA_TEST_CASE(a_graceful_close_waits_for_the_peer_to_close, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_waits_for_the_peer_to_close, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto leaves = w->start(close_gracefully(*e.far, 10s));
@@ -648,7 +683,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_waits_for_the_peer_to_close, both) {
     BOOST_TEST(!w->end_of(leaves));
 }
 
-BOOST_DATA_TEST_CASE(a_graceful_close_reads_what_still_comes, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_reads_what_still_comes, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto leaves = w->start(close_gracefully(*e.far, 10s));
@@ -661,7 +696,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_reads_what_still_comes, both) {
     BOOST_TEST(e.far->data() == "");
 }
 
-BOOST_DATA_TEST_CASE(a_graceful_close_has_its_time, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_has_its_time, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto at = w->net()->now() + 20ms;
@@ -670,7 +705,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_has_its_time, both) {
     BOOST_TEST((w->net()->now() >= at));
 }
 
-BOOST_DATA_TEST_CASE(a_graceful_close_of_a_gone_peer_is_short, both) {
+BOOST_DATA_TEST_CASE(a_graceful_close_of_a_gone_peer_is_short, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -680,7 +715,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_of_a_gone_peer_is_short, both) {
 
 // -- connecting and accepting
 
-BOOST_DATA_TEST_CASE(nobody_there_is_refused, both) {
+BOOST_DATA_TEST_CASE(nobody_there_is_refused, all) {
     const auto w = make(sample);
     const auto where = w->net()->listen(any_port)->local();
     const auto refused = w->connect(where);
@@ -689,25 +724,25 @@ BOOST_DATA_TEST_CASE(nobody_there_is_refused, both) {
     BOOST_TEST(refused.error().message() == "cannot connect: Connection refused");
 }
 
-BOOST_DATA_TEST_CASE(no_such_unix_socket_is_an_error, both) {
+BOOST_DATA_TEST_CASE(no_such_unix_socket_is_an_error, all) {
     const auto w = make(sample);
     const auto refused = w->connect(ice::address("unix:/nowhere/at/all"));
     BOOST_TEST((refused.error() == std::errc::no_such_file_or_directory));
     BOOST_TEST((refused.error() == ice::condition::not_executed));
 }
 
-BOOST_DATA_TEST_CASE(no_such_name_is_an_error, both) {
+BOOST_DATA_TEST_CASE(no_such_name_is_an_error, all) {
     const auto w = make(sample);
     BOOST_TEST(w->connect(ice::address("no.such.invalid", 1)).error() == errc::host_not_found);
 }
 
-BOOST_DATA_TEST_CASE(this_host_has_a_name, both) {
+BOOST_DATA_TEST_CASE(this_host_has_a_name, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(ice::address("localhost", 0));
     BOOST_TEST(w->connect(ice::address("localhost", door->local().port())).has_value());
 }
 
-BOOST_DATA_TEST_CASE(a_port_is_listened_to_once, both) {
+BOOST_DATA_TEST_CASE(a_port_is_listened_to_once, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const std::string text =
@@ -716,7 +751,7 @@ BOOST_DATA_TEST_CASE(a_port_is_listened_to_once, both) {
                           [&](const std::exception& e) { return e.what() == text; });
 }
 
-BOOST_DATA_TEST_CASE(ports_that_are_given_differ, both) {
+BOOST_DATA_TEST_CASE(ports_that_are_given_differ, all) {
     const auto w = make(sample);
     const auto one = w->net()->listen(any_port), two = w->net()->listen(any_port);
     BOOST_TEST(one->local().port() != 0);
@@ -724,13 +759,13 @@ BOOST_DATA_TEST_CASE(ports_that_are_given_differ, both) {
     BOOST_TEST(one->local().host() == "127.0.0.1");
 }
 
-BOOST_DATA_TEST_CASE(nothing_to_accept_would_block, both) {
+BOOST_DATA_TEST_CASE(nothing_to_accept_would_block, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     BOOST_TEST(door->accept().error() == asio::error::would_block);
 }
 
-BOOST_DATA_TEST_CASE(a_connection_is_made_before_it_is_accepted, both) {
+BOOST_DATA_TEST_CASE(a_connection_is_made_before_it_is_accepted, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     auto near = w->connect(door->local()).value();
@@ -742,7 +777,7 @@ BOOST_DATA_TEST_CASE(a_connection_is_made_before_it_is_accepted, both) {
     BOOST_TEST(far->data() == "early");
 }
 
-BOOST_DATA_TEST_CASE(who_is_gone_before_is_accepted_and_has_ended, both) {
+BOOST_DATA_TEST_CASE(who_is_gone_before_is_accepted_and_has_ended, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     w->connect(door->local()).value().reset();
@@ -751,7 +786,7 @@ BOOST_DATA_TEST_CASE(who_is_gone_before_is_accepted_and_has_ended, both) {
     BOOST_TEST(w->fill(*far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(connections_are_accepted_in_their_order, both) {
+BOOST_DATA_TEST_CASE(connections_are_accepted_in_their_order, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const auto one = w->connect(door->local()).value();
@@ -767,7 +802,7 @@ BOOST_DATA_TEST_CASE(connections_are_accepted_in_their_order, both) {
     }
 }
 
-BOOST_DATA_TEST_CASE(a_closed_door_ends_who_waits_for_it, both) {
+BOOST_DATA_TEST_CASE(a_closed_door_ends_who_waits_for_it, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const auto waits = w->start(door->ready());
@@ -778,7 +813,7 @@ BOOST_DATA_TEST_CASE(a_closed_door_ends_who_waits_for_it, both) {
     BOOST_TEST((w->connect(door->local()).error() == std::errc::connection_refused));
 }
 
-BOOST_DATA_TEST_CASE(a_closed_door_resets_who_was_not_let_in, both) {
+BOOST_DATA_TEST_CASE(a_closed_door_resets_who_was_not_let_in, all) {
     const auto w = make(sample);
     auto door = w->net()->listen(any_port);
     const auto near = w->connect(door->local()).value();
@@ -786,7 +821,7 @@ BOOST_DATA_TEST_CASE(a_closed_door_resets_who_was_not_let_in, both) {
     BOOST_TEST(w->fill(*near) == reset);
 }
 
-BOOST_DATA_TEST_CASE(each_end_knows_the_other, both) {
+BOOST_DATA_TEST_CASE(each_end_knows_the_other, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const auto near = w->connect(door->local()).value();
@@ -798,7 +833,7 @@ BOOST_DATA_TEST_CASE(each_end_knows_the_other, both) {
 
 // -- time
 
-BOOST_DATA_TEST_CASE(a_sleeper_can_be_woken, both) {
+BOOST_DATA_TEST_CASE(a_sleeper_can_be_woken, all) {
     const auto w = make(sample);
     const auto sleeps = w->start(sleep(w->net(), 1h));
     BOOST_TEST(!sleeps->ended);
@@ -806,7 +841,7 @@ BOOST_DATA_TEST_CASE(a_sleeper_can_be_woken, both) {
     BOOST_TEST(w->end_of(sleeps) == asio::error::operation_aborted);
 }
 
-BOOST_DATA_TEST_CASE(sleep_takes_its_time, both) {
+BOOST_DATA_TEST_CASE(sleep_takes_its_time, all) {
     const auto w = make(sample);
     const auto at = w->net()->now() + 10ms;
     BOOST_TEST(!w->run(sleep(w->net(), 10ms)));

@@ -95,7 +95,14 @@ void socket_channel::tell_reader_later(io_status o) {
     });
 }
 
-// Reads once. Returns nothing if no byte has arrived.
+ssize_t socket_channel::receive(char* to, std::size_t n) noexcept {
+    return ::recv(fd_, to, n, MSG_DONTWAIT);
+}
+
+ssize_t socket_channel::transmit(const char* from, std::size_t n) noexcept {
+    return ::send(fd_, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 std::optional<io_status> socket_channel::read_some() {
     poller_.acquire_buffers(in_, out_);
     buffer::room r{};
@@ -103,7 +110,7 @@ std::optional<io_status> socket_channel::read_some() {
         r = room();
     } catch (const std::bad_alloc&) { return io_status(system_error(ENOMEM)); }
     for (;;) {
-        const ssize_t n = ::recv(fd_, r.data, r.size, MSG_DONTWAIT);
+        const ssize_t n = receive(r.data, r.size);
         if (n > 0) {
             received(static_cast<std::size_t>(n));
             return io_status();
@@ -145,8 +152,7 @@ void socket_channel::release_buffers() { poller_.release_buffers(in_, out_); }
 bool socket_channel::try_flush() {
     if (cancelled_ || stalled_) return false;
     while (done_ < out_.size()) {
-        const ssize_t n =
-            ::send(fd_, out_.data() + done_, out_.size() - done_, MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t n = transmit(out_.data() + done_, out_.size() - done_);
         if (n > 0) {
             done_ += static_cast<std::size_t>(n);  // mutant: count_part
             sent_ += static_cast<std::size_t>(n);

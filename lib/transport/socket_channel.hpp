@@ -1,5 +1,6 @@
 // socket_channel: a channel over a TCP or Unix socket. It reads and writes without operations of
-// Asio, so that an idle connection costs no memory for them.
+// Asio, so that an idle connection costs no memory for them. A channel that changes the bytes on
+// their way, such as one that encrypts, derives from it: docs/transport.md.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -14,7 +15,7 @@
 
 namespace ice {
 
-class socket_channel final : public channel, private poller::client {
+class socket_channel : public channel, private poller::client {
 public:
     using socket = asio::generic::stream_protocol::socket;
 
@@ -37,6 +38,22 @@ public:
     // descriptor, so closing it leaves this channel open. Throws std::system_error (EMFILE).
     socket& native();
 
+protected:
+    // recv(2) and send(2) of at most `n` bytes, without waiting: both return what these return, set
+    // errno, and fail with EAGAIN if nothing can be read or sent now. A channel that changes the
+    // bytes overrides them. The bytes that it returns or takes are then those of data() and out().
+    // receive() returns 0 only at the end of the stream. It is called again only when the kernel
+    // has more bytes: see read_some().
+    virtual ssize_t receive(char* to, std::size_t n) noexcept;
+    virtual ssize_t transmit(const char* from, std::size_t n) noexcept;
+
+    // Calls receive() once, and appends what it returns to data(). Returns nothing on EAGAIN.
+    // A channel that may hold bytes that receive() has not returned yet overrides fill() to call
+    // this first, and has_no_input(): the kernel reports only bytes that it has itself.
+    std::optional<io_status> read_some();
+
+    int descriptor() const noexcept { return fd_; }
+
 private:
     // The completion handler that Asio makes for the coroutine that waits in fill().
     using reader = asio::async_result<asio::use_awaitable_t<>, void(io_status)>::handler_type;
@@ -45,7 +62,6 @@ private:
     void wait_for_bytes(reader);
     reader take_reader() noexcept;
     void tell_reader_later(io_status);
-    std::optional<io_status> read_some();
     task<io_status> wait_to_read();
     task<io_status> fill_draining();
     io_status ended() noexcept;

@@ -14,26 +14,23 @@
 #include <asio/error.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
-#include <asio/steady_timer.hpp>
 #include <charconv>
 #include <cstring>
 #include <ice/detail/server_context.hpp>
 #include <ice/event.hpp>
-#include <ice/transport.hpp>
-#include <optional>
-#include <random>
 #include <stdexcept>
 #include <utility>
 
 #include "../core/as_values.hpp"
-#include "resolver.hpp"
 #include "socket_channel.hpp"
+#include "socket_transport.hpp"
 #include "unix_file.hpp"
 
 namespace ice {
 namespace {
 
 using asio::ip::tcp;
+using side = socket_transport::side;
 using any_endpoint = asio::generic::stream_protocol::endpoint;
 
 // Deadlines that are nearer to each other than this fire together: fewer timers, and no timeout
@@ -107,9 +104,8 @@ result<any_endpoint> to_endpoint(const address& a) {
 
 class socket_acceptor final : public acceptor {
 public:
-    socket_acceptor(transport& net, poller& p, unique_fd fd, address local)
-        : net_(net), poller_(p), listening_(net.executor(), fd.release()),
-          local_(std::move(local)) {}
+    socket_acceptor(socket_transport& net, unique_fd fd, address local)
+        : net_(net), listening_(net.executor(), fd.release()), local_(std::move(local)) {}
     ~socket_acceptor() override { close(); }
 
     task<io_status> ready() override {
@@ -125,7 +121,7 @@ public:
                                &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (fd.get() < 0) return last_error();
         std::unique_ptr<channel> made =
-            std::make_unique<socket_channel>(net_, poller_, fd.get(), to_tcp(from, size));
+            net_.make_channel(fd.get(), to_tcp(from, size), side::accepted);
         fd.release();  // mutant: accepted
         return made;
     }
@@ -144,8 +140,7 @@ private:
         listening_.close(ignored);
     }
 
-    transport& net_;
-    poller& poller_;
+    socket_transport& net_;
     asio::posix::stream_descriptor listening_;
     address local_;
     file_id file_ = local_.is_unix() ? id_of(local_.path()) : file_id();
@@ -172,7 +167,7 @@ bool is_connected_to_itself(int fd) noexcept {
 // Asio's operation shares the state, as it may complete after the attempt was destroyed.
 class socket_attempt final : public connect_attempt {
 public:
-    socket_attempt(transport& net, poller& p, socket_channel::socket s, any_endpoint to)
+    socket_attempt(socket_transport& net, poller& p, socket_channel::socket s, any_endpoint to)
         : state_(
               std::make_shared<state>(state{net, p, std::move(s), std::move(to), {}, p.forks()})) {}
     ~socket_attempt() override {
@@ -215,13 +210,12 @@ private:
                             reinterpret_cast<char*>(peer.data()));
             unique_fd fd(socket.release(ec));
             if (ec) return connect_error(ec);
-            std::unique_ptr<channel> made =
-                std::make_unique<socket_channel>(net, polls, fd.get(), peer);
+            std::unique_ptr<channel> made = net.make_channel(fd.get(), peer, side::connected);
             fd.release();  // mutant: connected
             return made;
         }
 
-        transport& net;
+        socket_transport& net;
         poller& polls;
         socket_channel::socket socket;
         any_endpoint to;
@@ -231,172 +225,163 @@ private:
     std::shared_ptr<state> state_;
 };
 
-class socket_transport final : public transport {
-public:
-    explicit socket_transport(const asio::any_io_executor& executor)
-        : transport(executor), poller_(poller::of(executor)), timer_(executor),
-          chance_(std::random_device()()) {}
+// Whether the file is a socket on which no server listens. Never true for another kind of file.
+bool is_left_behind(const std::string& path, const any_endpoint& at) {
+    struct stat file {};
+    if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
+    const unique_fd probe = open_socket(AF_UNIX);
+    // A server with a full backlog gives EAGAIN, so only ECONNREFUSED proves that none listens.
+    return ::connect(probe.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 &&
+           errno == ECONNREFUSED;
+}
 
-    std::unique_ptr<acceptor> listen(const address& where,
-                                     std::optional<unsigned> socket_mode) override {
-        const auto fail = [&](std::string_view why) {
-            throw std::runtime_error(fmt::format("cannot listen on {}: {}", where, why));
-        };
-        const bool has_mode = where.is_unix() && socket_mode.has_value();
-        if (has_mode && *socket_mode > 0777) fail("limits::socket_mode has bits beyond 0777");
-        any_endpoint at;
-        if (where.is_unix()) {
-            at = unix_endpoint(where.path());
-        } else {
-            auto found = resolve_blocking(where);
-            if (!found) fail(without_prefix(found.error().message()));
-            const auto v4 = std::ranges::find_if(
-                *found, [](const address& a) { return a.host().find(':') == std::string::npos; });
-            const auto first = to_endpoint(v4 != found->end() ? *v4 : found->front());
-            if (!first) fail(without_prefix(first.error().message()));
-            at = *first;
-        }
-        // Held until listen(2): before that the file looks like one of a dead server to others.
-        const unique_fd alone = where.is_unix() ? locked_directory(where.path()) : unique_fd(-1);
-        unique_fd fd = open_socket(at.data()->sa_family);
-        if (fd.get() < 0) fail(last_error().message());
-        if (!where.is_unix()) {
-            // Otherwise connections of an earlier server in TIME_WAIT keep a new one from the port.
-            switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
-            prepare_tcp(fd.get());
-            // "[::]" accepts IPv4 too, whatever net.ipv6.bindv6only says.
-            if (at.data()->sa_family == AF_INET6) {
-                const int off = 0;
-                ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-            }
-        } else if (is_left_behind(where.path(), at)) {
-            ::unlink(where.path().c_str());  // the file of a server that was killed
-        }
-        // The file never allows more than `socket_mode`: Linux makes it with the mode of the socket
-        // less the umask, and no peer can connect before listen(2).
-        if ((has_mode && ::fchmod(fd.get(), *socket_mode) != 0) ||
-            ::bind(fd.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 ||
-            (has_mode &&
-             ::fchmodat(AT_FDCWD, where.path().c_str(), *socket_mode, AT_SYMLINK_NOFOLLOW) != 0) ||
-            ::listen(fd.get(), SOMAXCONN) != 0)
-            fail(last_error().message());
-        address local = where.is_unix() ? where : bound_to(fd.get());
-        return std::make_unique<socket_acceptor>(*this, poller_, std::move(fd), std::move(local));
-    }
-
-    time_point now() const override { return std::chrono::steady_clock::now(); }
-
-    task<> sleep(duration span) override {
-        asio::steady_timer timer(executor(), after(now(), span));
-        co_await timer.async_wait(asio::use_awaitable);
-    }
-
-    std::uint64_t random() override { return chance_(); }
-
-    std::size_t descriptors() const override {
-        rlimit r{};
-        return ::getrlimit(RLIMIT_NOFILE, &r) == 0 ? static_cast<std::size_t>(r.rlim_cur) : 1024;
-    }
-    descriptor_budget& budget() noexcept override {
-        static descriptor_budget of_process;
-        return of_process;
-    }
-
-    void stop() override { timer_.reset(); }
-
-    void release() override {
-        deadlines().forget_cleared();
-        if (!timer_) return;
-        released_ = true;
-        if (deadlines().next() == never) timer_->cancel();
-        else wake_at(deadlines().next());
-    }
-
-private:
-    void wake_at(time_point at) override {
-        if (!timer_) return;
-        if (at == never) {  // a timer that fires for nothing costs less than cancelling each one
-            if (released_) timer_->cancel();
-            return;
-        }
-        // This cancels the wait before, whose handler gets an error. A handler holds no transport:
-        // one that is gone for its server must not live until its timer fires.
-        timer_->expires_at(std::max(at, now() + coarseness));
-        timer_->async_wait([weak = weak_from_this()](error_code ec) {
-            const auto self = weak.lock();
-            if (ec || !self) return;
-            auto& me = static_cast<socket_transport&>(*self);
-            try {
-                me.deadlines().expire(me.now());
-            } catch (const std::bad_alloc&) {  // one callback failed; the others must still fire
-            } catch (...) {                    // an exception of the user's, as of any handler
-                me.wake_for_next();
-                throw;
-            }
-            me.wake_for_next();
-        });
-    }
-
-    void wake_for_next() {
-        if (deadlines().next() != never) wake_at(deadlines().next());
-    }
-
-    // Whether the file is a socket on which no server listens. Never true for another kind of file.
-    static bool is_left_behind(const std::string& path, const any_endpoint& at) {
-        struct stat file {};
-        if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
-        const unique_fd probe = open_socket(AF_UNIX);
-        // A server with a full backlog gives EAGAIN, so only ECONNREFUSED proves that none listens.
-        return ::connect(probe.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 &&
-               errno == ECONNREFUSED;
-    }
-
-    static address bound_to(int fd) {
-        sockaddr_storage at{};
-        socklen_t size = sizeof at;
-        ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
-        return address::of(reinterpret_cast<const sockaddr&>(at));
-    }
-
-    // Waits for the lookup until the deadline; the lookup itself may go on.
-    task<result<std::vector<address>>> resolve(address a, time_point until) override {
-        if (auto known = resolve_locally(a)) co_return *std::move(known);
-        resolver::query asked(resolver_, a);
-        deadline late(
-            deadlines(), [](void* q) { static_cast<resolver::query*>(q)->done.set(); }, &asked);
-        late.set(until);
-        const error_code cancelled = co_await asked.done.wait();
-        if (cancelled) co_return connect_error(cancelled);
-        co_return asked.answer();
-    }
-
-    result<std::unique_ptr<connect_attempt>> begin_connect(
-        const address& to, connect_attempt::callback done) override {
-        const result<any_endpoint> found =
-            to.is_unix() ? result(unix_endpoint(to.path())) : to_endpoint(to);
-        if (!found) return connect_error(found.error());
-        const any_endpoint& at = *found;
-        unique_fd fd = open_socket(at.data()->sa_family);
-        if (fd.get() < 0) return connect_error(last_error());
-        if (!to.is_unix()) prepare_tcp(fd.get());
-        error_code ec;
-        socket_channel::socket s(executor());
-        s.assign(at.protocol(), fd.get(), ec);
-        if (ec) return connect_error(ec);
-        fd.release();
-        auto begun = std::make_unique<socket_attempt>(*this, poller_, std::move(s), at);
-        begun->begin(std::move(done));
-        return std::unique_ptr<connect_attempt>(std::move(begun));
-    }
-
-    poller& poller_;
-    resolver resolver_{poller_, executor()};
-    std::optional<asio::steady_timer> timer_;  // none after stop()
-    bool released_ = false;                    // after release() an idle timer is cancelled
-    std::mt19937_64 chance_;
-};
+address bound_to(int fd) {
+    sockaddr_storage at{};
+    socklen_t size = sizeof at;
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
+    return address::of(reinterpret_cast<const sockaddr&>(at));
+}
 
 }  // namespace
+
+socket_transport::socket_transport(const asio::any_io_executor& executor)
+    : transport(executor), poller_(poller::of(executor)), timer_(executor),
+      chance_(std::random_device()()) {}
+
+std::unique_ptr<acceptor> socket_transport::listen(const address& where,
+                                                   std::optional<unsigned> socket_mode) {
+    const auto fail = [&](std::string_view why) {
+        throw std::runtime_error(fmt::format("cannot listen on {}: {}", where, why));
+    };
+    const bool has_mode = where.is_unix() && socket_mode.has_value();
+    if (has_mode && *socket_mode > 0777) fail("limits::socket_mode has bits beyond 0777");
+    any_endpoint at;
+    if (where.is_unix()) {
+        at = unix_endpoint(where.path());
+    } else {
+        auto found = resolve_blocking(where);
+        if (!found) fail(without_prefix(found.error().message()));
+        const auto v4 = std::ranges::find_if(
+            *found, [](const address& a) { return a.host().find(':') == std::string::npos; });
+        const auto first = to_endpoint(v4 != found->end() ? *v4 : found->front());
+        if (!first) fail(without_prefix(first.error().message()));
+        at = *first;
+    }
+    // Held until listen(2): before that the file looks like one of a dead server to others.
+    const unique_fd alone = where.is_unix() ? locked_directory(where.path()) : unique_fd(-1);
+    unique_fd fd = open_socket(at.data()->sa_family);
+    if (fd.get() < 0) fail(last_error().message());
+    if (!where.is_unix()) {
+        // Otherwise connections of an earlier server in TIME_WAIT keep a new one from the port.
+        switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+        prepare_tcp(fd.get());
+        // "[::]" accepts IPv4 too, whatever net.ipv6.bindv6only says.
+        if (at.data()->sa_family == AF_INET6) {
+            const int off = 0;
+            ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+        }
+    } else if (is_left_behind(where.path(), at)) {
+        ::unlink(where.path().c_str());  // the file of a server that was killed
+    }
+    // The file never allows more than `socket_mode`: Linux makes it with the mode of the socket
+    // less the umask, and no peer can connect before listen(2).
+    if ((has_mode && ::fchmod(fd.get(), *socket_mode) != 0) ||
+        ::bind(fd.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 ||
+        (has_mode &&
+         ::fchmodat(AT_FDCWD, where.path().c_str(), *socket_mode, AT_SYMLINK_NOFOLLOW) != 0) ||
+        ::listen(fd.get(), SOMAXCONN) != 0)
+        fail(last_error().message());
+    address local = where.is_unix() ? where : bound_to(fd.get());
+    return std::make_unique<socket_acceptor>(*this, std::move(fd), std::move(local));
+}
+
+// Waits for the lookup until the deadline; the lookup itself may go on.
+task<result<std::vector<address>>> socket_transport::resolve(address a, time_point until) {
+    if (auto known = resolve_locally(a)) co_return *std::move(known);
+    resolver::query asked(resolver_, a);
+    deadline late(
+        deadlines(), [](void* q) { static_cast<resolver::query*>(q)->done.set(); }, &asked);
+    late.set(until);
+    const error_code cancelled = co_await asked.done.wait();
+    if (cancelled) co_return connect_error(cancelled);
+    co_return asked.answer();
+}
+
+result<std::unique_ptr<connect_attempt>> socket_transport::begin_connect(
+    const address& to, connect_attempt::callback done) {
+    const result<any_endpoint> found =
+        to.is_unix() ? result(unix_endpoint(to.path())) : to_endpoint(to);
+    if (!found) return connect_error(found.error());
+    const any_endpoint& at = *found;
+    unique_fd fd = open_socket(at.data()->sa_family);
+    if (fd.get() < 0) return connect_error(last_error());
+    if (!to.is_unix()) prepare_tcp(fd.get());
+    error_code ec;
+    socket_channel::socket s(executor());
+    s.assign(at.protocol(), fd.get(), ec);
+    if (ec) return connect_error(ec);
+    fd.release();
+    auto begun = std::make_unique<socket_attempt>(*this, poller_, std::move(s), at);
+    begun->begin(std::move(done));
+    return std::unique_ptr<connect_attempt>(std::move(begun));
+}
+
+std::unique_ptr<channel> socket_transport::make_channel(int fd, const tcp::endpoint& peer, side) {
+    return std::make_unique<socket_channel>(*this, poller_, fd, peer);
+}
+
+time_point socket_transport::now() const { return std::chrono::steady_clock::now(); }
+
+task<> socket_transport::sleep(duration span) {
+    asio::steady_timer timer(executor(), after(now(), span));
+    co_await timer.async_wait(asio::use_awaitable);
+}
+
+std::size_t socket_transport::descriptors() const {
+    rlimit r{};
+    return ::getrlimit(RLIMIT_NOFILE, &r) == 0 ? static_cast<std::size_t>(r.rlim_cur) : 1024;
+}
+
+descriptor_budget& socket_transport::budget() noexcept {
+    static descriptor_budget of_process;
+    return of_process;
+}
+
+void socket_transport::release() {
+    deadlines().forget_cleared();
+    if (!timer_) return;
+    released_ = true;
+    if (deadlines().next() == never) timer_->cancel();
+    else wake_at(deadlines().next());
+}
+
+void socket_transport::wake_at(time_point at) {
+    if (!timer_) return;
+    if (at == never) {  // a timer that fires for nothing costs less than cancelling each one
+        if (released_) timer_->cancel();
+        return;
+    }
+    // This cancels the wait before, whose handler gets an error. A handler holds no transport:
+    // one that is gone for its server must not live until its timer fires.
+    timer_->expires_at(std::max(at, now() + coarseness));
+    timer_->async_wait([weak = weak_from_this()](error_code ec) {
+        const auto self = weak.lock();
+        if (ec || !self) return;
+        auto& me = static_cast<socket_transport&>(*self);
+        try {
+            me.deadlines().expire(me.now());
+        } catch (const std::bad_alloc&) {  // one callback failed; the others must still fire
+        } catch (...) {                    // an exception of the user's, as of any handler
+            me.wake_for_next();
+            throw;
+        }
+        me.wake_for_next();
+    });
+}
+
+void socket_transport::wake_for_next() {
+    if (deadlines().next() != never) wake_at(deadlines().next());
+}
 
 std::shared_ptr<transport> make_socket_transport(asio::any_io_executor executor) {
     return std::make_shared<socket_transport>(executor);
