@@ -1,5 +1,5 @@
-// action: a value that says what to do. What it was told must arrive in what runs.
-// What it refuses to compile is in test/compile_fail.
+// action: a value that says what to do. The listener or pool must get all that was set.
+// test/compile_fail has what must not compile.
 #include <ice/action.hpp>
 #include <type_traits>
 
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_SUITE(action)
 // -- of a server
 
 // The shortest server of all must be an echo server.
-BOOST_AUTO_TEST_CASE(an_action_without_anything_echoes_whatever_comes) {
+BOOST_AUTO_TEST_CASE(an_action_without_options_echoes_bytes) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port});
     auto p = w.connect(l.endpoint());
@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(a_protocol_or_a_logic_may_be_given_alone) {
     BOOST_TEST(q.read(9) == "hello ann");
 }
 
-// One parser for all connections would mix what they send.
+// One parser for all connections would mix their bytes.
 BOOST_AUTO_TEST_CASE(each_connection_has_a_copy_of_the_protocol) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(numbered{}));
@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(each_connection_has_a_copy_of_the_protocol) {
     BOOST_TEST(b.read_line() == "1");
 }
 
-// A copy of the configuration, not a fresh one.
+// Each copy has the configuration of the protocol that was given.
 BOOST_AUTO_TEST_CASE(the_copy_is_of_the_protocol_that_was_given) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line(";", 3)));
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(the_copy_is_of_the_protocol_that_was_given) {
     BOOST_TEST(l.counters().bad_messages == 1u);
 }
 
-// One logic for all connections: what it learns from one, it knows for the other.
+// All connections share one logic, and so its state.
 BOOST_AUTO_TEST_CASE(one_logic_serves_all_connections) {
     struct counting {
         int n = 0;
@@ -104,8 +104,8 @@ BOOST_AUTO_TEST_CASE(one_logic_serves_all_connections) {
     BOOST_TEST(b.read_line() == "2");
 }
 
-// A bound that a later step forgets is no bound: they may be set at any step.
-BOOST_AUTO_TEST_CASE(limits_and_timeouts_survive_the_steps_after_them) {
+// Limits and timeouts may be set before or after other setters.
+BOOST_AUTO_TEST_CASE(limits_and_timeouts_survive_later_setters) {
     world w;
     ice::limits l;
     l.connections = 7;
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(limits_and_timeouts_survive_the_steps_after_them) {
     }
 }
 
-// An action that was made in a function is moved: nothing in it may refer to where it was made.
+// An action that a function returns is moved: it must not refer to itself or to the function.
 BOOST_AUTO_TEST_CASE(an_action_is_a_value) {
     const auto make = [] {
         const std::string greeting = "hello";
@@ -152,8 +152,8 @@ BOOST_AUTO_TEST_CASE(an_action_is_a_value) {
 
 // -- of a client
 
-// A reply is what the protocol makes of it: owned, as its connection goes back.
-BOOST_AUTO_TEST_CASE(a_client_action_gives_replies_as_they_are) {
+// A reply owns its bytes, as its connection returns to the pool.
+BOOST_AUTO_TEST_CASE(a_client_action_returns_replies_unchanged) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(greet));
     const ice::pool_name<ice::line> name{"greeter"};
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_client_action_gives_replies_as_they_are) {
     BOOST_TEST(*reply == "hello ann");
 }
 
-// A name from configuration is a string: its protocol is then given by its type.
+// A name from configuration is a string: then the protocol is a template argument.
 BOOST_AUTO_TEST_CASE(a_client_action_may_be_named_at_run_time) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line(";")));
@@ -173,8 +173,8 @@ BOOST_AUTO_TEST_CASE(a_client_action_may_be_named_at_run_time) {
     BOOST_TEST(reply.value_or("none") == "a\r\nb");
 }
 
-// The protocol that was given with the action, or set after it, is the one that is spoken.
-BOOST_AUTO_TEST_CASE(a_client_action_speaks_a_configured_protocol) {
+// The pool uses the protocol of the constructor, or of a later setter.
+BOOST_AUTO_TEST_CASE(a_client_action_uses_the_configured_protocol) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line(";")));
     const ice::pool_name<ice::line> given{"given"}, set{"set"};
@@ -186,8 +186,8 @@ BOOST_AUTO_TEST_CASE(a_client_action_speaks_a_configured_protocol) {
     BOOST_TEST(second.value_or("none") == "c\r\nd");
 }
 
-// The logic of a pool makes of a reply what its name promises; an error is the request's error.
-BOOST_AUTO_TEST_CASE(the_logic_of_a_client_action_makes_of_a_reply_what_is_wanted) {
+// The logic of a pool converts a reply to the type of the name; its error is that of the request.
+BOOST_AUTO_TEST_CASE(the_logic_of_a_client_action_converts_replies) {
     const auto number = [](std::string_view reply) -> ice::result<int> {
         if (reply.empty()) return ice::errc::bad_message;
         return static_cast<int>(reply.size());
@@ -213,15 +213,15 @@ BOOST_AUTO_TEST_CASE(the_logic_of_a_client_action_makes_of_a_reply_what_is_wante
 }
 
 // A pool without connections could only make its callers wait.
-BOOST_AUTO_TEST_CASE(a_client_action_of_no_connections_is_refused) {
+BOOST_AUTO_TEST_CASE(a_client_action_of_size_zero_is_refused) {
     world w;
     const ice::pool_name<ice::line> name{"nobody"};
     BOOST_CHECK_THROW(w.srv.add(ice::tcp_client_action{any_port, name, 0}), std::invalid_argument);
 }
 
-// Whoever promises a number must say how a line becomes one: found when it is added, not when the
-// first reply comes.
-BOOST_AUTO_TEST_CASE(a_promised_type_needs_a_logic_that_makes_it) {
+// A name with another reply type needs a logic: add() finds that it is missing, not the first
+// reply.
+BOOST_AUTO_TEST_CASE(a_reply_type_of_the_name_needs_a_logic_that_makes_it) {
     world w;
     const ice::pool_name<ice::line, int> name{"numbers"};
     BOOST_CHECK_THROW(w.srv.add(ice::tcp_client_action{any_port, name, 1}), std::invalid_argument);

@@ -1,4 +1,4 @@
-// address: its three forms, and what is wrong with every other. Nothing is resolved.
+// address: its three forms, and the error of every other text. It resolves nothing.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
@@ -36,8 +36,8 @@ constexpr auto bad_zone = "its zone is no name or number of a network interface"
 
 BOOST_AUTO_TEST_SUITE(address)
 
-BOOST_AUTO_TEST_CASE(host_and_port_are_taken_apart) {
-    // A name is kept as written: resolving is not done here.
+BOOST_AUTO_TEST_CASE(host_and_port_are_parsed) {
+    // A name stays as written: an address resolves nothing.
     const ice::address a("localhost:9999");
     BOOST_TEST(!a.is_unix());
     BOOST_TEST(a.host() == "localhost");
@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(host_and_port_are_taken_apart) {
 }
 
 BOOST_AUTO_TEST_CASE(an_ip_address_has_bytes_and_a_name_has_none) {
-    // A limit per peer counts by them: two forms of one host must not be two peers.
+    // The limit per peer counts by these bytes: two forms of a host must not count as two peers.
     const ice::ip_bytes v4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1};
     const ice::ip_bytes v6{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7};
     BOOST_TEST(ice::address("192.0.2.1", 80).ip() == v4);
@@ -62,8 +62,8 @@ BOOST_AUTO_TEST_CASE(an_ip_address_has_bytes_and_a_name_has_none) {
     BOOST_TEST(ice::address("unix:/192.0.2.1").ip() == ice::ip_bytes{});
 }
 
-BOOST_AUTO_TEST_CASE(an_ipv6_address_stands_in_brackets) {
-    // Without them nobody can say where the port begins.
+BOOST_AUTO_TEST_CASE(an_ipv6_address_needs_brackets) {
+    // Without brackets it is ambiguous where the port begins.
     const ice::address a("[2001:db8::1]:80");
     BOOST_TEST(a.host() == "2001:db8::1");
     BOOST_TEST(a.port() == 80);
@@ -73,7 +73,7 @@ BOOST_AUTO_TEST_CASE(an_ipv6_address_stands_in_brackets) {
 }
 
 BOOST_AUTO_TEST_CASE(a_path_of_a_unix_socket_is_an_address_too) {
-    // Whatever follows "unix:" is the path, with colons and brackets in it.
+    // All that follows "unix:" is the path, with colons and brackets in it.
     const ice::address a("unix:/run/a:b[1].sock");
     BOOST_TEST(a.is_unix());
     BOOST_TEST(a.path() == "/run/a:b[1].sock");
@@ -83,8 +83,8 @@ BOOST_AUTO_TEST_CASE(a_path_of_a_unix_socket_is_an_address_too) {
     BOOST_TEST((a != ice::address("unix:/run/other")));
 }
 
-BOOST_AUTO_TEST_CASE(its_text_is_read_back_as_the_same_address) {
-    // The text goes into logs and configuration, and comes back from there.
+BOOST_AUTO_TEST_CASE(the_text_of_an_address_is_parsed_as_the_same_address) {
+    // Programs write the text into logs and configuration, and read it back.
     const ice::address made[] = {ice::address("localhost", 0),     ice::address("127.0.0.1", 65535),
                                  ice::address("::1", 1),           ice::address("fe80::1%2", 80),
                                  ice::address("_service.x-y", 80), ice::address("unix:/tmp/x"),
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(its_text_is_read_back_as_the_same_address) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_host_that_is_called_unix_is_no_path) {
+BOOST_AUTO_TEST_CASE(a_host_named_unix_is_no_path) {
     // Found by fuzzing: its text was "unix:80", which is the path "80".
     const ice::address a("unix", 80);
     BOOST_TEST(a.text() == "[unix]:80");
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(a_host_that_is_called_unix_is_no_path) {
 }
 
 BOOST_AUTO_TEST_CASE(a_port_is_a_number_from_0_to_65535_and_nothing_else) {
-    // A port that wraps around, or is read only in part, is another service.
+    // A port that wraps around, or is parsed only in part, is another service.
     BOOST_TEST(ice::address("h:0").port() == 0);
     BOOST_TEST(ice::address("h:1").port() == 1);
     BOOST_TEST(ice::address("h:65535").port() == 65535);
@@ -119,8 +119,8 @@ BOOST_AUTO_TEST_CASE(a_port_is_a_number_from_0_to_65535_and_nothing_else) {
     BOOST_TEST(fault("[::1]:") == no_port);
 }
 
-BOOST_AUTO_TEST_CASE(each_fault_has_its_sentence) {
-    // "invalid argument" sends a user to the source code.
+BOOST_AUTO_TEST_CASE(each_fault_has_a_text) {
+    // A text such as "invalid argument" would not help a user.
     BOOST_TEST(fault("") == empty);
     BOOST_TEST(fault("localhost") == no_port);
     BOOST_TEST(fault("[::1]") == no_port);
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(each_fault_has_its_sentence) {
 }
 
 BOOST_AUTO_TEST_CASE(a_host_has_at_most_253_characters) {
-    // Cut short instead, it would be another host.
+    // A name that is cut would be another host.
     const std::string longest(253, 'a');
     const std::string longer = longest + 'a';
     BOOST_TEST(fault(longest + ":80") == "");
@@ -157,8 +157,8 @@ BOOST_AUTO_TEST_CASE(a_host_has_at_most_253_characters) {
     BOOST_CHECK_THROW(ice::address(longer, 80), std::invalid_argument);
 }
 
-BOOST_AUTO_TEST_CASE(a_final_dot_is_not_one_of_them) {
-    // It says that the name is complete (RFC 1034 3.1), and costs a name no character.
+BOOST_AUTO_TEST_CASE(a_final_dot_does_not_count) {
+    // The dot says that the name is complete (RFC 1034, 3.1), and is no character of it.
     const std::string longest(253, 'a');
     BOOST_TEST(fault(longest + ".:80") == "");
     BOOST_TEST(fault(longest + "a.:80") == host_too_long);
@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_final_dot_is_not_one_of_them) {
 }
 
 BOOST_AUTO_TEST_CASE(a_zone_is_the_name_or_the_number_of_an_interface) {
-    // Read as far as it is a number, a wrong one was another interface, or all of them.
+    // A wrong zone that was parsed up to its first letter was another interface, or all of them.
     for (const char* zone : {"0", "4", "4294967295", "eth0", "4typo", "br-1.2", "a+b", "a_b"})
         BOOST_TEST(fault(fmt::format("[fe80::1%{}]:80", zone)) == "", zone);
     for (const char* zone : {"", "4294967296", "4294967300", "sixteen-letters!", ".", "..", "a/b",
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(a_zone_is_the_name_or_the_number_of_an_interface) {
         BOOST_TEST(fault(fmt::format("[{}]:80", host)) == bad_v6, host);
 }
 
-BOOST_AUTO_TEST_CASE(what_the_kernel_says_is_never_refused) {
+BOOST_AUTO_TEST_CASE(every_address_from_the_kernel_has_a_text_that_can_be_parsed) {
     // An interface named a+b ended a listener for good.
     sockaddr_in6 from{};
     from.sin6_family = AF_INET6;
@@ -204,8 +204,8 @@ BOOST_AUTO_TEST_CASE(a_path_has_at_most_107_bytes) {
     BOOST_TEST(fault("unix:" + longest + "a") == path_too_long);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_thrown_has_the_address_and_the_reason_in_its_text) {
-    // It is thrown while a server is set up: the text is all that its operator sees.
+BOOST_AUTO_TEST_CASE(the_exception_contains_the_address_and_the_reason) {
+    // The constructor throws while a server starts: its operator sees only this text.
     const auto says = [](std::string text) {
         return [text](const std::invalid_argument& e) {
             BOOST_TEST(e.what() == text);
@@ -223,15 +223,15 @@ BOOST_AUTO_TEST_CASE(what_is_thrown_has_the_address_and_the_reason_in_its_text) 
                           says("address '[::1]' port 80: "s + bad_host));
 }
 
-BOOST_AUTO_TEST_CASE(fmt_prints_what_parse_reads) {
-    // Every line of the log has one.
+BOOST_AUTO_TEST_CASE(fmt_prints_what_parse_accepts) {
+    // Lines of the log contain addresses.
     BOOST_TEST(fmt::format("{}", ice::address("localhost", 1)) == "localhost:1");
     BOOST_TEST(fmt::format("<{}>", ice::address("::1", 65535)) == "<[::1]:65535>");
     BOOST_TEST(fmt::format("{}", ice::address("unix:/run/x")) == "unix:/run/x");
 }
 
 BOOST_AUTO_TEST_CASE(every_single_byte_is_allowed_in_a_host_or_refused) {
-    // A control character or a quote that came through would stand in logs and shell scripts.
+    // A control character or a quote would get into logs and shell scripts.
     constexpr auto allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"sv;
     for (int byte = 0; byte < 256; ++byte) {
         const char c = static_cast<char>(byte);

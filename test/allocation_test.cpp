@@ -132,7 +132,7 @@ std::size_t over_tcp(P protocol, L logic, int n) {
 
 BOOST_AUTO_TEST_SUITE(allocation)
 
-// A count that counts nothing would pass every test below.
+// If the counter never counted, every test below would pass.
 BOOST_AUTO_TEST_CASE(allocations_are_counted) {
     const std::size_t before = allocations;
     BOOST_TEST(std::make_unique<int>(1) != nullptr);
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(allocations_are_counted) {
 }
 
 // A heap allocation per message is what limits a server that does little for each.
-BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_memory) {
+BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_virtual_time) {
     for (const int n : {1, 64}) {
         BOOST_TEST(in_memory(ice::raw{}, plain, n) == 0u);
         BOOST_TEST(in_memory(ice::raw{}, ice::echo{}, n) == 0u);
@@ -159,8 +159,8 @@ BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_memory) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_server_of_redis_language_allocates_nothing_for_ping_and_get) {
-    // A value made for each answer would be two: its text, and the header that goes before it.
+BOOST_AUTO_TEST_CASE(a_resp_server_allocates_nothing_for_ping_and_get) {
+    // A value that is made for each answer would cost two: its text, and its header.
     const std::string ping = "*1\r\n$4\r\nPING\r\n", pong = "+PONG\r\n";
     const std::string get = "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n",
                       value = "$20\r\n01234567890123456789\r\n";
@@ -190,8 +190,8 @@ BOOST_AUTO_TEST_CASE(an_idle_connection_keeps_no_large_inline_command) {
     BOOST_TEST(released_when_idle("GET key\r\n") == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {
-    // Its frame is made and ended for each message: Asio must find one that was used before.
+BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_virtual_time) {
+    // Each message has a coroutine frame: Asio must reuse the memory of an earlier one.
     for (const int n : {1, 64}) {
         BOOST_TEST(in_memory(ice::raw{}, coroutine, n) == 0u);
         BOOST_TEST(in_memory(ice::line{}, coroutine, n) == 0u);
@@ -200,7 +200,7 @@ BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_in_memory) {
 }
 
 BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_over_tcp) {
-    // Reads, writes and deadlines of real sockets are part of it.
+    // This includes reads, writes and deadlines of real sockets.
     for (const int n : {1, 64}) {
         BOOST_TEST(over_tcp(ice::raw{}, plain, n) == 0u);
         BOOST_TEST(over_tcp(ice::raw{}, ice::echo{}, n) == 0u);
@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_over_tcp) {
 }
 
 BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_over_tcp) {
-    // The same for frames, between two operations of a socket.
+    // The same for coroutine frames, between two operations of a socket.
     for (const int n : {1, 64}) {
         BOOST_TEST(over_tcp(ice::raw{}, coroutine, n) == 0u);
         BOOST_TEST(over_tcp(ice::line{}, coroutine, n) == 0u);
@@ -217,8 +217,8 @@ BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_over_tcp) {
     }
 }
 
-// A destructor gives the connection back: what is thrown there would end the process.
-BOOST_AUTO_TEST_CASE(a_connection_that_comes_back_without_memory_is_closed) {
+// A destructor returns the connection: an exception in it would end the process.
+BOOST_AUTO_TEST_CASE(a_returned_connection_is_closed_if_memory_has_run_out) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
     constexpr ice::pool_name<ice::line> name{"up"};

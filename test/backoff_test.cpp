@@ -20,7 +20,8 @@ std::uint64_t ticks(ice::duration span) { return static_cast<std::uint64_t>(span
 BOOST_AUTO_TEST_SUITE(backoff)
 
 BOOST_AUTO_TEST_CASE(the_bound_grows_up_to_the_cap_and_stays_there) {
-    // Without growing, an upstream that is down gets a storm; without a cap, it is forgotten.
+    // Without growth, an upstream that is down gets a storm; without a cap, it is never tried
+    // again.
     ice::backoff b(from_to(50ms, 30s));
     for (const auto bound : {50ms, 200ms, 800ms, 3200ms, 12'800ms, 30'000ms, 30'000ms}) {
         BOOST_TEST((b.bound() == bound), bound.count() << " ms was expected");
@@ -38,7 +39,7 @@ BOOST_AUTO_TEST_CASE(a_cap_that_is_four_times_the_first_is_met_exactly) {
 }
 
 BOOST_AUTO_TEST_CASE(the_jitter_is_full_from_zero_to_the_bound) {
-    // Half of the range, and clients that lost one upstream together come back together.
+    // With half of the range, clients that lost an upstream together would return together.
     for (const auto first : {1ms, 50ms, 30'000ms}) {
         const ice::backoff fresh(from_to(first, 30s));
         const auto most = ticks(first);
@@ -53,7 +54,7 @@ BOOST_AUTO_TEST_CASE(the_jitter_is_full_from_zero_to_the_bound) {
 }
 
 BOOST_AUTO_TEST_CASE(no_wait_is_longer_than_its_bound) {
-    // All of 64 bits are given: a sign bit must not make a wait in the past.
+    // The random number has 64 bits: its sign bit must not make a wait in the past.
     std::mt19937_64 random(1);
     ice::backoff b(from_to(3ms, 7s));
     for (int i = 0; i < 10'000; ++i) {
@@ -75,8 +76,8 @@ BOOST_AUTO_TEST_CASE(the_waits_of_many_clients_are_spread) {
     BOOST_TEST((400 < late && late < 600), late << " of 1000 in the later half");
 }
 
-BOOST_AUTO_TEST_CASE(after_a_success_it_begins_again) {
-    // An upstream that was down once would else be tried every 30 s for ever.
+BOOST_AUTO_TEST_CASE(after_a_success_the_bound_begins_at_the_first_again) {
+    // Otherwise an upstream that was down once would be tried only every 30 s for ever.
     ice::backoff b(from_to(50ms, 30s));
     for (int i = 0; i < 20; ++i) b.next(0);
     BOOST_TEST((b.bound() == 30s));
@@ -87,7 +88,7 @@ BOOST_AUTO_TEST_CASE(after_a_success_it_begins_again) {
 }
 
 BOOST_AUTO_TEST_CASE(a_first_wait_beyond_the_cap_is_the_cap) {
-    // Two numbers from a configuration, in the wrong order.
+    // A configuration may have the two numbers in the wrong order.
     ice::backoff b(from_to(5s, 1s));
     BOOST_TEST((b.bound() == 1s));
     BOOST_TEST((b.next(ticks(1s)) == 1s));
@@ -100,7 +101,7 @@ BOOST_AUTO_TEST_CASE(a_first_wait_beyond_the_cap_is_the_cap) {
 }
 
 BOOST_AUTO_TEST_CASE(a_first_wait_of_zero_grows_too) {
-    // Four times nothing is nothing: an upstream that is down would be tried as fast as it goes.
+    // Four times zero is zero: the pool would try an upstream that is down without a pause.
     for (const auto cap : {1ms, 2ms, 64ms, 30'000ms}) {
         ice::backoff b(from_to(0ms, cap));
         BOOST_TEST((b.next(~std::uint64_t{0}) == ice::duration::zero()));

@@ -1,4 +1,4 @@
-// apps/bounded_map and its hash: the keys come from strangers, who may know the algorithm.
+// apps/bounded_map and its hash: keys come from peers, who may know the algorithm.
 #include "../apps/bounded_map.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -21,7 +21,7 @@ BOOST_AUTO_TEST_CASE(the_hash_is_the_published_one) {
 }
 
 BOOST_AUTO_TEST_CASE(keys_that_collide_under_std_hash_do_not_collide) {
-    // 8,192 of them cost 14 s of CPU: each SET compared its key with all before it.
+    // 8,192 colliding keys cost 14 s of CPU: each SET compared its key with all earlier ones.
     constexpr std::size_t count = 500;
     std::unordered_map<std::string, int> table;
     for (std::size_t i = 0; i < count; ++i) table.emplace(std::to_string(i), 0);
@@ -40,13 +40,13 @@ BOOST_AUTO_TEST_CASE(keys_that_collide_under_std_hash_do_not_collide) {
 }
 
 BOOST_AUTO_TEST_CASE(each_map_has_a_key_of_its_own) {
-    // One for all processes could be found out on another machine.
+    // A peer could find out a key that all processes share on another machine.
     std::set<std::uint64_t> keys;
     for (int i = 0; i < 100; ++i) keys.insert(siphash_key::random().k0);
     BOOST_TEST(keys.size() == 100U);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_kept_is_found_changed_and_forgotten) {
+BOOST_AUTO_TEST_CASE(values_are_found_changed_and_removed) {
     bounded_map map(1000);
     BOOST_TEST(!map.find("a"));
     BOOST_TEST(map.keep("a", "1"));

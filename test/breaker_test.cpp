@@ -1,5 +1,5 @@
-// breaker: its decisions as a table of events, without clock or connection; and a pool that follows
-// them, in virtual time.
+// breaker: its decisions alone, without clock or connection; and a pool with breakers, in virtual
+// time.
 #include <ice/detail/breaker.hpp>
 
 #include "asking.hpp"
@@ -31,7 +31,7 @@ BOOST_AUTO_TEST_SUITE(breaker)
 
 // -- the decisions
 
-BOOST_AUTO_TEST_CASE(it_opens_at_its_limit_and_not_before) {
+BOOST_AUTO_TEST_CASE(a_breaker_opens_at_its_limit_and_not_before) {
     ice::breaker b(three);
     BOOST_TEST(b.is_closed());
     BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
@@ -43,7 +43,7 @@ BOOST_AUTO_TEST_CASE(it_opens_at_its_limit_and_not_before) {
     BOOST_TEST(b.why() == ice::errc::request_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(one_reply_begins_the_row_anew) {
+BOOST_AUTO_TEST_CASE(a_reply_restarts_the_count_of_failures) {
     // An upstream that loses one request in ten is not down.
     ice::breaker b(three);
     for (int i = 0; i < 100; ++i) {
@@ -55,13 +55,13 @@ BOOST_AUTO_TEST_CASE(one_reply_begins_the_row_anew) {
     BOOST_TEST(b.failures() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(unlimited_never_opens_and_zero_opens_at_the_first) {
+BOOST_AUTO_TEST_CASE(unlimited_never_opens_and_zero_opens_at_the_first_failure) {
     ice::breaker never({.failures = ice::unlimited}), first({.failures = 0});
     for (int i = 0; i < 1000; ++i) BOOST_TEST_REQUIRE(!never.failed(late(), 0, at(1s), 0));
     BOOST_TEST(first.failed(late(), 0, at(1s), 0));
 }
 
-BOOST_AUTO_TEST_CASE(nobody_passes_during_the_pause_and_one_after_it) {
+BOOST_AUTO_TEST_CASE(no_request_passes_in_the_pause_and_one_after_it) {
     auto b = opened(at(1s), 80ms);
     BOOST_TEST(b.begin_trial(at(1s)) == 0U);
     BOOST_TEST(b.begin_trial(at(1080ms - 1ns)) == 0U);
@@ -70,8 +70,9 @@ BOOST_AUTO_TEST_CASE(nobody_passes_during_the_pause_and_one_after_it) {
     BOOST_TEST(b.begin_trial(at(1h)) == 0U, "exactly one");
 }
 
-BOOST_AUTO_TEST_CASE(a_trial_that_comes_to_no_end_is_not_waited_for) {
-    // The danger: its caller has an hour, and for an hour all others are refused.
+BOOST_AUTO_TEST_CASE(a_trial_without_a_result_is_given_up) {
+    // The danger: the timeout of its caller is an hour, and the pool refuses all others for an
+    // hour.
     auto b = opened(at(1s), 0ms);
     const auto first = b.begin_trial(at(1s));
     b.give_up(first, at(6s));
@@ -86,7 +87,7 @@ BOOST_AUTO_TEST_CASE(a_trial_that_comes_to_no_end_is_not_waited_for) {
     BOOST_TEST(b.failed(late(), second, at(7s), 0));
 }
 
-BOOST_AUTO_TEST_CASE(the_end_of_the_trial_decides) {
+BOOST_AUTO_TEST_CASE(the_result_of_the_trial_decides) {
     auto good = opened(at(1s), 0ms), bad = good;
     good.begin_trial(at(1s));
     BOOST_TEST(good.succeeded());
@@ -98,8 +99,8 @@ BOOST_AUTO_TEST_CASE(the_end_of_the_trial_decides) {
     BOOST_TEST((bad.due() == at(3s)), "and the pause is longer");
 }
 
-BOOST_AUTO_TEST_CASE(a_pause_is_as_long_as_the_outage_at_most_and_as_its_cap) {
-    // The danger: an upstream that stood still for a second is not asked for many.
+BOOST_AUTO_TEST_CASE(a_pause_is_no_longer_than_the_outage_and_its_cap) {
+    // The danger: an upstream that hung for a second gets no request for many seconds.
     auto b = opened(at(1s), 100ms);
     struct {
         ice::duration now, most;
@@ -116,8 +117,9 @@ BOOST_AUTO_TEST_CASE(a_pause_is_as_long_as_the_outage_at_most_and_as_its_cap) {
     BOOST_TEST((b.due() == at(2h + 100ms)), "a new outage");
 }
 
-BOOST_AUTO_TEST_CASE(who_was_in_flight_before_has_no_say_but_by_a_reply) {
-    // The danger: ten callers that time out after the trial began take it back, for ever.
+BOOST_AUTO_TEST_CASE(requests_from_before_the_pause_count_only_with_a_reply) {
+    // The danger: ten older requests that time out after the trial began cancel it, again and
+    // again.
     auto b = opened(at(1s), 0ms);
     BOOST_TEST(!b.failed(late(), 0, at(1s), 0));
     const auto p = b.begin_trial(at(1s));
@@ -127,8 +129,8 @@ BOOST_AUTO_TEST_CASE(who_was_in_flight_before_has_no_say_but_by_a_reply) {
     BOOST_TEST(!b.failed(late(), p, at(1s), 0), "then the trial is one of many");
 }
 
-BOOST_AUTO_TEST_CASE(a_trial_of_an_earlier_pause_is_none_when_the_breaker_opens_again) {
-    // Its connection would stay idle, and be lent, though nobody may ask that address.
+BOOST_AUTO_TEST_CASE(a_trial_of_an_earlier_pause_does_not_count_when_the_breaker_opens_again) {
+    // Its connection would stay idle, and be assigned, while the breaker of its address is open.
     ice::breaker b = opened(at(0s), 100ms);
     const auto p = b.begin_trial(at(1s));
     BOOST_TEST(b.is_current(p));
@@ -143,8 +145,8 @@ BOOST_AUTO_TEST_CASE(a_trial_of_an_earlier_pause_is_none_when_the_breaker_opens_
     BOOST_TEST(!b.is_current(0));
 }
 
-BOOST_AUTO_TEST_CASE(a_trial_that_left_makes_room_for_the_next) {
-    // The danger: its caller is cancelled, and the upstream is never asked again.
+BOOST_AUTO_TEST_CASE(a_cancelled_trial_allows_the_next_one) {
+    // The danger: the caller of the trial is cancelled, and no other trial follows.
     auto b = opened(at(1s), 80ms);
     const auto p = b.begin_trial(at(2s));
     b.left(p);
@@ -199,8 +201,8 @@ struct fixture : asking {
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_CASE(an_upstream_that_hangs_is_not_asked_after_five_timeouts, fixture) {
-    // The danger: each caller waits for its whole timeout, as long as the upstream hangs.
+BOOST_FIXTURE_TEST_CASE(after_five_timeouts_an_upstream_gets_no_request, fixture) {
+    // The danger: each caller waits for its whole timeout while the upstream hangs.
     auto& p = add();
     hangs = true;
     for (int i = 0; i < 4; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
@@ -221,7 +223,7 @@ BOOST_FIXTURE_TEST_CASE(an_upstream_that_hangs_is_not_asked_after_five_timeouts,
                std::string::npos);
 }
 
-BOOST_FIXTURE_TEST_CASE(one_request_asks_after_the_pause_and_its_reply_lets_all_pass, fixture) {
+BOOST_FIXTURE_TEST_CASE(after_the_pause_the_reply_to_one_request_closes_the_breaker, fixture) {
     add(3);
     break_it();
     hangs = false;
@@ -233,7 +235,7 @@ BOOST_FIXTURE_TEST_CASE(one_request_asks_after_the_pause_and_its_reply_lets_all_
     for (int i = 0; i < 3; ++i) BOOST_TEST(!ask());
 }
 
-BOOST_FIXTURE_TEST_CASE(a_pool_that_recovers_is_no_larger_than_it_may_be, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_pool_that_recovers_does_not_exceed_its_size, fixture) {
     auto& p = add();
     break_it();
     hangs = false;
@@ -246,7 +248,7 @@ BOOST_FIXTURE_TEST_CASE(a_pool_that_recovers_is_no_larger_than_it_may_be, fixtur
     BOOST_TEST(p.counters().connects == connects);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_trial_that_fails_costs_one_caller_and_no_more, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_failed_trial_costs_one_caller_only, fixture) {
     add(3);
     break_it();
     asked = 0;
@@ -260,7 +262,7 @@ BOOST_FIXTURE_TEST_CASE(a_trial_that_fails_costs_one_caller_and_no_more, fixture
     BOOST_TEST(trials <= 60);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_trial_whose_caller_leaves_is_not_the_last, fixture) {
+BOOST_FIXTURE_TEST_CASE(after_a_trial_whose_caller_left_another_follows, fixture) {
     add();
     break_it();
     hangs = false;
@@ -271,8 +273,8 @@ BOOST_FIXTURE_TEST_CASE(a_trial_whose_caller_leaves_is_not_the_last, fixture) {
     BOOST_TEST((breaker_state() == states::closed));
 }
 
-BOOST_FIXTURE_TEST_CASE(who_asks_while_the_trial_connects_is_the_one, fixture) {
-    // The danger: it is refused, and then the connection stands idle for want of somebody who asks.
+BOOST_FIXTURE_TEST_CASE(a_caller_that_arrives_while_the_trial_connects_gets_the_trial, fixture) {
+    // The danger: the pool refuses the caller, and then the new connection has no request.
     auto& p = add();
     break_it();
     hangs = false;
@@ -283,8 +285,8 @@ BOOST_FIXTURE_TEST_CASE(who_asks_while_the_trial_connects_is_the_one, fixture) {
     BOOST_TEST((breaker_state() == states::closed));
 }
 
-BOOST_FIXTURE_TEST_CASE(a_trial_that_nobody_makes_does_not_keep_it_open, fixture) {
-    // Its connection is closed while idle, and the next caller needs another.
+BOOST_FIXTURE_TEST_CASE(an_unused_trial_connection_does_not_keep_the_breaker_open, fixture) {
+    // The upstream closes the connection while it is idle, and the next caller needs another.
     add();
     break_it();
     hangs = false;
@@ -293,7 +295,7 @@ BOOST_FIXTURE_TEST_CASE(a_trial_that_nobody_makes_does_not_keep_it_open, fixture
     BOOST_TEST(!ask());
 }
 
-BOOST_FIXTURE_TEST_CASE(what_is_the_callers_own_doing_does_not_count, fixture) {
+BOOST_FIXTURE_TEST_CASE(errors_that_the_caller_caused_do_not_count, fixture) {
     auto& p = add();
     for (int i = 0; i < 20; ++i) BOOST_TEST(ask("t\r\nwo") == ice::errc::unencodable);
     for (int i = 0; i < 20; ++i)
@@ -312,8 +314,8 @@ BOOST_FIXTURE_TEST_CASE(what_is_the_callers_own_doing_does_not_count, fixture) {
     BOOST_TEST(!ask());
 }
 
-BOOST_FIXTURE_TEST_CASE(a_connection_that_many_share_breaks_once, fixture) {
-    // Sixteen callers of one connection are one failure, not three times the limit.
+BOOST_FIXTURE_TEST_CASE(a_broken_shared_connection_is_one_failure, fixture) {
+    // Sixteen callers of a broken connection are one failure, not more than three times the limit.
     add(1, 16);
     hangs = true;
     for (int round = 1; round <= 5; ++round) {
@@ -341,7 +343,7 @@ BOOST_FIXTURE_TEST_CASE(a_breaker_without_limit_never_opens, fixture) {
     for (int i = 0; i < 20; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);
 }
 
-BOOST_FIXTURE_TEST_CASE(who_waits_when_it_opens_is_told_at_once, fixture) {
+BOOST_FIXTURE_TEST_CASE(waiters_fail_at_once_when_the_breaker_opens, fixture) {
     add(1);
     hangs = true;
     for (int i = 0; i < 4; ++i) BOOST_TEST(ask() == ice::errc::request_timeout);

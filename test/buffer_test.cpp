@@ -1,4 +1,4 @@
-// buffer: received bytes in one piece. What was committed comes out, whatever happened between.
+// buffer: received bytes in one piece. Committed bytes come out, whatever happened in between.
 #include <boost/test/unit_test.hpp>
 #include <cstring>
 #include <ice/detail/buffer.hpp>
@@ -19,7 +19,7 @@ void feed(ice::buffer& b, std::string_view bytes) {
 BOOST_AUTO_TEST_SUITE(buffer)
 
 BOOST_AUTO_TEST_CASE(a_new_buffer_holds_nothing) {
-    // 10,000 idle connections have one each.
+    // 10,000 idle connections have a buffer each.
     ice::buffer b;
     BOOST_TEST(b.data() == "");
     BOOST_TEST(b.size() == 0U);
@@ -30,8 +30,8 @@ BOOST_AUTO_TEST_CASE(a_new_buffer_holds_nothing) {
     BOOST_TEST(b.capacity() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_committed_comes_out_in_order) {
-    // Parts of it: only what was committed counts, not what was prepared.
+BOOST_AUTO_TEST_CASE(committed_bytes_come_out_in_order) {
+    // Only committed bytes count, not prepared ones.
     ice::buffer b;
     feed(b, "hello ");
     const auto room = b.prepare(100);
@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(what_is_committed_comes_out_in_order) {
     BOOST_TEST(b.data() == "");
 }
 
-BOOST_AUTO_TEST_CASE(a_view_lives_until_the_next_prepare) {
+BOOST_AUTO_TEST_CASE(a_view_is_valid_until_the_next_prepare) {
     // A message is a view: consuming it, and those behind it, must not move its bytes.
     ice::buffer b;
     feed(b, "one\ntwo\n");
@@ -58,8 +58,8 @@ BOOST_AUTO_TEST_CASE(a_view_lives_until_the_next_prepare) {
     BOOST_TEST(second == "two");
 }
 
-BOOST_AUTO_TEST_CASE(all_that_is_free_is_offered) {
-    // One large read instead of many small ones.
+BOOST_AUTO_TEST_CASE(prepare_offers_all_free_space) {
+    // So one large read replaces many small ones.
     ice::buffer b;
     const auto all = b.prepare(1).size;
     BOOST_TEST(all == b.capacity());
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(all_that_is_free_is_offered) {
     BOOST_TEST(b.prepare(1).size == b.capacity() - 10);
 }
 
-BOOST_AUTO_TEST_CASE(room_in_front_is_used_before_more_is_allocated) {
+BOOST_AUTO_TEST_CASE(free_space_in_front_is_used_before_more_is_allocated) {
     // A connection that talks for days must not grow.
     ice::buffer b;
     feed(b, std::string(400, 'x'));
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_mebibyte_fed_byte_by_byte_moves_a_dozen_times) {
 }
 
 BOOST_AUTO_TEST_CASE(one_byte_more_than_the_capacity_grows_it) {
-    // The edge: one byte less must not, one byte more must.
+    // The edge: the last byte that fits must not grow the buffer, one more must.
     ice::buffer b;
     feed(b, "x");
     const auto capacity = b.capacity();
@@ -108,8 +108,8 @@ BOOST_AUTO_TEST_CASE(one_byte_more_than_the_capacity_grows_it) {
     BOOST_TEST(b.data() == "x");
 }
 
-BOOST_AUTO_TEST_CASE(shrinking_gives_back_all_but_what_is_kept) {
-    // The bytes of a message in flight are not the buffer's to give.
+BOOST_AUTO_TEST_CASE(shrinking_frees_all_but_the_given_size_and_the_content) {
+    // The buffer must keep the bytes of an unfinished message.
     ice::buffer b;
     feed(b, std::string(10'000, 'x').append("tail"));
     b.consume(10'000);
@@ -130,8 +130,8 @@ BOOST_AUTO_TEST_CASE(shrinking_gives_back_all_but_what_is_kept) {
     BOOST_TEST(b.data() == "again");
 }
 
-BOOST_AUTO_TEST_CASE(it_agrees_with_a_string_whatever_is_done) {
-    // The model: what was appended, less what was erased.
+BOOST_AUTO_TEST_CASE(random_operations_leave_the_same_bytes_as_in_a_string) {
+    // The model is a string: bytes are appended at its end and erased at its beginning.
     std::mt19937 random(42);
     const auto upto = [&](std::size_t n) { return random() % (n + 1); };
     ice::buffer b;

@@ -1,4 +1,4 @@
-// channel: what all channels share: how much is read at once, and deadlines. In virtual time.
+// channel: the parts that all channels share: the size of reads, and deadlines. In virtual time.
 #include <ice/channel.hpp>
 
 #include "conversation.hpp"
@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(a_connection_of_short_messages_keeps_a_small_buffer) {
     BOOST_TEST(r.wire.capacity() == first);
 }
 
-// A fast peer that is read by 512 bytes costs a system call for each of them.
+// Reads of 512 bytes cost many system calls for a fast peer.
 BOOST_AUTO_TEST_CASE(reads_grow_while_they_are_full) {
     reader r;
     r.arrive(1'000'000);
@@ -70,14 +70,14 @@ BOOST_AUTO_TEST_CASE(reads_grow_while_they_are_full) {
     BOOST_TEST(r.wire.capacity() <= 128 * 1024u);
 }
 
-// A read that was just not full says that there was no more.
+// A read that is not full shows that no more bytes had arrived.
 BOOST_AUTO_TEST_CASE(a_read_that_is_not_full_makes_the_next_no_larger) {
     reader r;
     for (int i = 0; i < 100; ++i) r.arrive(first - 1);
     BOOST_TEST(r.wire.capacity() == first);
 }
 
-// The bound of a listener goes before what would be fast.
+// The limit of the listener counts more than speed.
 BOOST_AUTO_TEST_CASE(reads_grow_no_further_than_the_inbox) {
     for (const std::size_t inbox : {1u, 100u, 512u, 513u, 5000u}) {
         reader r;
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(reads_grow_no_further_than_the_inbox) {
 
 // -- deadlines
 
-// The one that was replaced must not fire: a good connection would be lost.
+// If the replaced deadline fired, a healthy connection would be lost.
 BOOST_AUTO_TEST_CASE(a_deadline_replaces_the_one_before) {
     for (const auto later : {20s, 5s}) {
         reader r;
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_replaces_the_one_before) {
 }
 
 // `never` must be later than anything.
-BOOST_AUTO_TEST_CASE(a_deadline_of_never_does_not_come) {
+BOOST_AUTO_TEST_CASE(a_deadline_of_never_does_not_fire) {
     reader r;
     r.deadline(10s, ice::errc::idle_timeout);
     r.wire.deadline(ice::never, ice::errc{});
@@ -115,8 +115,8 @@ BOOST_AUTO_TEST_CASE(a_deadline_of_never_does_not_come) {
     BOOST_TEST(!r.ended.has_value());
 }
 
-// A burst of many answers is not one answer that takes too long.
-BOOST_AUTO_TEST_CASE(a_deadline_between_messages_begins_again_after_each_that_was_consumed) {
+// A burst of many answers must not count as one that takes too long.
+BOOST_AUTO_TEST_CASE(a_deadline_between_messages_restarts_after_each_message) {
     reader r;
     r.wire.deadline_between_messages(r.w.net->now(), 10s, ice::errc::logic_timeout);
     for (int i = 0; i < 10; ++i) {
@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_between_messages_begins_again_after_each_that_wa
 }
 
 // Without a message it is a deadline like any other, to the millisecond.
-BOOST_AUTO_TEST_CASE(a_deadline_between_messages_comes_when_nothing_was_consumed) {
+BOOST_AUTO_TEST_CASE(a_deadline_between_messages_fires_if_nothing_was_consumed) {
     reader r;
     r.wire.deadline_between_messages(r.w.net->now(), 10s, ice::errc::logic_timeout);
     r.w.advance(10s - 1ms);
@@ -139,8 +139,8 @@ BOOST_AUTO_TEST_CASE(a_deadline_between_messages_comes_when_nothing_was_consumed
     BOOST_TEST(r.ended.has_value());
 }
 
-// A plain deadline that follows must not begin again by itself.
-BOOST_AUTO_TEST_CASE(a_plain_deadline_ends_the_one_between_messages) {
+// A plain deadline that follows must not restart.
+BOOST_AUTO_TEST_CASE(a_plain_deadline_replaces_one_between_messages) {
     reader r;
     r.wire.deadline_between_messages(r.w.net->now(), 10s, ice::errc::logic_timeout);
     r.deadline(10s, ice::errc::idle_timeout);
@@ -153,8 +153,8 @@ BOOST_AUTO_TEST_CASE(a_plain_deadline_ends_the_one_between_messages) {
 
 // -- flushing and ending
 
-// Who pushes to a thousand connections must not write to each at once, nor write twice.
-BOOST_AUTO_TEST_CASE(flush_soon_writes_once_when_the_running_code_gives_way) {
+// A push to a thousand connections must not write within the call, nor twice.
+BOOST_AUTO_TEST_CASE(flush_soon_writes_once_after_the_running_handler) {
     reader r;
     r.wire.out() += "a";
     r.wire.flush_soon();
@@ -170,8 +170,8 @@ BOOST_AUTO_TEST_CASE(flush_soon_writes_once_when_the_running_code_gives_way) {
     BOOST_TEST(r.wire.written == "abc");
 }
 
-// A channel that is gone must not be flushed: its memory is another's.
-BOOST_AUTO_TEST_CASE(a_channel_that_ends_before_its_flush_is_forgotten) {
+// A destroyed channel must not be flushed: its memory may be in use again.
+BOOST_AUTO_TEST_CASE(a_destroyed_channel_is_not_flushed) {
     memory_world w;
     auto first = std::make_unique<memory_channel>(*w.net);
     memory_channel second(*w.net);
@@ -184,8 +184,8 @@ BOOST_AUTO_TEST_CASE(a_channel_that_ends_before_its_flush_is_forgotten) {
     BOOST_TEST(second.written == "x");
 }
 
-// The first reason is the true one; what follows from it is not.
-BOOST_AUTO_TEST_CASE(the_first_reason_for_a_cancellation_counts) {
+// Later errors follow from the first one.
+BOOST_AUTO_TEST_CASE(the_first_cause_of_a_cancellation_counts) {
     reader r;
     r.wire.cancel(ice::errc::idle_timeout);
     r.wire.cancel(ice::errc::stopped);
@@ -207,7 +207,7 @@ struct silent_stall final : memory_channel {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_channel_that_does_not_begin_its_stall_can_be_waited_for) {
+BOOST_AUTO_TEST_CASE(flush_waits_on_a_channel_that_never_calls_begin_stall) {
     memory_world w;
     silent_stall wire(*w.net);
     std::optional<ice::error_code> ended;

@@ -77,7 +77,7 @@ struct fixture {
 
 BOOST_FIXTURE_TEST_SUITE(closed, fixture)
 
-BOOST_AUTO_TEST_CASE(a_drain_says_so) {
+BOOST_AUTO_TEST_CASE(closed_gets_draining_in_a_drain) {
     add();
     auto peer = open();
     send(*peer, "x");
@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE(a_drain_says_so) {
     check(*peer, ice::errc::draining);
 }
 
-BOOST_AUTO_TEST_CASE(close_and_an_exception_say_stopped) {
+BOOST_AUTO_TEST_CASE(closed_gets_stopped_after_close_and_after_an_exception) {
     auto& l = add();
     auto peer = open();
     send(*peer, "throw");
@@ -99,8 +99,8 @@ BOOST_AUTO_TEST_CASE(close_and_an_exception_say_stopped) {
     check(*other, ice::errc::stopped);
 }
 
-// The danger: a timeout cancels the channel, on which nothing can be sent then.
-BOOST_AUTO_TEST_CASE(an_idle_peer_hears_of_its_timeout) {
+// The danger: a timeout cancels the channel, which sends nothing after that.
+BOOST_AUTO_TEST_CASE(an_idle_peer_gets_a_last_message_after_its_timeout) {
     auto& l = add();
     auto peer = open();
     check(*peer, ice::errc::idle_timeout);
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(an_idle_peer_hears_of_its_timeout) {
     BOOST_TEST(l.size() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(half_a_message_and_a_slow_logic_end_likewise) {
+BOOST_AUTO_TEST_CASE(timeouts_of_messages_and_logics_allow_a_last_message_too) {
     add(3, {.message = 10s, .logic = 20s});
     auto peer = open();
     peer->bytes().out() += "half a";
@@ -120,14 +120,14 @@ BOOST_AUTO_TEST_CASE(half_a_message_and_a_slow_logic_end_likewise) {
     check(*other, ice::errc::logic_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_that_has_closed_is_the_usual_cause) {
+BOOST_AUTO_TEST_CASE(closed_gets_errc_closed_if_the_peer_has_closed) {
     add();
     open().reset();
     check_cause(ice::errc::closed);
 }
 
 // stop() closes now.
-BOOST_AUTO_TEST_CASE(after_stop_nothing_is_sent) {
+BOOST_AUTO_TEST_CASE(after_stop_no_last_message_is_sent) {
     add();
     auto peer = open();
     srv.stop();
@@ -149,8 +149,8 @@ BOOST_AUTO_TEST_CASE(a_logic_that_returns_after_stop_sends_nothing) {
     check_cause(ice::errc::logic_timeout);
 }
 
-// Without a last message a timeout ends the connection as ever.
-BOOST_AUTO_TEST_CASE(closed_need_not_push) {
+// Without a last message a timeout ends the connection as it does without closed().
+BOOST_AUTO_TEST_CASE(a_timeout_without_a_last_message_ends_the_connection) {
     auto& l = add(0);
     auto peer = open();
     BOOST_TEST(next(*peer) == ended);
@@ -171,8 +171,8 @@ BOOST_AUTO_TEST_CASE(a_peer_that_reads_nothing_does_not_hold_the_session) {
     BOOST_TEST(told.pushed.at(0) == ice::error_code());
 }
 
-// Half an answer is with the kernel: a message behind it would be read as its rest.
-BOOST_AUTO_TEST_CASE(after_a_part_of_an_answer_nothing_is_sent) {
+// The kernel has half an answer: the peer would read a message behind it as the other half.
+BOOST_AUTO_TEST_CASE(after_part_of_an_answer_no_last_message_is_sent) {
     sim.faults().window = 1000;
     add(3, {.write = 10s});
     auto peer = open();

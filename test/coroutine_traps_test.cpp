@@ -1,5 +1,5 @@
-// The code of docs/coroutine-traps.md, which is cut from here: it compiles, and what it makes is
-// destroyed once.
+// The code of docs/coroutine-traps.md is cut from here: it compiles, and each object is destroyed
+// once.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(a_result_has_a_name_before_it_is_taken_apart) {
     BOOST_TEST(sim.run(list(srv)) == "3 apples, 4 pears");
 }
 
-BOOST_AUTO_TEST_CASE(what_runs_on_has_what_it_needs) {
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_owns_what_it_uses) {
     srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(counter{srv}));
     auto peer = sim.run(sim.open<ice::line>(SERVER));
     BOOST_TEST_REQUIRE(peer.has_value());
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(what_runs_on_has_what_it_needs) {
     BOOST_TEST(std::string(sim.run((*peer)->receive()).value()) == "plums");
 }
 
-BOOST_AUTO_TEST_CASE(a_coroutine_may_answer_its_message) {
+BOOST_AUTO_TEST_CASE(a_coroutine_may_answer_a_view_of_its_message) {
     srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(same));
     BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "plums")).value() == "plums");
 }

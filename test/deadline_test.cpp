@@ -1,4 +1,4 @@
-// deadline: instants at which something is called. Time is a number here.
+// deadline: calls a function at an instant. These tests pass the time as a number.
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <functional>
@@ -44,8 +44,8 @@ using numbers = std::vector<int>;
 
 BOOST_FIXTURE_TEST_SUITE(deadline, fixture)
 
-BOOST_AUTO_TEST_CASE(deadlines_ring_in_the_order_of_their_instants) {
-    // Set in any order: a heap that sifts the wrong way rings the late before the early.
+BOOST_AUTO_TEST_CASE(deadlines_fire_in_the_order_of_their_instants) {
+    // A heap that sifts in the wrong direction fires later deadlines first.
     std::vector<std::unique_ptr<bell>> bells;
     for (const int n : {5, 3, 9, 1, 7, 2, 8, 4, 6}) {
         bells.push_back(std::make_unique<bell>(*this, n));
@@ -59,8 +59,8 @@ BOOST_AUTO_TEST_CASE(deadlines_ring_in_the_order_of_their_instants) {
     BOOST_TEST((queue.next() == ice::never));
 }
 
-BOOST_AUTO_TEST_CASE(a_deadline_rings_at_its_instant_and_not_before) {
-    // One tick early, and a timeout of zero is over before it began; and it rings once only.
+BOOST_AUTO_TEST_CASE(a_deadline_fires_at_its_instant_and_not_before) {
+    // One tick early, and a timeout of zero would expire before it began. It fires once only.
     bell b(*this, 1);
     b.when.set(at(10));
     queue.expire(at(9));
@@ -72,8 +72,8 @@ BOOST_AUTO_TEST_CASE(a_deadline_rings_at_its_instant_and_not_before) {
     BOOST_TEST(queue.size() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(one_moved_later_rings_later) {
-    // The usual life of a timeout: moved away with each message, without touching the heap.
+BOOST_AUTO_TEST_CASE(a_deadline_moved_later_fires_later) {
+    // The usual case: each message moves a timeout later, without a change of the heap.
     bell b(*this, 1);
     b.when.set(at(10));
     b.when.set(at(20));
@@ -87,8 +87,8 @@ BOOST_AUTO_TEST_CASE(one_moved_later_rings_later) {
     BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(one_moved_later_does_not_ring_before_those_in_between) {
-    // It still stands at the front when the clock comes late for all of them.
+BOOST_AUTO_TEST_CASE(a_deadline_moved_later_fires_after_those_in_between) {
+    // Its entry is still at the front when a late clock makes all of them due.
     bell moved(*this, 30);
     bell between(*this, 20);
     moved.when.set(at(10));
@@ -98,8 +98,8 @@ BOOST_AUTO_TEST_CASE(one_moved_later_does_not_ring_before_those_in_between) {
     BOOST_TEST(rung == (numbers{20, 30}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(one_moved_earlier_rings_earlier) {
-    // Left where it was, a short timeout after a long one would not end anything.
+BOOST_AUTO_TEST_CASE(a_deadline_moved_earlier_fires_earlier) {
+    // If its entry stayed in place, a short timeout after a long one would not fire in time.
     bell first(*this, 1);
     bell second(*this, 2);
     first.when.set(at(100));
@@ -116,8 +116,9 @@ BOOST_AUTO_TEST_CASE(one_moved_earlier_rings_earlier) {
     BOOST_TEST(rung == (numbers{1, 2}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_next_has_come_nearer_and_only_then) {
-    // Not told, it sleeps over a deadline; told each time, it would be set for every message.
+BOOST_AUTO_TEST_CASE(moved_is_called_when_the_next_deadline_is_earlier_and_only_then) {
+    // Without the call the timer sleeps past a deadline; with a call each time it would be set for
+    // every message.
     bell a(*this, 1);
     bell b(*this, 2);
     a.when.set(at(50));
@@ -142,8 +143,8 @@ BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_next_has_come_nearer_and_only_th
     BOOST_TEST(told == 5, "the queue was empty");
 }
 
-BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_last_is_gone) {
-    // Not told, it would hold a loop for something that nobody waits for.
+BOOST_AUTO_TEST_CASE(moved_is_called_when_the_last_deadline_is_gone) {
+    // Otherwise the timer would hold a loop that has no deadline left.
     auto a = std::make_unique<bell>(*this, 1);
     auto b = std::make_unique<bell>(*this, 2);
     a->when.set(at(50));
@@ -155,8 +156,8 @@ BOOST_AUTO_TEST_CASE(the_clock_is_told_when_the_last_is_gone) {
     BOOST_TEST((queue.next() == ice::never));
 }
 
-BOOST_AUTO_TEST_CASE(one_that_is_cleared_does_not_ring) {
-    // A timeout that was switched off would close a healthy connection.
+BOOST_AUTO_TEST_CASE(a_cleared_deadline_does_not_fire) {
+    // Otherwise a timeout that was removed would close a healthy connection.
     bell a(*this, 1);
     bell b(*this, 2);
     a.when.set(at(10));
@@ -172,8 +173,8 @@ BOOST_AUTO_TEST_CASE(one_that_is_cleared_does_not_ring) {
     BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(those_that_are_cleared_can_be_forgotten) {
-    // Filed still, they hold a loop for something that nobody waits for. Without memory, too.
+BOOST_AUTO_TEST_CASE(cleared_deadlines_can_be_removed) {
+    // In the queue they hold a loop that has no deadline left. Removing them needs no memory.
     static_assert(noexcept(queue.forget_cleared()));
     bell a(*this, 1), b(*this, 2);
     a.when.set(at(10));
@@ -191,8 +192,8 @@ BOOST_AUTO_TEST_CASE(those_that_are_cleared_can_be_forgotten) {
     BOOST_TEST(rung == numbers{1}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(never_is_not_an_instant) {
-    // Filed as one, it would stand in the heap of every idle connection.
+BOOST_AUTO_TEST_CASE(a_deadline_set_to_never_is_not_in_the_queue) {
+    // Otherwise each idle connection would have an entry in the heap.
     bell b(*this, 1);
     b.when.set(ice::never);
     BOOST_TEST(queue.size() == 0U);
@@ -201,7 +202,7 @@ BOOST_AUTO_TEST_CASE(never_is_not_an_instant) {
     BOOST_TEST(rung.empty());
 }
 
-BOOST_AUTO_TEST_CASE(one_that_is_destroyed_leaves_the_others_in_order) {
+BOOST_AUTO_TEST_CASE(destroying_a_deadline_keeps_the_others_in_order) {
     // The hole is filled with the last of the heap, which may belong above or below it.
     // Here the left branch is early and the right one late, and the last stands in the left.
     constexpr int count = 40;
@@ -225,8 +226,8 @@ BOOST_AUTO_TEST_CASE(one_that_is_destroyed_leaves_the_others_in_order) {
     BOOST_TEST(queue.size() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(those_that_are_cleared_are_forgotten_and_the_others_stay_in_order) {
-    // Each that goes leaves a hole, and may be the parent of one that stays.
+BOOST_AUTO_TEST_CASE(removing_cleared_deadlines_keeps_the_others_in_order) {
+    // A removed entry may be the parent of one that stays.
     constexpr int count = 40;
     for (int step = 1; step < 8; ++step) {
         rung.clear();
@@ -248,7 +249,7 @@ BOOST_AUTO_TEST_CASE(those_that_are_cleared_are_forgotten_and_the_others_stay_in
     }
 }
 
-BOOST_AUTO_TEST_CASE(to_forget_allocates_nothing) {
+BOOST_AUTO_TEST_CASE(removing_cleared_deadlines_allocates_nothing) {
     // Danger: the last connection of a drain ends the server in a destructor, which cannot fail.
     bell kept(*this, 1), cleared(*this, 2);
     kept.when.set(at(10));
@@ -275,7 +276,7 @@ BOOST_AUTO_TEST_CASE(a_callback_may_set_its_own_deadline_again) {
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_destroy_its_own_deadline) {
-    // A channel's timeout ends the channel.
+    // The timeout of a channel may destroy the channel.
     auto b = std::make_unique<bell>(*this, 1);
     bell other(*this, 2);
     b->when.set(at(10));
@@ -288,7 +289,7 @@ BOOST_AUTO_TEST_CASE(a_callback_may_destroy_its_own_deadline) {
 }
 
 BOOST_AUTO_TEST_CASE(a_callback_may_destroy_clear_and_set_others) {
-    // They are due in the same expire(): what no longer is must not fire.
+    // All are due in the same expire(): those that were cleared or destroyed must not fire.
     bell first(*this, 1);
     auto destroyed = std::make_unique<bell>(*this, 2);
     bell cleared(*this, 3);
@@ -314,8 +315,8 @@ BOOST_AUTO_TEST_CASE(a_callback_may_destroy_clear_and_set_others) {
     BOOST_TEST(rung == (numbers{1, 6, 5, 4}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_callback_may_throw_everything_away) {
-    // The end of a server: one timeout destroys all connections.
+BOOST_AUTO_TEST_CASE(a_callback_may_destroy_all_deadlines) {
+    // At the end of a server one timeout destroys all connections.
     std::vector<std::unique_ptr<bell>> bells;
     for (int n = 0; n < 100; ++n) {
         bells.push_back(std::make_unique<bell>(*this, n));
@@ -327,7 +328,7 @@ BOOST_AUTO_TEST_CASE(a_callback_may_throw_everything_away) {
     BOOST_TEST(queue.size() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(it_agrees_with_a_simple_model_whatever_is_done) {
+BOOST_AUTO_TEST_CASE(random_operations_agree_with_a_simple_model) {
     // The model: a map from number to instant. Nothing is lost, early, double or out of order.
     std::mt19937 random(7);
     const auto below = [&](int n) { return static_cast<int>(random() % unsigned(n)); };

@@ -1,5 +1,5 @@
-// descriptor_budget: what listeners and pools of one process take of its descriptors. Counted at
-// the edge, then in virtual time, then with real sockets under a low RLIMIT_NOFILE.
+// descriptor_budget: how listeners and pools of a process share its descriptors: numbers at the
+// edge, then virtual time, then real sockets under a low RLIMIT_NOFILE.
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -17,7 +17,7 @@ using namespace test;
 
 BOOST_AUTO_TEST_SUITE(descriptor_budget)
 
-BOOST_AUTO_TEST_CASE(listeners_have_what_is_left_and_not_one_more) {
+BOOST_AUTO_TEST_CASE(listeners_get_what_is_left_and_not_one_more) {
     ice::descriptor_budget b;
     BOOST_TEST(b.allowed(16) == 12U);
     for (int i = 0; i < 12; ++i) BOOST_TEST(b.try_acquire(16));
@@ -29,7 +29,7 @@ BOOST_AUTO_TEST_CASE(listeners_have_what_is_left_and_not_one_more) {
     BOOST_TEST(b.open() == 12U);
 }
 
-BOOST_AUTO_TEST_CASE(what_pools_may_open_is_not_for_listeners) {
+BOOST_AUTO_TEST_CASE(descriptors_of_pools_are_not_for_listeners) {
     ice::descriptor_budget b;
     b.reserve(3);
     b.reserve(2);
@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(what_pools_may_open_is_not_for_listeners) {
     BOOST_TEST((b.open() == 9U && !b.has_room(16)));
 }
 
-BOOST_AUTO_TEST_CASE(several_threads_do_not_take_the_same_one) {
+BOOST_AUTO_TEST_CASE(several_threads_do_not_take_the_same_descriptor) {
     ice::descriptor_budget b;
     std::atomic<int> taken = 0;
     const auto take = [&] {
@@ -105,8 +105,9 @@ struct crowded {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(two_listeners_share_what_the_process_has) {
-    // Each counted for itself, and both together took all: the pool could open no connection.
+BOOST_AUTO_TEST_CASE(two_listeners_share_the_descriptors_of_the_process) {
+    // When each listener counted alone, both together took all descriptors, and the pool could open
+    // no connection.
     crowded w(16);  // 4 are kept, and 3 for the pool
     w.connect(front, 5);
     w.connect(back, 3);
@@ -124,7 +125,7 @@ BOOST_AUTO_TEST_CASE(two_listeners_share_what_the_process_has) {
     for (int i = 0; i < 3; ++i) BOOST_TEST(!w.sim.run(w.pool->request(std::string("x"))).error());
 }
 
-BOOST_AUTO_TEST_CASE(who_leaves_makes_room_at_any_listener) {
+BOOST_AUTO_TEST_CASE(a_connection_that_ends_makes_room_at_any_listener) {
     crowded w(16);
     w.connect(front, 9);
     BOOST_TEST(w.one->size() == 9U);
@@ -135,7 +136,7 @@ BOOST_AUTO_TEST_CASE(who_leaves_makes_room_at_any_listener) {
     BOOST_TEST((w.one->size() == 7U && w.two->size() == 2U));
 }
 
-BOOST_AUTO_TEST_CASE(another_server_of_the_process_is_told_in_time) {
+BOOST_AUTO_TEST_CASE(another_server_of_the_process_finds_free_descriptors_in_time) {
     crowded w(16);
     quiet_server other(w.sim.host("10.0.0.2"));
     const ice::address third{"10.0.0.2", 3};
@@ -164,7 +165,7 @@ BOOST_AUTO_TEST_CASE(a_listener_that_waits_for_room_drains_and_stops) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_larger_than_the_process_leaves_half_to_peers) {
+BOOST_AUTO_TEST_CASE(a_pool_larger_than_the_limit_of_the_process_leaves_half_to_peers) {
     crowded w(16);
     constexpr ice::pool_name<ice::line> name{"large"};
     w.srv.add(ice::tcp_client_action{asking::far, name, 100});
@@ -240,7 +241,7 @@ ice::task<bool> hold_all(ice::pool<ice::line>& p, std::size_t n) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(with_64_descriptors_two_full_servers_leave_a_pool_its_own) {
+BOOST_AUTO_TEST_CASE(with_64_descriptors_two_full_servers_leave_a_pool_its_connections) {
     rlimit before{};
     ::getrlimit(RLIMIT_NOFILE, &before);
     const rlimit few{64, before.rlim_max};

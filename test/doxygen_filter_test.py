@@ -1,4 +1,4 @@
-"""What the filter loses, the reference lacks, and no warning tells."""
+"""The reference lacks each comment that the filter drops, without a warning."""
 import pathlib
 import sys
 
@@ -42,7 +42,7 @@ struct fmt::formatter<ice::thing> {};
 """.splitlines()
 
 
-def test_a_header_is_shown_with_all_that_it_says():
+def test_a_header_is_shown_with_all_its_comments():
     assert [line for line in filtered(HEADER) if line] == [
         "/// @file", "/// thing: what it is. What it", "/// never does.", "#pragma once",
         "namespace ice {",

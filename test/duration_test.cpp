@@ -1,4 +1,4 @@
-// duration: nothing that std::chrono can say overflows on its way into ice, nor in its sums.
+// duration: no value of std::chrono overflows in its conversion to ice::duration, nor in sums.
 #include <boost/test/unit_test.hpp>
 #include <ice/duration.hpp>
 #include <ice/limits.hpp>
@@ -20,8 +20,8 @@ constexpr std::int64_t ticks(span d) { return d.count(); }
 
 BOOST_AUTO_TEST_SUITE(duration)
 
-BOOST_AUTO_TEST_CASE(what_does_not_fit_is_the_longest_or_the_shortest) {
-    // std::chrono multiplies, which wraps around: "for ever" was over before it began.
+BOOST_AUTO_TEST_CASE(a_duration_that_does_not_fit_becomes_the_longest_or_the_shortest) {
+    // The conversion of std::chrono wraps around: an endless timeout expired at once.
     static_assert(given(chrono::hours::max()) == ice::no_timeout);
     static_assert(given(chrono::seconds::max()) == ice::no_timeout);
     static_assert(given(chrono::milliseconds::max()) == ice::no_timeout);
@@ -35,7 +35,7 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_the_longest_or_the_shortest) {
     static_assert(given(chrono::duration<std::uint64_t, std::nano>::max()) == ice::no_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(what_fits_is_itself) {
+BOOST_AUTO_TEST_CASE(a_duration_that_fits_is_unchanged) {
     static_assert(ticks(0ms) == 0);
     static_assert(ticks(-1ms) == -1'000'000);
     static_assert(ticks(24h) == 86'400'000'000'000);
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(what_fits_is_itself) {
     static_assert(ticks(chrono::duration<int, std::ratio<60>>(-1)) == -60'000'000'000);
 }
 
-BOOST_AUTO_TEST_CASE(it_is_as_std_chrono_in_all_else) {
+BOOST_AUTO_TEST_CASE(otherwise_a_duration_behaves_as_in_std_chrono) {
     static_assert(span{} == 0ns);
     static_assert(span(1s) + 1ms == 1001ms);
     static_assert(chrono::duration_cast<chrono::seconds>(span(90s)) == 90s);
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(it_is_as_std_chrono_in_all_else) {
     static_assert(sizeof(span) == 8 && std::is_trivially_copyable_v<span>);
 }
 
-BOOST_AUTO_TEST_CASE(options_are_given_any_duration) {
+BOOST_AUTO_TEST_CASE(options_accept_any_duration) {
     constexpr ice::timeouts t{.idle = chrono::hours::max(), .write = 1h};
     static_assert(t.idle == ice::no_timeout && t.write == 1h);
     constexpr ice::pool_timeouts p{.request = chrono::years(1000), .max_lifetime = ice::no_timeout};
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(options_are_given_any_duration) {
     static_assert(b.first < 0s && b.cap == 30s);
 }
 
-BOOST_AUTO_TEST_CASE(sums_and_products_end_at_the_edges) {
+BOOST_AUTO_TEST_CASE(sums_and_products_saturate) {
     constexpr span one(1), all(most), bottom(least);
     static_assert(ice::add_sat(1s, 2s) == 3s);
     static_assert(ice::add_sat(all, one) == all && ice::add_sat(one, all) == all);
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(sums_and_products_end_at_the_edges) {
     static_assert(ice::mul_sat(all, 0) == 0s && ice::mul_sat(bottom, 1) == bottom);
 }
 
-BOOST_AUTO_TEST_CASE(after_a_time_that_the_clock_cannot_show_is_never) {
+BOOST_AUTO_TEST_CASE(an_instant_beyond_the_clock_is_never) {
     constexpr ice::time_point now(1h), start{};
     static_assert(ice::after(now, 1s) == ice::time_point(3601s));
     static_assert(ice::after(now, 0s) == now && ice::after(now, -1h) == start);
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(after_a_time_that_the_clock_cannot_show_is_never) {
     static_assert(ice::after(ice::never, 1s) == ice::never);
 }
 
-BOOST_AUTO_TEST_CASE(a_random_part_is_never_more_and_may_be_all) {
+BOOST_AUTO_TEST_CASE(a_random_part_is_at_most_the_whole_duration) {
     constexpr std::uint64_t all_bits = ~std::uint64_t{0};
     static_assert(ice::any_up_to(10ns, 10) == 10ns && ice::any_up_to(10ns, 11) == 0ns);
     static_assert(ice::any_up_to(0s, all_bits) == 0s);

@@ -1,4 +1,4 @@
-// Errors: each has a text of its own, and it is known which of them allow sending again.
+// Errors: each has a text of its own, and a test knows which of them equal not_executed.
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
 #include <ice/error.hpp>
@@ -77,15 +77,15 @@ BOOST_AUTO_TEST_CASE(a_text_names_no_cause_that_the_error_does_not_know) {
 }
 
 BOOST_AUTO_TEST_CASE(no_error_of_ice_is_zero) {
-    // Zero is success for every error_code: it would be taken for one.
+    // Zero is success for every error_code.
     static_assert(static_cast<int>(errc::closed) == 1);
     for (int value = 1; value <= last; ++value)
         BOOST_TEST(bool(make_error_code(static_cast<errc>(value))));
     BOOST_TEST(!ice::error_code());
 }
 
-BOOST_AUTO_TEST_CASE(what_was_not_executed_may_be_sent_again_and_nothing_else) {
-    // One false yes, and an order is executed twice.
+BOOST_AUTO_TEST_CASE(only_errors_from_before_sending_equal_not_executed) {
+    // One wrong error here, and an order is executed twice.
     for (int value = 1; value <= last; ++value) {
         const auto e = static_cast<errc>(value);
         const ice::error_code ec = e;
@@ -93,21 +93,21 @@ BOOST_AUTO_TEST_CASE(what_was_not_executed_may_be_sent_again_and_nothing_else) {
     }
     BOOST_TEST((ice::error_code(last + 1, ice::category()) != ice::condition::not_executed));
     BOOST_TEST((ice::error_code() != ice::condition::not_executed));
-    // The same numbers, of others.
+    // The same numbers in another category.
     for (int value = 1; value <= last; ++value) {
         const ice::error_code theirs(value, std::system_category());
         BOOST_TEST((theirs != ice::condition::not_executed));
     }
 }
 
-BOOST_AUTO_TEST_CASE(an_error_of_a_socket_may_have_been_executed) {
+BOOST_AUTO_TEST_CASE(a_socket_error_does_not_equal_not_executed) {
     // A reset after the request was sent says nothing about what the upstream did.
     for (const int e : {ECONNRESET, EPIPE, ECONNREFUSED, ETIMEDOUT})
         BOOST_TEST((ice::error_code(e, std::system_category()) != ice::condition::not_executed));
 }
 
-BOOST_AUTO_TEST_CASE(a_connect_error_keeps_its_cause_and_was_not_executed) {
-    // The same ECONNREFUSED means "never sent" if it comes from connecting.
+BOOST_AUTO_TEST_CASE(a_connect_error_keeps_its_cause_and_equals_not_executed) {
+    // From connecting, ECONNREFUSED means that nothing was sent.
     const ice::error_code cause(ECONNREFUSED, std::system_category());
     const auto ec = ice::connect_error(cause);
     BOOST_TEST((ec == ice::condition::not_executed));
@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(a_connect_error_keeps_its_cause_and_was_not_executed) {
 }
 
 BOOST_AUTO_TEST_CASE(the_condition_has_a_text) {
-    // Error conditions are printed too, by those who compare them.
+    // Programs print error conditions, too.
     const std::error_condition c = ice::condition::not_executed;
     BOOST_TEST(c.message() == "the request was not executed");
     BOOST_TEST(std::string(c.category().name()) == "ice.condition");

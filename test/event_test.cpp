@@ -1,4 +1,4 @@
-// event: one coroutine tells others. No wake-up is lost, and no waiter is left behind.
+// event: one coroutine resumes others. No wake-up is lost, and every wait ends.
 #include <algorithm>
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
@@ -54,8 +54,8 @@ struct fixture {
 
 BOOST_FIXTURE_TEST_SUITE(event, fixture)
 
-BOOST_AUTO_TEST_CASE(all_who_wait_are_woken_in_their_order_after_the_caller) {
-    // Last in, first out starves whoever came first.
+BOOST_AUTO_TEST_CASE(waits_return_in_their_order_after_the_caller) {
+    // Last in, first out would starve the first waiter.
     for (const auto* name : {"a", "b", "c"}) spawn(waiter(e, name));
     settle();
     BOOST_TEST(seen.empty());
@@ -69,8 +69,8 @@ BOOST_AUTO_TEST_CASE(all_who_wait_are_woken_in_their_order_after_the_caller) {
     BOOST_TEST(e.is_set());
 }
 
-BOOST_AUTO_TEST_CASE(who_comes_late_does_not_wait) {
-    // Set before the wait: a bare condition variable would lose it.
+BOOST_AUTO_TEST_CASE(a_wait_for_a_set_event_returns_at_once) {
+    // The event is set before the wait: a condition variable alone would lose it.
     e.set();
     spawn(waiter(e, "late"));
     asio::post(io, [&] { seen.emplace_back("posted behind it"); });
@@ -78,8 +78,8 @@ BOOST_AUTO_TEST_CASE(who_comes_late_does_not_wait) {
     BOOST_TEST(seen == (names{"late", "posted behind it"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(after_clear_one_waits_again) {
-    // An event that stays set is a loop that spins.
+BOOST_AUTO_TEST_CASE(after_clear_a_wait_waits_again) {
+    // If the event stayed set, a loop that waits for it would spin.
     e.set();
     e.clear();
     BOOST_TEST(!e.is_set());
@@ -91,8 +91,8 @@ BOOST_AUTO_TEST_CASE(after_clear_one_waits_again) {
     BOOST_TEST(seen == names{"a"}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(who_was_woken_stays_so_when_it_is_cleared_at_once) {
-    // The waiter runs after the caller, and finds the event cleared: it was set all the same.
+BOOST_AUTO_TEST_CASE(clear_after_set_does_not_lose_the_wake_up) {
+    // The waiter runs after the caller, when the event is cleared again.
     spawn(waiter(e, "a"));
     settle();
     e.set();
@@ -115,9 +115,9 @@ BOOST_AUTO_TEST_CASE(set_twice_wakes_once) {
     BOOST_TEST(seen == names{"a"}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_signal_raised_while_signals_are_delivered_is_not_lost) {
-    // Defect 9 of the original. The first of the woken waits again while the second, woken with
-    // it, sets the event again.
+BOOST_AUTO_TEST_CASE(an_event_set_while_waits_return_is_not_lost) {
+    // Defect 9 of the original: of two waiters that are woken together, the first waits again while
+    // the second sets the event again.
     struct twice {
         static ice::task<> wait(fixture& f) {
             co_await f.waiter(f.e, "first");
@@ -139,8 +139,8 @@ BOOST_AUTO_TEST_CASE(a_signal_raised_while_signals_are_delivered_is_not_lost) {
                boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(two_events_that_wake_each_other_never_stop_by_themselves) {
-    // Each wake-up is raised out of the delivery of another: one lost, and both wait for ever.
+BOOST_AUTO_TEST_CASE(two_events_that_set_each_other_lose_no_wake_up) {
+    // Each coroutine sets an event when it is woken: if one wake-up is lost, both wait for ever.
     struct game {
         static ice::task<> play(ice::event& mine, ice::event& theirs, int& turns) {
             for (int i = 0; i < 100; ++i) {
@@ -160,8 +160,8 @@ BOOST_AUTO_TEST_CASE(two_events_that_wake_each_other_never_stop_by_themselves) {
     BOOST_TEST(turns == 200);
 }
 
-BOOST_AUTO_TEST_CASE(a_waiter_that_is_woken_may_start_another) {
-    // It comes while the event is set, in the middle of the delivery.
+BOOST_AUTO_TEST_CASE(a_coroutine_that_is_woken_may_start_another_wait) {
+    // The new wait begins while the event is set and other waits still return.
     struct chain {
         static ice::task<> wait(fixture& f) {
             co_await f.waiter(f.e, "first");
@@ -177,8 +177,8 @@ BOOST_AUTO_TEST_CASE(a_waiter_that_is_woken_may_start_another) {
     BOOST_TEST(seen == (names{"first", "second", "started"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(who_waits_when_it_is_destroyed_is_told_so) {
-    // Left alone, the waiter would hang for ever, or touch freed memory when it wakes.
+BOOST_AUTO_TEST_CASE(a_wait_for_a_destroyed_event_returns_operation_aborted) {
+    // Otherwise the waiter would hang for ever, or use freed memory when it is resumed.
     auto gone = std::make_optional<ice::event>(io.get_executor());
     spawn(waiter(*gone, "a"));
     spawn(waiter(*gone, "b"));
@@ -188,8 +188,8 @@ BOOST_AUTO_TEST_CASE(who_waits_when_it_is_destroyed_is_told_so) {
     BOOST_TEST(seen == (names{"a aborted", "b aborted"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(who_was_woken_stays_so_when_it_is_destroyed_at_once) {
-    // The owner sets it and goes: that is how most events end.
+BOOST_AUTO_TEST_CASE(destroying_an_event_after_set_does_not_lose_the_wake_up) {
+    // Most owners set their event and are destroyed then.
     auto gone = std::make_optional<ice::event>(io.get_executor());
     spawn(waiter(*gone, "a"));
     settle();
@@ -199,8 +199,8 @@ BOOST_AUTO_TEST_CASE(who_was_woken_stays_so_when_it_is_destroyed_at_once) {
     BOOST_TEST(seen == names{"a"}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(an_event_takes_its_waiters_along_when_it_moves) {
-    // Events stand in containers; and one that is overwritten has waiters of its own.
+BOOST_AUTO_TEST_CASE(a_moved_event_keeps_its_waits) {
+    // Events are elements of containers; and an event that is assigned to has waits of its own.
     ice::event overwritten(io.get_executor());
     spawn(waiter(e, "moved"));
     spawn(waiter(overwritten, "lost"));
@@ -214,8 +214,8 @@ BOOST_AUTO_TEST_CASE(an_event_takes_its_waiters_along_when_it_moves) {
     BOOST_TEST(seen == (names{"lost aborted", "moved"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_cancelled_wait_ends_and_the_others_go_on) {
-    // Asio's own way: a timeout around a wait must not disturb who else waits.
+BOOST_AUTO_TEST_CASE(a_cancelled_wait_ends_and_the_others_continue) {
+    // A timeout of Asio around one wait must not affect other waits.
     asio::cancellation_signal cancel;
     bool ended = false;
     asio::co_spawn(io, waiter(e, "cancelled"),
@@ -234,8 +234,8 @@ BOOST_AUTO_TEST_CASE(a_cancelled_wait_ends_and_the_others_go_on) {
     BOOST_TEST(seen == (names{"cancelled aborted", "other"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(waiting_coroutines_go_with_their_io_context) {
-    // A frame that keeps its event, and an event that keeps its frame, would leak at every exit.
+BOOST_AUTO_TEST_CASE(an_io_context_destroys_coroutines_that_wait) {
+    // A coroutine frame and an event that own each other would leak at every exit.
     const auto token = std::make_shared<int>(1);
     struct holder {
         static ice::task<> wait(ice::event& e, std::shared_ptr<int> held) {

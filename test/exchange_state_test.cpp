@@ -1,4 +1,4 @@
-// The one decision that keeps replies with their requesters, without any connection.
+// may_return(): the decision that keeps replies from other callers, without a connection.
 #include <boost/test/unit_test.hpp>
 #include <ice/detail/exchange_state.hpp>
 
@@ -10,7 +10,7 @@ constexpr ice::exchange_state clean{.asked = 1, .replied = 1, .reusable = true};
 
 BOOST_AUTO_TEST_SUITE(exchange_state)
 
-BOOST_AUTO_TEST_CASE(a_complete_exchange_returns) {
+BOOST_AUTO_TEST_CASE(a_complete_exchange_returns_the_connection) {
     BOOST_TEST(ice::may_return(clean));
     ice::exchange_state longer = clean;
     longer.asked = longer.replied = 7;
@@ -20,8 +20,8 @@ BOOST_AUTO_TEST_CASE(a_complete_exchange_returns) {
     BOOST_TEST(ice::may_return(unused));
 }
 
-BOOST_AUTO_TEST_CASE(each_single_doubt_closes) {
-    // Any of them, overlooked, gives one caller's reply to another.
+BOOST_AUTO_TEST_CASE(each_single_doubt_closes_the_connection) {
+    // Each of them, if it were ignored, could give the reply of one caller to another.
     ice::exchange_state e = clean;
     e.replied = 0;
     BOOST_TEST(!ice::may_return(e), "no reply yet");

@@ -1,4 +1,4 @@
-// failure: what a caller is told, in words and in kinds; and that its pool says it in each case.
+// failure: its text and its kind, and the failure that a pool returns in each case.
 #include <ice/failure.hpp>
 
 #include "asking.hpp"
@@ -40,8 +40,8 @@ struct fixture : asking {
 
 BOOST_AUTO_TEST_SUITE(failure)
 
-BOOST_AUTO_TEST_CASE(it_reads_as_a_sentence_with_the_pool_and_its_upstream) {
-    // In a log with ten pools "connection refused" helps nobody.
+BOOST_AUTO_TEST_CASE(the_text_of_a_failure_names_the_pool_and_the_upstream) {
+    // In a log with ten pools "connection refused" does not say which one.
     const auto refused = ice::connect_error(std::make_error_code(std::errc::connection_refused));
     BOOST_TEST(text(refused) ==
                "pool 'timeserver' of 127.0.0.1:10000: cannot connect: Connection refused (not "
@@ -61,14 +61,14 @@ BOOST_AUTO_TEST_CASE(it_reads_as_a_sentence_with_the_pool_and_its_upstream) {
     BOOST_TEST(unparsed(errc::bad_message).find("received") == std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(what_was_not_sent_was_not_executed_whatever_has_ended_it) {
+BOOST_AUTO_TEST_CASE(an_unsent_request_was_not_executed_whatever_its_error) {
     // A payment that is not sent again is lost; one that is sent twice is worse.
     BOOST_TEST(text(errc::stopped, {}, false).ends_with("(not executed)"));
     BOOST_TEST(text(errc::stopped, {}, true).ends_with("(may have been executed)"));
     BOOST_TEST(text(errc::unencodable, {}, true).ends_with("(not executed)"));
 }
 
-BOOST_AUTO_TEST_CASE(each_error_is_of_one_kind) {
+BOOST_AUTO_TEST_CASE(each_error_has_one_kind) {
     const auto kind = [](errc e) { return ice::kind_of(e); };
     BOOST_TEST((kind(errc::acquire_timeout) == failure_kind::wait));
     BOOST_TEST((kind(errc::host_not_found) == failure_kind::connect));
@@ -90,13 +90,13 @@ BOOST_AUTO_TEST_CASE(each_error_is_of_one_kind) {
 
 // -- what a pool says
 
-BOOST_FIXTURE_TEST_CASE(nobody_listens, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_refused_connect_is_named_in_the_failure, fixture) {
     add(1);
     BOOST_TEST(told(begin("anyone")) ==
                "pool 'far' of 10.0.0.1:7: cannot connect: Connection refused (not executed)");
 }
 
-BOOST_FIXTURE_TEST_CASE(a_handshake_says_why_it_failed, fixture) {
+BOOST_FIXTURE_TEST_CASE(the_cause_of_a_failed_handshake_is_in_the_failure, fixture) {
     // "The handshake failed" alone does not tell a wrong password from a wrong version.
     listen();
     auto& p = srv.add(ice::tcp_client_action(far, "refused", 1, refusing()));
@@ -109,7 +109,7 @@ BOOST_FIXTURE_TEST_CASE(a_handshake_says_why_it_failed, fixture) {
                "denied (not executed)");
 }
 
-BOOST_FIXTURE_TEST_CASE(a_wait_that_was_too_long_says_why_there_was_no_connection, fixture) {
+BOOST_FIXTURE_TEST_CASE(acquire_timeout_comes_with_the_cause_of_the_missing_connection, fixture) {
     // "No connection came free" sends people to look for a pool that is too small.
     listen();
     auto& p = add(1, {.acquire = 100ms});
@@ -124,7 +124,7 @@ BOOST_FIXTURE_TEST_CASE(a_wait_that_was_too_long_says_why_there_was_no_connectio
     BOOST_TEST(p.counters().refused == 2U);
 }
 
-BOOST_FIXTURE_TEST_CASE(an_end_before_the_reply_is_counted_as_such, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_connection_closed_before_the_reply_is_counted_as_closed, fixture) {
     listen();
     auto& p = add(1);
     BOOST_TEST(told(begin("closed")) ==
@@ -134,7 +134,7 @@ BOOST_FIXTURE_TEST_CASE(an_end_before_the_reply_is_counted_as_such, fixture) {
     BOOST_TEST(p.counters().truncated == 0U);
 }
 
-BOOST_FIXTURE_TEST_CASE(who_was_still_waiting_when_the_pool_stopped_was_not_executed, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_request_that_waited_when_the_pool_stopped_was_not_executed, fixture) {
     listen();
     auto& p = add(1);
     auto &sent = begin("slow"), &waiting = begin("hello");
@@ -149,7 +149,7 @@ BOOST_FIXTURE_TEST_CASE(who_was_still_waiting_when_the_pool_stopped_was_not_exec
 }
 
 BOOST_FIXTURE_TEST_CASE(a_failure_outlives_its_pool, fixture) {
-    // It is printed by whoever handles it, whenever that is.
+    // A caller may print a failure at any later time.
     const slot* told_later = nullptr;
     {
         quiet_server gone(sim.net());
@@ -160,7 +160,7 @@ BOOST_FIXTURE_TEST_CASE(a_failure_outlives_its_pool, fixture) {
     BOOST_TEST(told(*told_later).find("pool 'far' of 10.0.0.1:7: ") == 0U);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_lease_that_there_is_none_of_says_why, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_lease_without_a_connection_has_a_failure, fixture) {
     auto& p = add(1);
     auto borrow = [&]() -> ice::task<std::string> {
         const auto lease = co_await p.acquire();

@@ -41,7 +41,7 @@ struct fixture {
 
 BOOST_AUTO_TEST_SUITE(faults)
 
-BOOST_AUTO_TEST_CASE(the_dice_are_the_same_everywhere) {
+BOOST_AUTO_TEST_CASE(random_numbers_are_the_same_on_every_machine) {
     ice::testing::dice d(1);  // splitmix64, whose published first number for 1 this is
     BOOST_TEST(d.next() == 0x910a2dec89025cc1ULL);
     BOOST_TEST(d.below(0) == 0U);
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_stream_that_ends_within_a_message_is_no_message) {
     BOOST_TEST(!reply);
 }
 
-BOOST_AUTO_TEST_CASE(connects_fail_in_their_ways) {
+BOOST_AUTO_TEST_CASE(each_fault_of_a_connect_has_its_effect) {
     {
         fixture w(fault::refused);
         BOOST_TEST((w.ask().error() == std::errc::connection_refused));
@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(connects_fail_in_their_ways) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(accepting_fails_and_goes_on) {
+BOOST_AUTO_TEST_CASE(accepting_fails_and_continues) {
     {
         fixture w(fault::no_descriptors, 0.9);
         BOOST_TEST(w.ask().value() == "hello");
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(a_clock_that_moves_differs_between_two_readings_of_one_hand
     BOOST_TEST((before > begin + 20ms && before < begin + 30ms));
 }
 
-BOOST_AUTO_TEST_CASE(a_deadline_that_a_handler_has_passed_rings_after_it_and_none_rings_early) {
+BOOST_AUTO_TEST_CASE(a_deadline_that_a_handler_has_passed_fires_after_it_and_none_fires_early) {
     fixture w(fault::clock_moves);
     const auto net = w.world.net();
     const auto begin = w.world.now();
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_that_a_handler_has_passed_rings_after_it_and_non
     BOOST_TEST((woken >= again + 1ms && woken < again + 1ms + 1ms));
 }
 
-BOOST_AUTO_TEST_CASE(a_late_loop_comes_late_to_deadlines_and_to_handlers) {
+BOOST_AUTO_TEST_CASE(a_late_loop_delays_deadlines_and_handlers) {
     fixture w(fault::late_loop);
     w.began = w.world.now();
     w.world.run(w.world.net()->sleep(1s));
@@ -173,9 +173,9 @@ BOOST_AUTO_TEST_CASE(a_late_loop_comes_late_to_deadlines_and_to_handlers) {
     BOOST_TEST((w.world.last_idle() <= w.began + 1s + 200ms));
 }
 
-BOOST_AUTO_TEST_CASE(what_arrives_while_the_loop_is_late_is_there_when_it_comes) {
-    // A reply that came in time and its deadline are found together: either may be seen first, and
-    // the loop waits for nothing in between.
+BOOST_AUTO_TEST_CASE(bytes_that_arrive_while_the_loop_is_late_are_all_there_afterwards) {
+    // A late loop finds a reply that came in time and its deadline together, and may handle either
+    // first.
     std::size_t replies = 0, timeouts = 0;
     for (std::uint64_t seed = 1; seed <= 100; ++seed) {
         simulation world(seed);

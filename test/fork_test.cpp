@@ -1,4 +1,4 @@
-// fork(2): a child that tells its io_context so (Asio's fork notification) serves, and leaves every
+// fork(2): a child that notifies its io_context (notify_fork() of Asio) serves, and leaves every
 // connection to its parent.
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,8 +60,8 @@ int exit_code(pid_t pid) {
 
 BOOST_AUTO_TEST_SUITE(fork_of_a_server)
 
-// A prefork server: the epoll of the parent, shared, told the child of sockets by the parent's
-// pointers.
+// A prefork server: the shared epoll of the parent reported sockets to the child by pointers of the
+// parent.
 BOOST_AUTO_TEST_CASE(parent_and_child_serve_on_one_port) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(same));
@@ -82,8 +82,8 @@ BOOST_AUTO_TEST_CASE(parent_and_child_serve_on_one_port) {
     BOOST_TEST(p.read_line() == "in the parent");
 }
 
-// Two processes that use one connection to an upstream take each other's replies.
-BOOST_AUTO_TEST_CASE(the_child_connects_to_upstreams_anew) {
+// Two processes that share a connection to an upstream take each other's replies.
+BOOST_AUTO_TEST_CASE(the_child_makes_its_own_connections_to_upstreams) {
     world w;
     auto& up = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(same));
     auto& pool = w.srv.add(ice::tcp_client_action{up.endpoint(), upstream, 1});
@@ -104,8 +104,8 @@ BOOST_AUTO_TEST_CASE(the_child_connects_to_upstreams_anew) {
     BOOST_TEST(pool.counters().stale == 0u);
 }
 
-// Begun before the fork, it would be both processes' connection.
-BOOST_AUTO_TEST_CASE(a_connect_that_is_in_flight_is_the_parents) {
+// A connect that began before the fork would belong to both processes.
+BOOST_AUTO_TEST_CASE(a_connect_in_flight_stays_with_the_parent) {
     world w;
     auto& up = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(same));
     const auto net = ice::make_socket_transport(w.io.get_executor());
@@ -127,8 +127,8 @@ BOOST_AUTO_TEST_CASE(a_connect_that_is_in_flight_is_the_parents) {
     BOOST_TEST(!*why);
 }
 
-// A session that is in the middle of something: the child must neither answer nor end it.
-BOOST_AUTO_TEST_CASE(what_the_parent_does_goes_on_in_the_parent_alone) {
+// The child must neither answer nor end a session that is open in the parent.
+BOOST_AUTO_TEST_CASE(open_sessions_continue_in_the_parent_only) {
     world w;
     ice::event go(w.io.get_executor());
     const auto wait = [](ice::event& until) -> ice::task<std::string> {

@@ -1,4 +1,4 @@
-// happy_eyeballs: in which order the addresses of a name are tried, and when each.
+// happy_eyeballs: the order and the times of the attempts to connect to the addresses of a name.
 #include "../lib/transport/happy_eyeballs.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -32,8 +32,8 @@ std::string order(happy_eyeballs eyes) {
 
 BOOST_AUTO_TEST_SUITE(happy_eyeballs_)
 
-BOOST_AUTO_TEST_CASE(the_families_take_turns_and_that_of_the_first_begins) {
-    // Ten addresses of a family whose route is broken would take all of the time.
+BOOST_AUTO_TEST_CASE(address_families_alternate_beginning_with_that_of_the_first_address) {
+    // Ten addresses of a family whose route is broken would use up the whole timeout.
     BOOST_TEST(order(happy_eyeballs(addresses({"::1", "::2", "::3", "1.0.0.1", "1.0.0.2"}))) ==
                "::1 1.0.0.1 ::2 1.0.0.2 ::3 ");
     BOOST_TEST(order(happy_eyeballs(addresses({"1.0.0.1", "1.0.0.2", "::1"}))) ==
@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(the_families_take_turns_and_that_of_the_first_begins) {
     BOOST_TEST(order(happy_eyeballs(addresses({"1.0.0.2", "1.0.0.1"}))) == "1.0.0.2 1.0.0.1 ");
 }
 
-BOOST_AUTO_TEST_CASE(the_address_that_worked_is_tried_first_if_it_is_still_one_of_the_name) {
+BOOST_AUTO_TEST_CASE(a_preferred_address_is_first_if_the_name_still_has_it) {
     const ice::address known("1.0.0.2", 80), gone("1.0.0.9", 80);
     const auto found = addresses({"1.0.0.1", "::1", "1.0.0.2"});
     BOOST_TEST(order(happy_eyeballs(found, &known)) == "1.0.0.2 1.0.0.1 ::1 ");
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(the_next_attempt_begins_after_250_ms_and_not_before) {
     BOOST_TEST(!eyes.have_all_failed());
 }
 
-BOOST_AUTO_TEST_CASE(after_a_failure_the_next_is_due_at_once) {
+BOOST_AUTO_TEST_CASE(after_a_failure_the_next_attempt_is_due_at_once) {
     happy_eyeballs eyes(addresses({"1.0.0.1", "1.0.0.2", "1.0.0.3"}));
     eyes.next(start);
     eyes.failed(errc::closed);
@@ -76,8 +76,8 @@ BOOST_AUTO_TEST_CASE(after_a_failure_the_next_is_due_at_once) {
     BOOST_TEST((eyes.due() == start + 250ms));
 }
 
-BOOST_AUTO_TEST_CASE(all_have_failed_when_the_last_has_and_the_first_failure_is_told) {
-    // On a host without IPv6 the last is "Address family not supported": it misleads.
+BOOST_AUTO_TEST_CASE(when_all_attempts_have_failed_the_first_error_is_returned) {
+    // On a host without IPv6 the last error is "Address family not supported", which misleads.
     happy_eyeballs eyes(addresses({"127.0.0.1", "::1"}));
     eyes.next(start);
     eyes.next(start + 250ms);
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(a_name_without_addresses_is_not_found) {
 }
 
 BOOST_AUTO_TEST_CASE(no_more_addresses_than_the_bound_are_tried) {
-    // Each is a socket that may be open for as long as the attempt to connect.
+    // Each attempt is a socket that may be open for the whole connect.
     for (const std::size_t n : {15U, 16U, 17U}) {
         std::vector<ice::address> many;
         for (std::size_t i = 1; i <= n; ++i) many.emplace_back("1.0.0." + std::to_string(i), 80);

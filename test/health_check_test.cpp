@@ -1,5 +1,5 @@
-// health_check: which idle connections are asked, and what becomes of those that answer wrongly or
-// not at all; in virtual time.
+// health_check: which idle connections the pool checks, and what happens after a wrong or missing
+// reply; in virtual time.
 #include <ice/health_check.hpp>
 
 #include "asking.hpp"
@@ -42,7 +42,7 @@ struct fixture : asking {
 
 BOOST_FIXTURE_TEST_SUITE(health_check, fixture)
 
-BOOST_AUTO_TEST_CASE(who_is_unused_for_the_interval_is_asked_and_stays) {
+BOOST_AUTO_TEST_CASE(a_connection_idle_for_the_interval_is_checked_and_stays) {
     auto& p = add(1);
     sim.run_for(9990ms);
     BOOST_TEST(pings == 0);
@@ -57,8 +57,8 @@ BOOST_AUTO_TEST_CASE(who_is_unused_for_the_interval_is_asked_and_stays) {
     BOOST_TEST(p.counters().requests == 0U, "it is no caller's");
 }
 
-BOOST_AUTO_TEST_CASE(the_text_of_a_view_is_kept) {
-    // The danger: the pool asks for years with what was a local of main().
+BOOST_AUTO_TEST_CASE(the_pool_owns_the_message_of_the_check) {
+    // The danger: the pool sends a local variable of main() that is long gone.
     std::string local = "ping";
     open(ice::tcp_client_action{far, name, 1}.health_check(std::string_view(local), 10s));
     local = "gone";
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(the_text_of_a_view_is_kept) {
     BOOST_TEST(pings == 1);
 }
 
-BOOST_AUTO_TEST_CASE(who_is_used_need_not_be_asked) {
+BOOST_AUTO_TEST_CASE(a_connection_in_use_is_not_checked) {
     add(1);
     for (int i = 0; i < 10; ++i) {
         BOOST_TEST(!ask());
@@ -75,14 +75,14 @@ BOOST_AUTO_TEST_CASE(who_is_used_need_not_be_asked) {
     BOOST_TEST(pings == 0);
 }
 
-BOOST_AUTO_TEST_CASE(no_default_asks) {
-    // The message is the user's to know; "PING" means nothing to most protocols.
+BOOST_AUTO_TEST_CASE(by_default_there_are_no_checks) {
+    // Only the user knows a message for it; "PING" means nothing to most protocols.
     asking::add(1, {.idle = 1h});
     sim.run_for(30min);
     BOOST_TEST(pings == 0);
 }
 
-BOOST_AUTO_TEST_CASE(a_wrong_reply_closes_and_counts) {
+BOOST_AUTO_TEST_CASE(a_wrong_reply_closes_the_connection_and_is_counted) {
     auto& p = add(1);
     says = "ill";
     sim.run_for(10100ms);
@@ -93,7 +93,7 @@ BOOST_AUTO_TEST_CASE(a_wrong_reply_closes_and_counts) {
     BOOST_TEST(p.report().find("1 health checks, 1 failed") != std::string::npos, p.report());
 }
 
-BOOST_AUTO_TEST_CASE(a_reply_in_time_is_one_and_later_is_none) {
+BOOST_AUTO_TEST_CASE(a_check_succeeds_before_its_timeout_and_fails_after_it) {
     auto& p = add(1);
     delay = 99ms;
     sim.run_for(11s);
@@ -105,8 +105,8 @@ BOOST_AUTO_TEST_CASE(a_reply_in_time_is_one_and_later_is_none) {
     BOOST_TEST(p.counters().checks_failed == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(callers_get_the_others_meanwhile) {
-    // The danger: a check of all connections at once is a pause of the service.
+BOOST_AUTO_TEST_CASE(callers_get_other_connections_during_a_check) {
+    // The danger: while all connections are checked at once, no caller gets one.
     auto& p = add(2);
     delay = 90ms;
     sim.run_for(10s);
@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(callers_get_the_others_meanwhile) {
     BOOST_TEST(p.idle() == 2U);
 }
 
-BOOST_AUTO_TEST_CASE(who_is_asked_is_not_kept_from_its_idle_timeout) {
+BOOST_AUTO_TEST_CASE(a_checked_connection_still_ends_at_the_idle_timeout) {
     // Otherwise a pool that grew once never shrinks.
     auto action = ice::tcp_client_action{far, name, 2};
     auto& p = open(std::move(action).timeouts({.idle = 25s}).health_check("ping", 10s));
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(who_is_asked_is_not_kept_from_its_idle_timeout) {
 }
 
 BOOST_AUTO_TEST_CASE(failing_checks_open_the_breaker_and_a_good_one_closes_it) {
-    // So that callers of a machine that hangs at night are told at once in the morning.
+    // So callers fail at once if the upstream has hung since before the first of them.
     auto& p = add(1);
     const auto breaker_state = [&] { return p.addresses().begin()->breaker.state(); };
     delay = 1h;
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(failing_checks_open_the_breaker_and_a_good_one_closes_it) {
     BOOST_TEST(!ask());
 }
 
-BOOST_AUTO_TEST_CASE(it_works_where_requests_share_a_connection) {
+BOOST_AUTO_TEST_CASE(checks_work_where_requests_share_a_connection) {
     auto& p = add(1, 16);
     sim.run_for(11s);
     BOOST_TEST(pings == 1);
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(it_works_where_requests_share_a_connection) {
     BOOST_TEST(!ask());
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_that_died_while_idle_is_no_failed_check) {
+BOOST_AUTO_TEST_CASE(a_connection_that_ended_while_idle_is_no_failed_check) {
     auto& p = add(1);
     up.stop();
     sim.run_for(11s);

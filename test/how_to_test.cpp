@@ -1,4 +1,4 @@
-// The code of docs/how-to.md, which is cut from here: it compiles, and does what the page says.
+// The code of docs/how-to.md is cut from here: it compiles, and does what the page says.
 #include <fmt/format.h>
 
 #include <asio/io_context.hpp>
@@ -103,7 +103,7 @@ struct read_aloud {
 
 BOOST_AUTO_TEST_SUITE(how_to)
 
-BOOST_AUTO_TEST_CASE(a_server_has_bounds_of_its_own) {
+BOOST_AUTO_TEST_CASE(a_listener_has_its_own_limits) {
     simulation sim;
     quiet_server srv(sim.net());
     // [limits]
@@ -125,7 +125,7 @@ BOOST_AUTO_TEST_CASE(a_server_has_bounds_of_its_own) {
     BOOST_TEST((sim.now() - since < 62s));
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_tells_what_became_of_a_request) {
+BOOST_AUTO_TEST_CASE(a_pool_returns_a_reply_or_a_failure) {
     simulation sim;
     quiet_server srv(sim.net()), upstream(sim.net());
     // [pool]
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_pool_tells_what_became_of_a_request) {
                "pool 'redis' of 127.0.0.1:6379: no reply in time (may have been executed)");
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_of_several_upstreams_leaves_out_what_fails) {
+BOOST_AUTO_TEST_CASE(a_pool_of_several_addresses_does_not_use_one_that_fails) {
     simulation sim;
     quiet_server srv(sim.net()), replica(sim.net());
     auto value = [](ice::resp_view) { return ice::resp_bulk_string("value"); };
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(a_pool_of_several_upstreams_leaves_out_what_fails) {
     BOOST_TEST(srv.get(redis).counters().checks != 0u);
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_hears_something_at_intervals) {
+BOOST_AUTO_TEST_CASE(a_peer_gets_a_push_at_intervals) {
     simulation sim;
     quiet_server srv(sim.net());
     srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(greeter{}));
@@ -174,7 +174,7 @@ BOOST_AUTO_TEST_CASE(a_peer_hears_something_at_intervals) {
     BOOST_TEST((sim.now() - since > 29s));
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_hears_why_its_connection_ends) {
+BOOST_AUTO_TEST_CASE(a_peer_gets_the_reason_why_its_connection_ends) {
     simulation sim;
     quiet_server srv(sim.net());
     srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(mail{}));
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_peer_hears_why_its_connection_ends) {
     BOOST_TEST((sim.run(peer->receive()).error() == ice::errc::closed));
 }
 
-BOOST_AUTO_TEST_CASE(something_runs_in_the_background) {
+BOOST_AUTO_TEST_CASE(a_coroutine_runs_in_the_background) {
     simulation sim;
     quiet_server srv(sim.net()), upstream(sim.net());
     int asked = 0;
@@ -210,19 +210,19 @@ BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) 
 }
 
 // [test]
-BOOST_AUTO_TEST_CASE(it_is_the_same_however_tcp_cuts_it) {
+BOOST_AUTO_TEST_CASE(messages_are_the_same_at_every_split) {
     BOOST_TEST(ice::testing::split_difference(counted{}, "05hello00x") == "");
 }
 // [test]
 
-BOOST_AUTO_TEST_CASE(the_protocol_serves) {
+BOOST_AUTO_TEST_CASE(the_protocol_works_in_a_server) {
     simulation sim;
     quiet_server srv(sim.net());
     srv.add(ice::tcp_server_action{SERVER}.protocol(counted{}));
     BOOST_TEST(sim.run(sim.ask<counted>(SERVER, "hello")).value() == "hello");
 }
 
-BOOST_AUTO_TEST_CASE(the_loop_may_be_the_users_own) {
+BOOST_AUTO_TEST_CASE(a_server_runs_on_the_event_loop_of_the_user) {
     const ice::address SERVER{"127.0.0.1", 0};
     // [loop]
     asio::io_context io;

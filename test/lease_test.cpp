@@ -1,4 +1,4 @@
-// lease: who may use its connection afterwards. In virtual time; more of it is in pool_test.cpp.
+// lease: when its connection returns to the pool. In virtual time; pool_test.cpp has more.
 #include <ice/pool.hpp>
 
 #include "asking.hpp"
@@ -29,27 +29,27 @@ struct fixture : asking {
 
 BOOST_FIXTURE_TEST_SUITE(lease, fixture)
 
-BOOST_AUTO_TEST_CASE(a_talk_that_is_over_gives_its_connection_back) {
+BOOST_AUTO_TEST_CASE(a_complete_exchange_on_a_lease_returns_its_connection) {
     for (int i = 0; i < 3; ++i) BOOST_TEST(sim.run(talk(i, i)));
     BOOST_TEST(pool.counters().connects == 1U);
     BOOST_TEST(pool.counters().returned == 3U);
 }
 
-BOOST_AUTO_TEST_CASE(a_reply_that_was_not_taken_ends_it) {
-    // The danger: it would be the next caller's.
+BOOST_AUTO_TEST_CASE(an_unread_reply_closes_the_connection_of_a_lease) {
+    // The danger: the next caller would get it.
     BOOST_TEST(sim.run(talk(2, 1)));
     BOOST_TEST(pool.counters().discarded == 1U);
     BOOST_TEST(sim.run(talk(1, 1)));
     BOOST_TEST(pool.counters().connects == 2U);
 }
 
-BOOST_AUTO_TEST_CASE(a_borrower_that_throws_does_not_return_it) {
-    // It looks clean, but what it was in the middle of nobody knows.
+BOOST_AUTO_TEST_CASE(a_lease_holder_that_throws_does_not_return_the_connection) {
+    // The exchange looks complete, but nothing tells what the holder was doing.
     BOOST_CHECK_THROW(sim.run(talk(1, 1, true)), std::runtime_error);
     BOOST_TEST(pool.counters().discarded == 1U);
 }
 
-// A subscriber: what it waits for may never come, and each drain took all of its time.
+// A subscriber may wait for ever, and each drain then lasted its whole grace period.
 BOOST_AUTO_TEST_CASE(a_lease_that_only_waits_for_messages_does_not_hold_a_drain) {
     std::optional<ice::error_code> why;
     ice::time_point ended;
@@ -79,8 +79,8 @@ BOOST_AUTO_TEST_CASE(a_lease_that_only_waits_for_messages_does_not_hold_a_drain)
     BOOST_TEST(sim.run(talk(1, 1)));
 }
 
-// Nor does one that computes meanwhile, and asks for the next message later.
-BOOST_AUTO_TEST_CASE(a_lease_that_waits_later_ends_then) {
+// Nor does a lease whose holder computes first, and waits for the next message later.
+BOOST_AUTO_TEST_CASE(a_lease_that_waits_after_a_drain_began_ends_at_once) {
     std::optional<ice::error_code> why;
     const auto later = [&]() -> ice::task<> {
         auto lease = co_await pool.acquire(1h);
@@ -96,8 +96,8 @@ BOOST_AUTO_TEST_CASE(a_lease_that_waits_later_ends_then) {
     BOOST_TEST(*why == ice::errc::draining);
 }
 
-// A reply that is still to come is waited for.
-BOOST_AUTO_TEST_CASE(a_lease_that_waits_for_a_reply_has_it_in_a_drain) {
+// The drain waits for a reply that is still to come.
+BOOST_AUTO_TEST_CASE(a_lease_that_waits_for_a_reply_gets_it_in_a_drain) {
     bool replied = false;
     const auto asks = [&]() -> ice::task<> {
         auto lease = co_await pool.acquire(1h);
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(a_lease_that_waits_for_a_reply_has_it_in_a_drain) {
     BOOST_TEST(replied);
 }
 
-BOOST_AUTO_TEST_CASE(who_has_none_in_time_is_told_why) {
+BOOST_AUTO_TEST_CASE(a_lease_that_gets_no_connection_in_time_has_the_cause) {
     const auto waits = [this]() -> ice::task<ice::error_code> {
         const auto mine = co_await pool.acquire(1s);
         const auto second = co_await pool.acquire(10ms);

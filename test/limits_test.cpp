@@ -1,4 +1,4 @@
-// limits: the one table of bounds, and what a limit of descriptors leaves for connections.
+// limits: the table of bounds, and how many connections a limit of descriptors allows.
 #include <boost/test/unit_test.hpp>
 #include <ice/limits.hpp>
 
@@ -10,8 +10,9 @@ using ice::connections_allowed;
 
 BOOST_AUTO_TEST_SUITE(limits)
 
-BOOST_AUTO_TEST_CASE(a_quarter_of_few_descriptors_is_kept) {
-    // With none kept, a full server could not reach its upstreams; with all, it could serve nobody.
+BOOST_AUTO_TEST_CASE(below_256_descriptors_a_quarter_is_reserved) {
+    // Without reserved descriptors a full server could not reach its upstreams; with too many it
+    // could serve no peer.
     BOOST_TEST(connections_allowed(1000, 0) == 0U);
     BOOST_TEST(connections_allowed(1000, 1) == 1U);
     BOOST_TEST(connections_allowed(1000, 3) == 3U);
@@ -19,8 +20,8 @@ BOOST_AUTO_TEST_CASE(a_quarter_of_few_descriptors_is_kept) {
     BOOST_TEST(connections_allowed(1000, 100) == 75U);
 }
 
-BOOST_AUTO_TEST_CASE(of_256_descriptors_and_more_64_are_kept) {
-    // The edge where a quarter becomes 64: one too many here is an EMFILE in production.
+BOOST_AUTO_TEST_CASE(from_256_descriptors_on_64_are_reserved) {
+    // The edge where a quarter is 64: one connection too many here is an EMFILE in production.
     BOOST_TEST(connections_allowed(10'000, 255) == 192U);
     BOOST_TEST(connections_allowed(10'000, 256) == 192U);
     BOOST_TEST(connections_allowed(10'000, 257) == 193U);
@@ -29,8 +30,8 @@ BOOST_AUTO_TEST_CASE(of_256_descriptors_and_more_64_are_kept) {
     BOOST_TEST(connections_allowed(10'000, 1024) == 960U);
 }
 
-BOOST_AUTO_TEST_CASE(no_more_than_wanted_is_allowed) {
-    // The limit of the process must never raise the user's own.
+BOOST_AUTO_TEST_CASE(no_more_connections_are_allowed_than_wanted) {
+    // The limit of the process must not raise a lower limit of the user.
     BOOST_TEST(connections_allowed(0, 1024) == 0U);
     BOOST_TEST(connections_allowed(1, 1024) == 1U);
     BOOST_TEST(connections_allowed(959, 1024) == 959U);
@@ -38,14 +39,14 @@ BOOST_AUTO_TEST_CASE(no_more_than_wanted_is_allowed) {
     BOOST_TEST(connections_allowed(961, 1024) == 960U);
 }
 
-BOOST_AUTO_TEST_CASE(unlimited_is_no_number_to_calculate_with) {
-    // RLIM_INFINITY, or `unlimited` wanted: nothing may wrap around.
+BOOST_AUTO_TEST_CASE(unlimited_does_not_overflow) {
+    // With RLIM_INFINITY or `unlimited` no sum may wrap around.
     BOOST_TEST(connections_allowed(10'000, ice::unlimited) == 10'000U);
     BOOST_TEST(connections_allowed(ice::unlimited, 1024) == 960U);
     BOOST_TEST(connections_allowed(ice::unlimited, ice::unlimited) == ice::unlimited - 64);
 }
 
-BOOST_AUTO_TEST_CASE(pools_have_what_they_may_open_up_to_half) {
+BOOST_AUTO_TEST_CASE(pools_get_their_size_up_to_half_of_the_rest) {
     // The edges where a pool's size becomes half of what is left.
     BOOST_TEST(connections_allowed(10'000, 1024, 1) == 959U);
     BOOST_TEST(connections_allowed(10'000, 1024, 479) == 481U);
@@ -58,7 +59,7 @@ BOOST_AUTO_TEST_CASE(pools_have_what_they_may_open_up_to_half) {
 }
 
 BOOST_AUTO_TEST_CASE(more_descriptors_never_allow_fewer_connections) {
-    // Raising a limit must not shut anyone out.
+    // A higher limit must not refuse a peer that a lower one accepts.
     for (std::size_t n = 0; n < 2000; ++n) {
         BOOST_TEST(connections_allowed(ice::unlimited, n) <=
                    connections_allowed(ice::unlimited, n + 1));
@@ -68,8 +69,8 @@ BOOST_AUTO_TEST_CASE(more_descriptors_never_allow_fewer_connections) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_defaults_fit_together) {
-    // Each is sound alone; together they can still contradict the reasons beside them.
+BOOST_AUTO_TEST_CASE(the_defaults_do_not_contradict_each_other) {
+    // Each default is sound alone; together they could contradict their reasons.
     const ice::limits l;
     const ice::timeouts t;
     const ice::pool_limits pl;

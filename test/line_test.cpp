@@ -1,4 +1,4 @@
-// line: text up to a delimiter, however its bytes arrive. Compared with a model that has them all.
+// line: text up to a delimiter, at every split, compared with a model that has all bytes.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -56,7 +56,7 @@ constexpr errc none{};
 
 BOOST_AUTO_TEST_SUITE(line)
 
-BOOST_AUTO_TEST_CASE(lines_are_what_stands_between_delimiters) {
+BOOST_AUTO_TEST_CASE(a_line_is_the_text_between_two_delimiters) {
     // Empty lines are lines, and pipelined lines come one by one.
     const auto seen = play(ice::line(), "one\r\n\r\ntwo three\r\n\r\n\r\nrest");
     BOOST_TEST(seen.messages == (lines{"one", "", "two three", "", ""}),
@@ -66,21 +66,21 @@ BOOST_AUTO_TEST_CASE(lines_are_what_stands_between_delimiters) {
 }
 
 BOOST_AUTO_TEST_CASE(a_line_split_between_cr_and_lf_is_one_line) {
-    // The cut that a parser of new bytes only does not see.
+    // A parser that searches only new bytes misses a delimiter at this split.
     const auto seen = play(ice::line(), {"one\r", "\ntwo\r", "\n"});
     BOOST_TEST(seen.messages == (lines{"one", "two"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(no_other_end_counts) {
-    // Two readings of one stream are how requests are smuggled: bare CR and bare LF are text.
+BOOST_AUTO_TEST_CASE(only_the_delimiter_ends_a_line) {
+    // Two parsers that disagree allow request smuggling: bare CR and bare LF are text.
     const auto seen = play(ice::line(), "a\nb\rc\n\rd\r\r\n\n\r\n");
     BOOST_TEST(seen.messages == (lines{"a\nb\rc\n\rd\r", "\n"}), boost::test_tools::per_element());
     const auto zero = play(ice::line(), "a\0b\r\n"s);
     BOOST_TEST(zero.messages == lines{"a\0b"s}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_real_conversation_is_the_same_at_every_cut) {
-    // Each delimiter as a line end, and parts of it in the text.
+BOOST_AUTO_TEST_CASE(a_real_session_is_parsed_alike_at_every_split) {
+    // Each delimiter ends lines, and parts of it occur in the text.
     for (const auto& d : delimiters) {
         for (const std::string& before : {""s, "x"s, d.substr(0, 1), d.substr(1)}) {
             const std::string text = before + "get" + d.substr(1) + "x" + d + d + "a" + d + "rest";
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_real_conversation_is_the_same_at_every_cut) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_the_model_does_at_every_cut) {
+BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_by_the_model_at_every_split) {
     // All inputs of up to six bytes out of the delimiter's own letters and one other, with and
     // without room for them.
     for (const auto& d : delimiters) {
@@ -131,8 +131,8 @@ BOOST_AUTO_TEST_CASE(a_whole_line_may_be_as_long_as_the_limit_and_no_longer) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(an_unfinished_line_ends_when_no_delimiter_can_save_it) {
-    // Its last bytes may be the beginning of the delimiter, so they cannot be counted yet.
+BOOST_AUTO_TEST_CASE(an_unfinished_line_fails_when_no_delimiter_could_save_it) {
+    // The last bytes may be the beginning of the delimiter, so they do not count yet.
     for (const auto& d : delimiters) {
         constexpr std::size_t limit = 10;
         const std::string held = std::string(limit, 'x') + d.substr(0, d.size() - 1);
@@ -145,8 +145,8 @@ BOOST_AUTO_TEST_CASE(an_unfinished_line_ends_when_no_delimiter_can_save_it) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_limit_is_8_kib_unless_said_otherwise) {
-    // The number that the documentation names.
+BOOST_AUTO_TEST_CASE(the_default_limit_is_8_kib) {
+    // The documentation names this number.
     BOOST_TEST(!play(ice::line(), std::string(8192, 'x') + "\r\n").error);
     BOOST_TEST(
         (play(ice::line(), std::string(8193, 'x') + "\r\n").error == errc::message_too_large));
@@ -162,9 +162,9 @@ BOOST_AUTO_TEST_CASE(unlimited_is_no_limit) {
     BOOST_TEST((packed(p, std::string(100'000, 'x'), out) == none));
 }
 
-BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
-    // A scan from the beginning at each read makes a long line cost O(n * n). Here what was looked
-    // at before is overwritten with delimiters: who looks again, finds one.
+BOOST_AUTO_TEST_CASE(no_byte_is_searched_twice) {
+    // A search from the beginning at each read makes a long line cost O(n * n). The test overwrites
+    // searched bytes with delimiters, so a second search is detected.
     for (const auto& d : delimiters) {
         ice::line p(d, ice::unlimited);
         const std::size_t kept = d.size() - 1;  // bytes that may be the beginning of a delimiter
@@ -182,8 +182,8 @@ BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_come_byte_by_byte) {
-    // Without the test before, this would only be slow.
+BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_arrive_byte_by_byte) {
+    // If the test above failed, this one would only be slow.
     constexpr std::size_t size = 256 * 1024;
     ice::line p("\r\n", size);
     std::string input;
@@ -196,7 +196,7 @@ BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_come_byte_by_byte) {
 }
 
 BOOST_AUTO_TEST_CASE(a_line_is_a_view_of_the_input) {
-    // No copy, and no storage of its own for each connection.
+    // So no connection needs storage for its line.
     ice::line p;
     const std::string input = "one\r\ntwo\r\n";
     auto found = p.parse(input);
@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(a_line_is_a_view_of_the_input) {
 }
 
 BOOST_AUTO_TEST_CASE(a_line_is_sent_with_its_delimiter) {
-    // Appended: the answers of a burst stand behind each other.
+    // packet() appends, as the answers of a burst follow each other.
     std::string out = "before ";
     BOOST_TEST((packed(ice::line(), "text", out) == none));
     BOOST_TEST((packed(ice::line(), "", out) == none));
@@ -215,7 +215,7 @@ BOOST_AUTO_TEST_CASE(a_line_is_sent_with_its_delimiter) {
 }
 
 BOOST_AUTO_TEST_CASE(a_text_with_the_delimiter_in_it_is_refused) {
-    // It would be two lines on the other side: whoever chose the text chose the second one.
+    // The other side would parse two lines, and the author of the text would choose the second one.
     std::string out = "before";
     BOOST_TEST((packed(ice::line(), "one\r\ntwo", out) == errc::unencodable));
     BOOST_TEST((packed(ice::line(), "\r\n", out) == errc::unencodable));
@@ -224,7 +224,7 @@ BOOST_AUTO_TEST_CASE(a_text_with_the_delimiter_in_it_is_refused) {
     BOOST_TEST(out == "before", "nothing is left of it");
 }
 
-BOOST_AUTO_TEST_CASE(a_text_that_makes_a_delimiter_with_its_own_is_refused) {
+BOOST_AUTO_TEST_CASE(a_text_that_forms_a_delimiter_with_the_appended_one_is_refused) {
     // "a CR LF" before "CR LF CR LF" ends two bytes too early, and the rest begins the next line.
     std::string out = "before\r\n";
     BOOST_TEST((packed(ice::line("\r\n\r\n"), "a\r\n", out) == errc::unencodable));
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(a_text_beyond_the_limit_is_refused) {
     BOOST_TEST(out == "before1234\r\n123\r\n");
 }
 
-BOOST_AUTO_TEST_CASE(what_is_sent_is_what_is_received) {
+BOOST_AUTO_TEST_CASE(a_packed_text_is_parsed_as_the_same_text) {
     // Every text of up to six letters: either refused, or the same on the other side.
     for (const auto& d : delimiters) {
         const ice::line p(d, 6);
@@ -272,12 +272,12 @@ BOOST_AUTO_TEST_CASE(what_is_sent_is_what_is_received) {
 }
 
 BOOST_AUTO_TEST_CASE(an_empty_delimiter_is_refused) {
-    // It would be found everywhere: endless empty lines out of nothing.
+    // An empty delimiter is found everywhere: endless empty lines.
     BOOST_CHECK_THROW(ice::line(""), std::invalid_argument);
 }
 
-BOOST_AUTO_TEST_CASE(packing_is_the_same_with_room_for_it_or_without) {
-    // Where there is room it is written in place: one byte too many would be in nobody's memory.
+BOOST_AUTO_TEST_CASE(packing_gives_the_same_bytes_with_and_without_spare_capacity) {
+    // With spare capacity packet() writes in place: one byte too many would be beyond the string.
     for (const auto& d : delimiters) {
         for (const std::string& text : {""s, "x"s, std::string(30, 'x'), std::string(100, 'x')}) {
             for (std::size_t room = text.size(); room < text.size() + 10; ++room) {
@@ -294,8 +294,8 @@ BOOST_AUTO_TEST_CASE(packing_is_the_same_with_room_for_it_or_without) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_line_end_is_seen_wherever_it_stands) {
-    // Texts are copied by blocks, the last of which overlaps: a gap would let two lines out as one.
+BOOST_AUTO_TEST_CASE(a_line_end_in_a_text_is_found_at_every_position) {
+    // packet() copies blocks, the last of which overlaps: a gap would send two lines as one.
     for (std::size_t size = 0; size < 300; ++size) {
         const std::string text(size, 'x');
         std::string out;

@@ -1,5 +1,5 @@
-// Sending to a peer that stalls again and again costs in proportion to the bytes sent. What the
-// channel moves within its buffer is counted, by a memmove() of the test's own.
+// Sending to a peer that stalls again and again is O(n) in the bytes sent. The test counts the
+// bytes that the channel moves within its buffer, with its own memmove().
 #include <dlfcn.h>
 
 #include <ice/asio.hpp>

@@ -13,25 +13,25 @@ ice::accept_disposition judge(int error) {
 
 BOOST_AUTO_TEST_SUITE(listener_base)
 
-BOOST_AUTO_TEST_CASE(what_runs_out_is_waited_for) {
-    // Trying again at once spins at 100 % CPU until a descriptor comes free.
+BOOST_AUTO_TEST_CASE(a_lack_of_resources_causes_a_pause) {
+    // Trying again at once would take 100 % CPU until a descriptor is free.
     for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC})
         BOOST_TEST((judge(error) == ice::accept_disposition::back_off), "errno " << error);
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_that_died_does_not_keep_the_next_from_being_accepted) {
+BOOST_AUTO_TEST_CASE(after_an_aborted_connection_the_next_is_accepted) {
     for (const int error : {ECONNABORTED, EINTR, EPROTO, ENETDOWN, EHOSTUNREACH, EPERM, ETIMEDOUT})
         BOOST_TEST((judge(error) == ice::accept_disposition::next), "errno " << error);
 }
 
-BOOST_AUTO_TEST_CASE(an_empty_backlog_is_waited_on_and_a_closed_listener_given_up) {
+BOOST_AUTO_TEST_CASE(an_empty_backlog_means_wait_and_a_closed_listener_give_up) {
     BOOST_TEST((judge(EAGAIN) == ice::accept_disposition::wait));
     for (const int error : {EBADF, EINVAL, ENOTSOCK})
         BOOST_TEST((judge(error) == ice::accept_disposition::give_up), "errno " << error);
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_is_a_host_and_not_its_address_of_the_moment) {
-    // IPv6 gives each host 2^64 addresses: counted one by one, the limit would be none.
+BOOST_AUTO_TEST_CASE(all_ipv6_addresses_of_a_network_count_as_the_same_peer) {
+    // An IPv6 host has 2^64 addresses: counted one by one, the limit would have no effect.
     const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1)); };
     BOOST_TEST(of("192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("192.0.2.1") != of("192.0.2.2"));
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(the_prefix_of_an_ipv6_peer_can_be_set) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_by_6to4_is_its_ipv4_address) {
+BOOST_AUTO_TEST_CASE(a_6to4_peer_counts_by_its_ipv4_address) {
     // One IPv4 host has 2^80 addresses there (RFC 3056), in 256 prefixes of /56.
     const auto of = [](const char* ip) { return ice::peer_key(ice::address(ip, 1), 56); };
     BOOST_TEST(of("2002:c000:201::1") == "192.0.2.1");
@@ -73,8 +73,8 @@ BOOST_AUTO_TEST_CASE(a_peer_by_6to4_is_its_ipv4_address) {
     BOOST_TEST(ice::peer_key(ice::address("2002:c000:201::1", 1), 128) == "192.0.2.1");
 }
 
-BOOST_AUTO_TEST_CASE(only_this_host_itself_is_not_counted) {
-    // An address that came through a translator or a tunnel is not this host, whatever it carries.
+BOOST_AUTO_TEST_CASE(a_loopback_address_within_nat64_or_6to4_is_counted) {
+    // An address that came through a translator or a tunnel is never this host.
     const auto of = [](const char* ip) { return ice::peer_key(ice::address(ip, 1), 56); };
     for (const auto* own : {"127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"})
         BOOST_TEST(of(own) == "", own);
@@ -82,8 +82,8 @@ BOOST_AUTO_TEST_CASE(only_this_host_itself_is_not_counted) {
         BOOST_TEST(of(other) == "127.0.0.1", other);
 }
 
-BOOST_AUTO_TEST_CASE(a_peer_behind_nat64_is_its_ipv4_address) {
-    // A network without IPv4 reaches us so: all its hosts would be one peer.
+BOOST_AUTO_TEST_CASE(a_nat64_peer_counts_by_its_ipv4_address) {
+    // Networks without IPv4 reach a server so: all their hosts would count as the same peer.
     const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1)); };
     BOOST_TEST(of("64:ff9b::192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("64:ff9b::192.0.2.1") == of("192.0.2.1"));
@@ -92,15 +92,15 @@ BOOST_AUTO_TEST_CASE(a_peer_behind_nat64_is_its_ipv4_address) {
     BOOST_TEST(of("64:ff9b:2::1") == "64:ff9b:2::/56");
 }
 
-BOOST_AUTO_TEST_CASE(an_ipv4_peer_of_an_ipv6_socket_is_still_itself) {
-    // All of them share 64 bits: the first 256 would lock out the others.
+BOOST_AUTO_TEST_CASE(an_ipv4_peer_of_an_ipv6_socket_counts_by_its_ipv4_address) {
+    // These addresses share 64 bits: the first 256 connections would exclude all others.
     const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1)); };
     BOOST_TEST(of("::ffff:192.0.2.1") == "192.0.2.1");
     BOOST_TEST(of("::ffff:127.0.0.1") == "");
 }
 
-BOOST_AUTO_TEST_CASE(an_ipv6_network_of_zeros_is_counted_too) {
-    // As bytes it looks like nobody; and like the loopback, and like IPv4.
+BOOST_AUTO_TEST_CASE(an_ipv6_prefix_of_zeros_is_counted_too) {
+    // Its bytes resemble the key of no peer, the loopback address, and a mapped IPv4 address.
     const auto of = [](const char* host) { return ice::peer_key(ice::address(host, 1).ip()); };
     BOOST_TEST(of("::7") == of("::8:9"));
     BOOST_TEST(of("::7") != ice::ip_bytes{});
@@ -109,8 +109,8 @@ BOOST_AUTO_TEST_CASE(an_ipv6_network_of_zeros_is_counted_too) {
     BOOST_TEST(ice::peer_key(ice::address("0.0.0.64", 1)) == "0.0.0.64");
 }
 
-BOOST_AUTO_TEST_CASE(who_is_on_this_host_is_not_counted) {
-    // A proxy beside the server brings all connections from one address.
+BOOST_AUTO_TEST_CASE(peers_on_this_host_are_not_counted) {
+    // A proxy on this host makes all connections from a single address.
     for (const char* host : {"127.0.0.1", "127.255.0.9", "::1"})
         BOOST_TEST(ice::peer_key(ice::address(host, 1)) == "", host);
     BOOST_TEST(ice::peer_key(ice::address("unix:/run/peer")) == "");

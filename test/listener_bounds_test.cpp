@@ -1,4 +1,4 @@
-// listener: how many connections one peer may have, in memory, where peers are wherever we like.
+// listener: limits::connections_per_peer, in virtual time, where peers have any address.
 #include <deque>
 #include <ice/listener.hpp>
 #include <stdexcept>
@@ -102,7 +102,7 @@ struct bounded {
 BOOST_AUTO_TEST_SUITE(listener_bounds)
 
 BOOST_AUTO_TEST_CASE(a_peer_has_as_many_connections_as_the_limit_and_no_more) {
-    // One peer alone could hold every connection that the server has.
+    // Otherwise one host alone could take all connections of the server.
     for (const std::size_t limit : {0U, 1U, 3U}) {
         bounded w(limit);
         for (std::size_t n = 1; n <= limit + 1; ++n) {
@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(a_peer_has_as_many_connections_as_the_limit_and_no_more) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(another_peer_is_not_refused_for_it) {
+BOOST_AUTO_TEST_CASE(a_peer_at_its_limit_does_not_affect_other_peers) {
     bounded w(1);
     w.arrive_from("192.0.2.1");
     w.arrive_from("192.0.2.1");
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(another_peer_is_not_refused_for_it) {
 }
 
 BOOST_AUTO_TEST_CASE(a_connection_that_has_ended_makes_room_for_another) {
-    // Counted up and never down, the limit would lock a peer out for ever.
+    // If ends were not counted, the limit would refuse a peer for ever.
     bounded w(2);
     w.arrive_from("192.0.2.1");
     for (int i = 0; i < 10; ++i) {
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_has_ended_makes_room_for_another) {
     BOOST_TEST(w.open->counters().refused == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(this_host_and_unlimited_have_no_such_bound) {
+BOOST_AUTO_TEST_CASE(peers_on_this_host_and_unlimited_have_no_bound) {
     bounded local(1);
     for (int i = 0; i < 10; ++i) local.arrive_from("127.0.0.1");
     BOOST_TEST(local.open->size() == 10U);

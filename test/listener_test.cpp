@@ -1,4 +1,4 @@
-// Running server actions over real connections: who is open, who is told, who is turned away.
+// listener: sessions, broadcast, limits, counters and drain, over real connections.
 #include <ice/listener.hpp>
 #include <list>
 
@@ -55,7 +55,7 @@ BOOST_FIXTURE_TEST_SUITE(listener, fixture)
 
 // The deadline has cancelled the channel: the poller must take its socket back. The simulation of
 // test/closed_test.cpp has no poller.
-BOOST_AUTO_TEST_CASE(a_last_message_after_a_timeout_goes_over_a_socket) {
+BOOST_AUTO_TEST_CASE(a_last_message_after_a_timeout_is_sent_over_a_socket) {
     auto& l = add(tells_why{}, {}, {.idle = 20ms, .linger = 10s});
     auto p = connect(l.endpoint());
     p.send("x\r\n");
@@ -75,9 +75,9 @@ BOOST_AUTO_TEST_CASE(port_0_becomes_a_real_port) {
     BOOST_TEST(logged(fmt::format("listening on {}", l.endpoint())));
 }
 
-// The danger: a protocol whose two ends differ is a client's to a client, or a server's to an
-// upstream.
-BOOST_AUTO_TEST_CASE(a_protocol_is_told_that_it_is_a_servers_and_never_by_a_pool) {
+// The danger: a protocol whose two ends differ acts as a client towards a client, or as a server
+// towards an upstream.
+BOOST_AUTO_TEST_CASE(a_listener_calls_as_server_and_a_pool_does_not) {
     struct two_sided : ice::line {
         void as_server() { end = "server"; }
         ice::error_code packet(std::string_view text, std::string& out) {
@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_broadcast_reaches_all_and_waits_for_none) {
     BOOST_TEST(l.counters().outbox_full == 2U);
 }
 
-BOOST_AUTO_TEST_CASE(a_logic_that_throws_closes_its_own_connection_alone) {
+BOOST_AUTO_TEST_CASE(a_logic_that_throws_closes_only_its_own_connection) {
     int opened = 0, closed = 0;
     auto& l = add(moody{&opened, &closed});
     auto good = connect(l.endpoint());
@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(a_logic_that_throws_closes_its_own_connection_alone) {
     BOOST_TEST(closed == 2);
 }
 
-BOOST_AUTO_TEST_CASE(at_the_limit_the_others_wait_in_the_backlog) {
+BOOST_AUTO_TEST_CASE(at_the_limit_further_peers_wait_in_the_backlog) {
     auto& l = add(same, {.connections = 2});
     std::list<peer> peers;
     for (int i = 0; i < 3; ++i) peers.push_back(connect(l.endpoint()));
@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(every_end_is_counted_by_its_kind) {
 }
 
 BOOST_AUTO_TEST_CASE(the_log_says_that_an_answer_could_not_be_sent) {
-    // The danger: the peer's bytes are blamed for what the logic has answered.
+    // The danger: the log blames the bytes of the peer for an answer of the logic.
     const auto answers = [](std::string_view line) {
         return line == "long" ? std::string(10'000, 'x') : std::string("two\r\nlines");
     };
@@ -246,7 +246,7 @@ BOOST_AUTO_TEST_CASE(a_refused_peer_still_gets_the_answers_before_it) {
     BOOST_TEST(!p.was_reset);
 }
 
-BOOST_AUTO_TEST_CASE(draining_answers_what_has_arrived_and_takes_nothing_new) {
+BOOST_AUTO_TEST_CASE(a_drain_answers_what_has_arrived_and_accepts_nothing_new) {
     auto& l = add(same);
     auto asked = connect(l.endpoint());
     auto idle = connect(l.endpoint());
@@ -266,7 +266,7 @@ BOOST_AUTO_TEST_CASE(draining_answers_what_has_arrived_and_takes_nothing_new) {
     BOOST_TEST(l.counters().ended_by_us == 2U);
 }
 
-// The peer has sent it, and may have sent it in two packets: its answer was lost.
+// The peer may have sent its message in two segments: the answer was lost.
 BOOST_AUTO_TEST_CASE(a_message_that_has_begun_when_a_drain_begins_is_answered) {
     auto& l = add(same);
     auto known = connect(l.endpoint());    // what came of it was looked at before the drain
@@ -290,8 +290,8 @@ BOOST_AUTO_TEST_CASE(a_message_that_has_begun_when_a_drain_begins_is_answered) {
     BOOST_TEST(l.counters().messages == 3U);
 }
 
-// Its rest may never come.
-BOOST_AUTO_TEST_CASE(a_message_that_stays_begun_ends_with_the_drain) {
+// The rest of the message may never arrive.
+BOOST_AUTO_TEST_CASE(a_message_that_stays_unfinished_ends_with_the_grace_period) {
     auto& l = add(same);
     auto p = connect(l.endpoint());
     p.send("half a");
@@ -302,7 +302,7 @@ BOOST_AUTO_TEST_CASE(a_message_that_stays_begun_ends_with_the_drain) {
     until([&] { return l.size() == 0; });
 }
 
-BOOST_AUTO_TEST_CASE(who_is_in_the_backlog_when_a_drain_begins_is_served) {
+BOOST_AUTO_TEST_CASE(peers_in_the_backlog_are_served_when_a_drain_begins) {
     auto& l = add(same);
     auto p = connect(l.endpoint());  // the kernel's connection; the loop has not run yet
     p.send("early\r\n");

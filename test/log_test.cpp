@@ -1,4 +1,4 @@
-// log: what is written, what is only counted, and that no peer can write a line of its own.
+// log: which lines it writes, which it only counts, and that no peer can forge a line.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -113,8 +113,9 @@ std::string stderr_of(Act act) {
 
 BOOST_FIXTURE_TEST_SUITE(log_, fixture)  // `log` is a function of C
 
-BOOST_AUTO_TEST_CASE(every_byte_is_escaped_to_printable_ascii_of_its_own) {
-    // A peer's line end would forge a line of the log, its escape sequence would run a terminal.
+BOOST_AUTO_TEST_CASE(every_byte_is_escaped_to_distinct_printable_ascii) {
+    // A line end of a peer would forge a line of the log, an escape sequence would control a
+    // terminal.
     std::set<std::string> texts;
     for (const char byte : all_bytes()) {
         const auto text = ice::escaped(std::string_view(&byte, 1));
@@ -131,8 +132,8 @@ BOOST_AUTO_TEST_CASE(every_byte_is_escaped_to_printable_ascii_of_its_own) {
     BOOST_TEST(printable(ice::escaped(all_bytes())));
 }
 
-BOOST_AUTO_TEST_CASE(what_is_escaped_is_cut_at_its_most) {
-    // A peer's megabyte must not become a megabyte of log.
+BOOST_AUTO_TEST_CASE(escaped_bytes_are_cut_at_the_given_number) {
+    // A megabyte of a peer must not become a megabyte of the log.
     BOOST_TEST(ice::escaped("abc", 2) == "ab...");
     BOOST_TEST(ice::escaped("abc", 3) == "abc");
     BOOST_TEST(ice::escaped("abc", 4) == "abc");
@@ -143,8 +144,8 @@ BOOST_AUTO_TEST_CASE(what_is_escaped_is_cut_at_its_most) {
     BOOST_TEST(ice::escaped(std::string(257, 'x')) == std::string(256, 'x') + "...");
 }
 
-BOOST_AUTO_TEST_CASE(what_is_below_the_level_is_not_written) {
-    // From info upwards unless said otherwise: debug tells of each scanner that comes by.
+BOOST_AUTO_TEST_CASE(lines_below_the_level_are_not_written) {
+    // The default level is info: debug has a line for each port scanner.
     const auto write_all = [&] {
         levels.clear();
         for (const auto level :
@@ -173,8 +174,8 @@ BOOST_AUTO_TEST_CASE(ten_lines_a_second_of_one_kind_are_written) {
     BOOST_TEST(write(20, 5s) == 10U);
 }
 
-BOOST_AUTO_TEST_CASE(the_next_line_that_passes_says_how_many_were_not_written) {
-    // Lines that vanish without a trace hide how bad it is.
+BOOST_AUTO_TEST_CASE(the_next_written_line_says_how_many_were_left_out) {
+    // Lines that are lost without a trace hide how often the event occurs.
     write(15, 0ms);
     for (const auto& line : lines) BOOST_TEST(line == "text");
     write(2, 1s);
@@ -194,23 +195,23 @@ BOOST_AUTO_TEST_CASE(one_kind_does_not_silence_another) {
     BOOST_TEST(lines.back() == "text", "the count is the other kind's");
 }
 
-BOOST_AUTO_TEST_CASE(what_is_below_the_level_does_not_count) {
-    // Otherwise hidden lines would use up the ten of those that matter.
+BOOST_AUTO_TEST_CASE(lines_below_the_level_do_not_count) {
+    // Otherwise lines that are not written would use up the ten of a second.
     for (int i = 0; i < 100; ++i) log.write(start, log_level::debug, "kind", "hidden");
     BOOST_TEST(write(10, 0ms) == 10U);
     write(1, 1s);
     BOOST_TEST(lines.back() == "text");
 }
 
-BOOST_AUTO_TEST_CASE(a_line_that_is_handed_out_has_no_line_end) {
+BOOST_AUTO_TEST_CASE(a_line_for_a_sink_has_no_line_end) {
     // A sink that adds its own would write empty lines.
     write(11, 0ms);
     write(1, 1s);
     for (const auto& line : lines) BOOST_TEST(line.find_first_of("\r\n") == line.npos);
 }
 
-BOOST_AUTO_TEST_CASE(without_a_sink_it_is_one_line_on_stderr) {
-    // With date and level, and exactly one line end.
+BOOST_AUTO_TEST_CASE(without_a_sink_a_line_is_one_line_on_stderr) {
+    // It has the date, the level, and exactly one line end.
     const auto text = stderr_of([] {
         ice::log fresh;
         fresh.write(start, log_level::warning, "kind", "said {} this");
@@ -221,8 +222,8 @@ BOOST_AUTO_TEST_CASE(without_a_sink_it_is_one_line_on_stderr) {
     BOOST_TEST(stderr_of([&] { write(1, 0ms); }) == "", "a sink takes its place");
 }
 
-BOOST_AUTO_TEST_CASE(a_line_that_its_sink_throws_at_goes_to_stderr) {
-    // The danger: the exception ends what is logged, a connection, accepting, or the server.
+BOOST_AUTO_TEST_CASE(a_line_whose_sink_throws_goes_to_stderr) {
+    // The danger: the exception ends a connection, the accepting, or the server.
     ice::log own;
     int calls = 0;
     own.to([&](log_level, std::string_view) {
@@ -242,8 +243,8 @@ BOOST_AUTO_TEST_CASE(a_line_that_its_sink_throws_at_goes_to_stderr) {
     BOOST_TEST(calls == 1);
 }
 
-BOOST_AUTO_TEST_CASE(a_line_fits_into_what_a_pipe_takes_whole) {
-    // A longer one would be written in part, or wait until somebody reads.
+BOOST_AUTO_TEST_CASE(a_line_has_at_most_pipe_buf_bytes) {
+    // A longer line would be written in part, or wait until a reader makes room.
     const std::size_t head = std::string_view("2026-11-23T12:34:56Z warning ").size();
     const auto written = [&](std::size_t size) {
         const auto text = stderr_of([&] {
@@ -261,8 +262,8 @@ BOOST_AUTO_TEST_CASE(a_line_fits_into_what_a_pipe_takes_whole) {
     BOOST_TEST(written(100'000).size() == 4096U);
 }
 
-BOOST_AUTO_TEST_CASE(what_stderr_does_not_take_is_counted_and_told) {
-    // A write into a full pipe would wait for whoever reads it, and all connections with it.
+BOOST_AUTO_TEST_CASE(lines_that_stderr_does_not_take_are_counted_and_reported) {
+    // A write into a full pipe would wait for its reader, and with it all connections.
     const std::string page(3000, 'x');  // a second one does not fit into the pipe
     for (const bool may_open : {true, false}) {
         stderr_pipe pipe;
@@ -290,8 +291,8 @@ BOOST_AUTO_TEST_CASE(what_stderr_does_not_take_is_counted_and_told) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_stderr_that_nobody_reads_any_more_raises_no_signal) {
-    // SIGPIPE would end a program that logs before its server has been given anything.
+BOOST_AUTO_TEST_CASE(a_stderr_without_a_reader_raises_no_signal) {
+    // SIGPIPE would end a program that logs before the first add().
     const auto before = std::signal(SIGPIPE, SIG_DFL);
     for (const bool may_open : {true, false}) {
         stderr_pipe pipe;
@@ -303,8 +304,8 @@ BOOST_AUTO_TEST_CASE(a_stderr_that_nobody_reads_any_more_raises_no_signal) {
     std::signal(SIGPIPE, before);
 }
 
-BOOST_AUTO_TEST_CASE(a_hundred_kinds_are_known_and_others_are_one) {
-    // Each error of a protocol is a kind: a peer that finds new ones would fill the memory.
+BOOST_AUTO_TEST_CASE(a_hundred_kinds_are_distinguished_and_others_are_one) {
+    // Each error of a protocol is a kind: a peer that causes new ones would fill the memory.
     for (int i = 0; i < 100; ++i) BOOST_TEST(write(1, 0ms, "kind " + std::to_string(i)) == 1U);
     BOOST_TEST(write(11, 999ms, "kind 100") == 10U);
     BOOST_TEST(write(1, 999ms, "kind 101") == 0U, "one of the others");
@@ -318,7 +319,7 @@ BOOST_AUTO_TEST_CASE(a_hundred_kinds_are_known_and_others_are_one) {
     BOOST_TEST(lines.back() == "text (6 more of \"other kinds\" were not written)");
 }
 
-BOOST_AUTO_TEST_CASE(of_a_kind_64_bytes_count) {
+BOOST_AUTO_TEST_CASE(the_first_64_bytes_of_a_kind_count) {
     const std::string kind(64, 'k');
     BOOST_TEST(write(10, 0ms, kind + "1") == 10U);
     BOOST_TEST(write(1, 0ms, kind + "2") == 0U);
@@ -326,7 +327,7 @@ BOOST_AUTO_TEST_CASE(of_a_kind_64_bytes_count) {
 }
 
 BOOST_AUTO_TEST_CASE(each_level_has_a_name) {
-    // They stand in every line.
+    // Every line has one.
     BOOST_TEST(ice::name(log_level::debug) == "debug");
     BOOST_TEST(ice::name(log_level::info) == "info");
     BOOST_TEST(ice::name(log_level::warning) == "warning");

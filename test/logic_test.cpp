@@ -1,4 +1,4 @@
-// logic: every shape that a logic may have answers, and every other is refused.
+// logic: every signature that a logic may have works, and every other is refused.
 #include <fmt/format.h>
 
 #include <functional>
@@ -56,8 +56,8 @@ struct dispatching_later_with_session {
 
 BOOST_AUTO_TEST_SUITE(logic)
 
-// A shape that compiles and does not answer would be found by users.
-BOOST_AUTO_TEST_CASE(whatever_can_be_called_is_a_logic) {
+// Otherwise users would find a signature that compiles and does not answer.
+BOOST_AUTO_TEST_CASE(every_callable_is_a_logic) {
     BOOST_TEST(heard(twice) == both);
     BOOST_TEST(heard(&twice) == both);
     BOOST_TEST(heard([](std::string_view line) { return twice(line); }) == both);
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(whatever_can_be_called_is_a_logic) {
     BOOST_TEST(heard(object_with_session{}) == both);
 }
 
-// The seed's shape: an object with dispatch().
+// The form of the seed: an object with dispatch().
 BOOST_AUTO_TEST_CASE(an_object_with_dispatch_is_a_logic) {
     BOOST_TEST(heard(dispatching{}) == both);
     BOOST_TEST(heard(dispatching_with_session{}) == both);
@@ -80,8 +80,8 @@ BOOST_AUTO_TEST_CASE(an_object_with_dispatch_is_a_logic) {
     BOOST_TEST(heard(dispatching_later_with_session{}) == both);
 }
 
-// The same as coroutines, each by changing the type of the answer alone.
-BOOST_AUTO_TEST_CASE(whatever_can_be_awaited_is_a_logic) {
+// The same signatures as coroutines: only the type of the answer changes.
+BOOST_AUTO_TEST_CASE(every_coroutine_is_a_logic) {
     using text = ice::task<std::string>;
     BOOST_TEST(heard([](std::string_view line) -> text { co_return twice(line); }) == both);
     BOOST_TEST(heard([](auto line) -> text { co_return twice(line); }) == both);
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(whatever_can_be_awaited_is_a_logic) {
                    [](std::string_view line) -> text { co_return twice(line); })) == both);
 }
 
-// An answer that is not there must send nothing: not an empty line.
+// A missing answer must send nothing, not an empty line.
 BOOST_AUTO_TEST_CASE(an_empty_optional_sends_nothing) {
     const auto answer = [](std::string_view line) {
         return line == "-" ? maybe() : maybe(twice(line));
@@ -103,14 +103,14 @@ BOOST_AUTO_TEST_CASE(an_empty_optional_sends_nothing) {
     BOOST_TEST(heard([&](std::string_view line, line_session&) { return answer(line); }) == one);
 }
 
-// An empty answer that is there must send an empty message: a peer may wait for it.
+// An empty answer must send an empty message: a peer may wait for it.
 BOOST_AUTO_TEST_CASE(an_empty_answer_is_an_answer) {
     BOOST_TEST(heard([](std::string_view) { return std::string(); }) == "\r\n\r\n");
     BOOST_TEST(heard([](std::string_view) { return maybe(""); }) == "\r\n\r\n");
 }
 
 // A logic without answers can push, or stay silent.
-BOOST_AUTO_TEST_CASE(a_logic_may_answer_nothing_at_all) {
+BOOST_AUTO_TEST_CASE(a_logic_may_return_void) {
     int called = 0;
     BOOST_TEST(heard([&](std::string_view) { ++called; }) == "");
     BOOST_TEST(heard([&](std::string_view) -> ice::task<> {
@@ -123,8 +123,8 @@ BOOST_AUTO_TEST_CASE(a_logic_may_answer_nothing_at_all) {
                }) == both);
 }
 
-// Whatever the protocol packs is an answer, views and literals too: no copy is forced on anyone.
-BOOST_AUTO_TEST_CASE(an_answer_is_whatever_the_protocol_packs) {
+// All that the protocol packs is an answer, views and literals too, so no copy is necessary.
+BOOST_AUTO_TEST_CASE(an_answer_may_be_anything_that_the_protocol_packs) {
     const std::string kept = "kept";
     BOOST_TEST(heard([](std::string_view line) { return line; }) == "ab\r\n-\r\n");
     BOOST_TEST(heard([](std::string_view) { return "literal"; }) == "literal\r\nliteral\r\n");
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(an_answer_is_whatever_the_protocol_packs) {
     BOOST_TEST(heard(ice::echo{}) == "ab\r\n-\r\n");
 }
 
-// One logic serves all connections: what it knows, it knows of all.
+// One logic serves all connections, so its state is that of all.
 BOOST_AUTO_TEST_CASE(a_logic_may_have_state) {
     struct counting {
         int n = 0;
@@ -168,8 +168,8 @@ struct overloaded {
 
 }  // namespace
 
-// Protocols of one's own have messages of one's own.
-BOOST_AUTO_TEST_CASE(a_message_that_can_only_be_moved_is_moved) {
+// Protocols of users have messages of any type.
+BOOST_AUTO_TEST_CASE(a_move_only_message_is_moved) {
     memory_world w;
     conversation<boxes> c(w);
     c.serve([](std::unique_ptr<char> box) { return box; });
@@ -177,13 +177,13 @@ BOOST_AUTO_TEST_CASE(a_message_that_can_only_be_moved_is_moved) {
     BOOST_TEST(c.heard() == "xyz");
 }
 
-// Two shapes in one object must not be ambiguous.
-BOOST_AUTO_TEST_CASE(the_shape_with_the_session_is_preferred) {
+// Two overloads in one object must not be ambiguous.
+BOOST_AUTO_TEST_CASE(the_overload_with_the_session_is_preferred) {
     BOOST_TEST(heard(overloaded{}) == "with\r\nwith\r\n");
 }
 
 // What is refused here is refused with a sentence by tcp_server_action: see test/compile_fail.
-BOOST_AUTO_TEST_CASE(any_other_shape_is_refused) {
+BOOST_AUTO_TEST_CASE(any_other_signature_is_refused) {
     using ice::line;
     using ice::logic_for;
     static_assert(!logic_for<int, line>);

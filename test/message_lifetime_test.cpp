@@ -1,4 +1,4 @@
-// A message is a view that lives until the logic returns, whatever happens meanwhile.
+// A message is a view that is valid until the logic returns, whatever other connections do.
 #include "conversation.hpp"
 #include "world.hpp"
 
@@ -18,9 +18,9 @@ struct holds_on {
 
 BOOST_AUTO_TEST_SUITE(message_lifetime)
 
-BOOST_AUTO_TEST_CASE(a_message_outlives_what_other_connections_receive) {
-    // The danger: sockets share the storage that they read into, while a logic waits with
-    // a view of its own.
+BOOST_AUTO_TEST_CASE(a_message_stays_valid_while_other_connections_receive) {
+    // The danger: sockets share the storage that they read into, and a logic that waits has a view
+    // of it.
     test::world w;
     ice::event go(w.io.get_executor());
     auto& waits = w.srv.add(

@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_SUITE(parity)
 
 // -- bytes
 
-BOOST_DATA_TEST_CASE(bytes_arrive_in_their_order, all) {
+BOOST_DATA_TEST_CASE(bytes_arrive_in_order, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "one ");
@@ -225,7 +225,7 @@ BOOST_DATA_TEST_CASE(sending_nothing_sends_nothing, all) {
     BOOST_TEST(e.near->sent() == 0u);
 }
 
-BOOST_DATA_TEST_CASE(one_read_brings_no_more_than_it_may, all) {
+BOOST_DATA_TEST_CASE(one_read_returns_at_most_its_limit, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->read_at_most(10);
@@ -239,7 +239,7 @@ BOOST_DATA_TEST_CASE(one_read_brings_no_more_than_it_may, all) {
 }
 
 // Danger: a pool leases a connection whose reply lies between the kernel and data().
-BOOST_DATA_TEST_CASE(what_one_read_has_left_is_input, all) {
+BOOST_DATA_TEST_CASE(bytes_that_a_read_left_over_count_as_input, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->read_at_most(10);
@@ -254,7 +254,7 @@ BOOST_DATA_TEST_CASE(what_one_read_has_left_is_input, all) {
     BOOST_TEST(e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(what_is_pushed_goes_out_when_the_handler_gives_way, all) {
+BOOST_DATA_TEST_CASE(pushes_are_sent_after_the_running_handler, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "pushed";
@@ -264,7 +264,7 @@ BOOST_DATA_TEST_CASE(what_is_pushed_goes_out_when_the_handler_gives_way, all) {
     BOOST_TEST(e.far->data() == "pushed");
 }
 
-BOOST_DATA_TEST_CASE(bytes_are_counted_when_the_kernel_has_them, all) {
+BOOST_DATA_TEST_CASE(bytes_count_as_sent_when_the_kernel_has_them, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "12345";
@@ -286,7 +286,7 @@ BOOST_DATA_TEST_CASE(a_full_window_stops_the_writer, all) {
     BOOST_TEST(!e.near->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(a_reader_sets_the_writer_going, all) {
+BOOST_DATA_TEST_CASE(a_reader_lets_the_writer_continue, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -298,7 +298,7 @@ BOOST_DATA_TEST_CASE(a_reader_sets_the_writer_going, all) {
     BOOST_TEST(e.near->sent() == 16u * 1024 * 1024);
 }
 
-BOOST_DATA_TEST_CASE(what_is_added_meanwhile_comes_behind, all) {
+BOOST_DATA_TEST_CASE(bytes_added_during_a_flush_follow_the_others, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -309,7 +309,7 @@ BOOST_DATA_TEST_CASE(what_is_added_meanwhile_comes_behind, all) {
     BOOST_TEST(e.far->data() == "tail");
 }
 
-BOOST_DATA_TEST_CASE(a_peer_that_never_reads_ends_the_write, all) {
+BOOST_DATA_TEST_CASE(a_write_to_a_peer_that_never_reads_ends_by_its_timeout, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -318,7 +318,7 @@ BOOST_DATA_TEST_CASE(a_peer_that_never_reads_ends_the_write, all) {
     BOOST_TEST(e.near->cancelled() == errc::write_timeout);
 }
 
-BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest, all) {
+BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest_instant, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -330,7 +330,7 @@ BOOST_DATA_TEST_CASE(a_write_ends_at_its_latest, all) {
 
 // -- the end of the stream
 
-BOOST_DATA_TEST_CASE(a_peer_that_closes_is_closed, all) {
+BOOST_DATA_TEST_CASE(the_end_of_the_stream_is_errc_closed, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -338,7 +338,7 @@ BOOST_DATA_TEST_CASE(a_peer_that_closes_is_closed, all) {
     BOOST_TEST(!e.far->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(an_end_is_told_again, all) {
+BOOST_DATA_TEST_CASE(the_end_of_the_stream_is_reported_each_time, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -346,7 +346,7 @@ BOOST_DATA_TEST_CASE(an_end_is_told_again, all) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_truncated, all) {
+BOOST_DATA_TEST_CASE(the_end_of_the_stream_behind_unconsumed_bytes_is_errc_truncated, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->arrive(e, "half a mess");
@@ -355,7 +355,7 @@ BOOST_DATA_TEST_CASE(an_end_with_bytes_left_is_truncated, all) {
     BOOST_TEST(e.far->data() == "half a mess");
 }
 
-BOOST_DATA_TEST_CASE(what_was_sent_comes_before_the_end, all) {
+BOOST_DATA_TEST_CASE(sent_bytes_arrive_before_the_end_of_the_stream, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "last words";
@@ -367,7 +367,7 @@ BOOST_DATA_TEST_CASE(what_was_sent_comes_before_the_end, all) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(who_waits_hears_of_the_end, all) {
+BOOST_DATA_TEST_CASE(a_waiting_reader_gets_the_end_of_the_stream, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -376,7 +376,7 @@ BOOST_DATA_TEST_CASE(who_waits_hears_of_the_end, all) {
     BOOST_TEST(w->end_of(waits) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_goes_on, all) {
+BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_continues, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->half_close(*e.near);
@@ -390,7 +390,7 @@ BOOST_DATA_TEST_CASE(one_direction_ends_and_the_other_goes_on, all) {
     BOOST_TEST(w->fill(*e.near) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(who_has_said_the_end_sends_no_more, all) {
+BOOST_DATA_TEST_CASE(after_half_close_a_write_is_a_broken_pipe, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->half_close(*e.near);
@@ -400,7 +400,7 @@ BOOST_DATA_TEST_CASE(who_has_said_the_end_sends_no_more, all) {
     BOOST_TEST(w->flush(*e.near) == broken_pipe);
 }
 
-BOOST_DATA_TEST_CASE(both_directions_end_by_themselves, all) {
+BOOST_DATA_TEST_CASE(each_direction_ends_separately, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->half_close(*e.near);
@@ -411,7 +411,7 @@ BOOST_DATA_TEST_CASE(both_directions_end_by_themselves, all) {
 
 // -- resets
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_waits, all) {
+BOOST_DATA_TEST_CASE(a_waiting_reader_gets_a_reset, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -419,7 +419,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_waits, all) {
     BOOST_TEST(w->end_of(waits) == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_reads_later, all) {
+BOOST_DATA_TEST_CASE(a_later_reader_gets_a_reset, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -427,7 +427,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_reads_later, all) {
     BOOST_TEST(w->fill(*e.far) == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_writes, all) {
+BOOST_DATA_TEST_CASE(a_writer_gets_a_reset, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -437,7 +437,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_to_who_writes, all) {
     BOOST_TEST(e.far->cancelled() == reset);
 }
 
-BOOST_DATA_TEST_CASE(a_reset_is_told_once, all) {
+BOOST_DATA_TEST_CASE(a_reset_is_reported_once, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -449,7 +449,7 @@ BOOST_DATA_TEST_CASE(a_reset_is_told_once, all) {
     BOOST_TEST(e.far->cancelled() == broken_pipe);
 }
 
-BOOST_DATA_TEST_CASE(what_came_before_a_reset_can_still_be_read, all) {
+BOOST_DATA_TEST_CASE(bytes_from_before_a_reset_can_still_be_read, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "last words";
@@ -462,7 +462,7 @@ BOOST_DATA_TEST_CASE(what_came_before_a_reset_can_still_be_read, all) {
     BOOST_TEST(w->fill(*e.far) == reset);
 }
 
-BOOST_DATA_TEST_CASE(closing_with_bytes_unread_is_a_reset, all) {
+BOOST_DATA_TEST_CASE(closing_with_unread_bytes_sends_a_reset, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "unread";
@@ -514,7 +514,7 @@ BOOST_DATA_TEST_CASE(bytes_are_input_until_they_are_consumed, all) {
     BOOST_TEST(e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(an_end_has_input, all) {
+BOOST_DATA_TEST_CASE(the_end_of_the_stream_counts_as_input, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -524,7 +524,7 @@ BOOST_DATA_TEST_CASE(an_end_has_input, all) {
     BOOST_TEST(!e.far->has_no_input());
 }
 
-BOOST_DATA_TEST_CASE(a_reset_has_input_and_who_asks_is_told, all) {
+BOOST_DATA_TEST_CASE(a_reset_counts_as_input_and_is_reported_by_that_check, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->reset(std::move(e.near));
@@ -533,7 +533,7 @@ BOOST_DATA_TEST_CASE(a_reset_has_input_and_who_asks_is_told, all) {
     BOOST_TEST(w->fill(*e.far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(what_is_cancelled_has_input, all) {
+BOOST_DATA_TEST_CASE(a_cancelled_channel_counts_as_having_input, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->cancel(errc::stopped);
@@ -542,7 +542,7 @@ BOOST_DATA_TEST_CASE(what_is_cancelled_has_input, all) {
 
 // -- cancelling, on our side
 
-BOOST_DATA_TEST_CASE(cancelling_ends_who_waits_and_all_that_comes_after, all) {
+BOOST_DATA_TEST_CASE(cancelling_ends_pending_and_later_reads, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -554,7 +554,7 @@ BOOST_DATA_TEST_CASE(cancelling_ends_who_waits_and_all_that_comes_after, all) {
     BOOST_TEST(!e.far->try_flush());
 }
 
-BOOST_DATA_TEST_CASE(what_is_cancelled_takes_nothing_that_has_come, all) {
+BOOST_DATA_TEST_CASE(a_cancelled_channel_reads_no_bytes_that_have_arrived, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "too late";
@@ -574,7 +574,7 @@ BOOST_DATA_TEST_CASE(cancelling_ends_a_write, all) {
     BOOST_TEST(w->end_of(flushed) == errc::stopped);
 }
 
-BOOST_DATA_TEST_CASE(a_reader_that_leaves_loses_nothing, all) {
+BOOST_DATA_TEST_CASE(a_cancelled_reader_loses_no_bytes, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -585,7 +585,7 @@ BOOST_DATA_TEST_CASE(a_reader_that_leaves_loses_nothing, all) {
     BOOST_TEST(e.far->data() == "for the next");
 }
 
-BOOST_DATA_TEST_CASE(a_writer_that_leaves_does_not_stop_the_write, all) {
+BOOST_DATA_TEST_CASE(a_cancelled_writer_does_not_stop_the_write, all) {
     const auto w = make(sample);
     auto e = w->pair();
     w->stuff(*e.near);
@@ -596,7 +596,7 @@ BOOST_DATA_TEST_CASE(a_writer_that_leaves_does_not_stop_the_write, all) {
     BOOST_TEST(e.near->unsent() == 0u);
 }
 
-BOOST_DATA_TEST_CASE(who_waits_is_told_when_the_channel_closes_by_its_deadline, all) {
+BOOST_DATA_TEST_CASE(a_waiting_reader_gets_the_error_of_the_deadline, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto at = w->net()->now() + 20ms;
@@ -607,7 +607,7 @@ BOOST_DATA_TEST_CASE(who_waits_is_told_when_the_channel_closes_by_its_deadline, 
     BOOST_TEST((w->net()->now() >= at));
 }
 
-BOOST_DATA_TEST_CASE(a_deadline_that_is_taken_back_never_comes, all) {
+BOOST_DATA_TEST_CASE(a_removed_deadline_does_not_fire, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->deadline(w->net()->now() + 5ms, errc::idle_timeout);
@@ -616,7 +616,7 @@ BOOST_DATA_TEST_CASE(a_deadline_that_is_taken_back_never_comes, all) {
     BOOST_TEST(!e.far->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(a_deadline_that_is_moved_comes_later, all) {
+BOOST_DATA_TEST_CASE(a_moved_deadline_fires_later, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.far->deadline(w->net()->now() + 5ms, errc::idle_timeout);
@@ -629,7 +629,7 @@ BOOST_DATA_TEST_CASE(a_deadline_that_is_moved_comes_later, all) {
 
 // -- draining
 
-BOOST_DATA_TEST_CASE(a_drain_ends_who_waits, all) {
+BOOST_DATA_TEST_CASE(a_drain_ends_a_waiting_reader, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto waits = w->start(e.far->fill());
@@ -639,7 +639,7 @@ BOOST_DATA_TEST_CASE(a_drain_ends_who_waits, all) {
     BOOST_TEST(!e.far->cancelled());
 }
 
-BOOST_DATA_TEST_CASE(a_drain_gives_first_what_has_come, all) {
+BOOST_DATA_TEST_CASE(a_drain_first_returns_bytes_that_have_arrived, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near->out() = "in time";
@@ -662,7 +662,7 @@ BOOST_DATA_TEST_CASE(a_drain_does_not_end_sending, all) {
     BOOST_TEST(e.near->data() == "the last");
 }
 
-BOOST_DATA_TEST_CASE(a_drain_tells_of_an_end_that_has_come, all) {
+BOOST_DATA_TEST_CASE(a_drain_reports_an_end_of_the_stream_that_has_arrived, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -683,7 +683,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_waits_for_the_peer_to_close, all) {
     BOOST_TEST(!w->end_of(leaves));
 }
 
-BOOST_DATA_TEST_CASE(a_graceful_close_reads_what_still_comes, all) {
+BOOST_DATA_TEST_CASE(a_graceful_close_discards_bytes_that_still_arrive, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto leaves = w->start(close_gracefully(*e.far, 10s));
@@ -696,7 +696,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_reads_what_still_comes, all) {
     BOOST_TEST(e.far->data() == "");
 }
 
-BOOST_DATA_TEST_CASE(a_graceful_close_has_its_time, all) {
+BOOST_DATA_TEST_CASE(a_graceful_close_ends_at_its_timeout, all) {
     const auto w = make(sample);
     auto e = w->pair();
     const auto at = w->net()->now() + 20ms;
@@ -705,7 +705,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_has_its_time, all) {
     BOOST_TEST((w->net()->now() >= at));
 }
 
-BOOST_DATA_TEST_CASE(a_graceful_close_of_a_gone_peer_is_short, all) {
+BOOST_DATA_TEST_CASE(a_graceful_close_returns_at_once_if_the_peer_has_closed, all) {
     const auto w = make(sample);
     auto e = w->pair();
     e.near.reset();
@@ -715,7 +715,7 @@ BOOST_DATA_TEST_CASE(a_graceful_close_of_a_gone_peer_is_short, all) {
 
 // -- connecting and accepting
 
-BOOST_DATA_TEST_CASE(nobody_there_is_refused, all) {
+BOOST_DATA_TEST_CASE(a_port_without_a_listener_is_refused, all) {
     const auto w = make(sample);
     const auto where = w->net()->listen(any_port)->local();
     const auto refused = w->connect(where);
@@ -724,25 +724,25 @@ BOOST_DATA_TEST_CASE(nobody_there_is_refused, all) {
     BOOST_TEST(refused.error().message() == "cannot connect: Connection refused");
 }
 
-BOOST_DATA_TEST_CASE(no_such_unix_socket_is_an_error, all) {
+BOOST_DATA_TEST_CASE(a_missing_unix_socket_is_an_error, all) {
     const auto w = make(sample);
     const auto refused = w->connect(ice::address("unix:/nowhere/at/all"));
     BOOST_TEST((refused.error() == std::errc::no_such_file_or_directory));
     BOOST_TEST((refused.error() == ice::condition::not_executed));
 }
 
-BOOST_DATA_TEST_CASE(no_such_name_is_an_error, all) {
+BOOST_DATA_TEST_CASE(an_unknown_name_is_an_error, all) {
     const auto w = make(sample);
     BOOST_TEST(w->connect(ice::address("no.such.invalid", 1)).error() == errc::host_not_found);
 }
 
-BOOST_DATA_TEST_CASE(this_host_has_a_name, all) {
+BOOST_DATA_TEST_CASE(localhost_is_this_host, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(ice::address("localhost", 0));
     BOOST_TEST(w->connect(ice::address("localhost", door->local().port())).has_value());
 }
 
-BOOST_DATA_TEST_CASE(a_port_is_listened_to_once, all) {
+BOOST_DATA_TEST_CASE(a_port_has_one_listener, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const std::string text =
@@ -751,7 +751,7 @@ BOOST_DATA_TEST_CASE(a_port_is_listened_to_once, all) {
                           [&](const std::exception& e) { return e.what() == text; });
 }
 
-BOOST_DATA_TEST_CASE(ports_that_are_given_differ, all) {
+BOOST_DATA_TEST_CASE(chosen_ports_differ, all) {
     const auto w = make(sample);
     const auto one = w->net()->listen(any_port), two = w->net()->listen(any_port);
     BOOST_TEST(one->local().port() != 0);
@@ -759,7 +759,7 @@ BOOST_DATA_TEST_CASE(ports_that_are_given_differ, all) {
     BOOST_TEST(one->local().host() == "127.0.0.1");
 }
 
-BOOST_DATA_TEST_CASE(nothing_to_accept_would_block, all) {
+BOOST_DATA_TEST_CASE(accept_without_a_connection_would_block, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     BOOST_TEST(door->accept().error() == asio::error::would_block);
@@ -777,7 +777,7 @@ BOOST_DATA_TEST_CASE(a_connection_is_made_before_it_is_accepted, all) {
     BOOST_TEST(far->data() == "early");
 }
 
-BOOST_DATA_TEST_CASE(who_is_gone_before_is_accepted_and_has_ended, all) {
+BOOST_DATA_TEST_CASE(a_connection_that_its_peer_has_closed_is_accepted_and_at_its_end, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     w->connect(door->local()).value().reset();
@@ -786,7 +786,7 @@ BOOST_DATA_TEST_CASE(who_is_gone_before_is_accepted_and_has_ended, all) {
     BOOST_TEST(w->fill(*far) == errc::closed);
 }
 
-BOOST_DATA_TEST_CASE(connections_are_accepted_in_their_order, all) {
+BOOST_DATA_TEST_CASE(connections_are_accepted_in_order, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const auto one = w->connect(door->local()).value();
@@ -802,7 +802,7 @@ BOOST_DATA_TEST_CASE(connections_are_accepted_in_their_order, all) {
     }
 }
 
-BOOST_DATA_TEST_CASE(a_closed_door_ends_who_waits_for_it, all) {
+BOOST_DATA_TEST_CASE(closing_an_acceptor_ends_its_wait, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const auto waits = w->start(door->ready());
@@ -813,7 +813,7 @@ BOOST_DATA_TEST_CASE(a_closed_door_ends_who_waits_for_it, all) {
     BOOST_TEST((w->connect(door->local()).error() == std::errc::connection_refused));
 }
 
-BOOST_DATA_TEST_CASE(a_closed_door_resets_who_was_not_let_in, all) {
+BOOST_DATA_TEST_CASE(closing_an_acceptor_resets_connections_that_were_not_accepted, all) {
     const auto w = make(sample);
     auto door = w->net()->listen(any_port);
     const auto near = w->connect(door->local()).value();
@@ -821,7 +821,7 @@ BOOST_DATA_TEST_CASE(a_closed_door_resets_who_was_not_let_in, all) {
     BOOST_TEST(w->fill(*near) == reset);
 }
 
-BOOST_DATA_TEST_CASE(each_end_knows_the_other, all) {
+BOOST_DATA_TEST_CASE(each_end_knows_the_address_of_the_other, all) {
     const auto w = make(sample);
     const auto door = w->net()->listen(any_port);
     const auto near = w->connect(door->local()).value();
@@ -833,7 +833,7 @@ BOOST_DATA_TEST_CASE(each_end_knows_the_other, all) {
 
 // -- time
 
-BOOST_DATA_TEST_CASE(a_sleeper_can_be_woken, all) {
+BOOST_DATA_TEST_CASE(a_sleep_can_be_cancelled, all) {
     const auto w = make(sample);
     const auto sleeps = w->start(sleep(w->net(), 1h));
     BOOST_TEST(!sleeps->ended);
@@ -841,7 +841,7 @@ BOOST_DATA_TEST_CASE(a_sleeper_can_be_woken, all) {
     BOOST_TEST(w->end_of(sleeps) == asio::error::operation_aborted);
 }
 
-BOOST_DATA_TEST_CASE(sleep_takes_its_time, all) {
+BOOST_DATA_TEST_CASE(a_sleep_lasts_its_duration, all) {
     const auto w = make(sample);
     const auto at = w->net()->now() + 10ms;
     BOOST_TEST(!w->run(sleep(w->net(), 10ms)));

@@ -1,4 +1,5 @@
-// Many callers on one connection: the reply of each, whoever leaves and whatever breaks.
+// Many callers on one connection: each gets its own reply, whichever caller leaves or connection
+// breaks.
 #include <ice/detail/pipeline.hpp>
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -136,9 +137,9 @@ struct two_callers {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_connection_may_come_of_age_at_any_reading_of_the_clock) {
-    // The danger: a caller is promised a place on a connection, looks for it again, and by then it
-    // is too old to be found.
+BOOST_AUTO_TEST_CASE(a_connection_may_reach_its_lifetime_at_any_reading_of_the_clock) {
+    // The danger: a caller gets a place on a connection, looks for it again, and by then the
+    // connection has reached its lifetime and is not found.
     std::uint64_t readings = 0, replaced = 0;
     {
         two_callers calm;
@@ -162,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_connection_may_come_of_age_at_any_reading_of_the_clock) {
 
 BOOST_FIXTURE_TEST_SUITE(pipeline, fixture)
 
-BOOST_AUTO_TEST_CASE(requests_go_out_at_once_and_replies_come_in_their_order) {
+BOOST_AUTO_TEST_CASE(requests_are_sent_at_once_and_replies_assigned_in_order) {
     auto& p = add(8);
     auto& c = accept();
     auto &a = begin("one"), &b = begin("two"), &d = begin("three");
@@ -177,8 +178,8 @@ BOOST_AUTO_TEST_CASE(requests_go_out_at_once_and_replies_come_in_their_order) {
     BOOST_TEST(p.counters().connects == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(who_leaves_keeps_its_place) {
-    // The danger: its late reply goes to the next one in the line.
+BOOST_AUTO_TEST_CASE(a_cancelled_caller_keeps_its_position) {
+    // The danger: the next caller in the pipeline gets its late reply.
     add(8);
     auto& c = accept();
     auto &a = begin("one", 10ms), &b = begin("two");
@@ -190,7 +191,7 @@ BOOST_AUTO_TEST_CASE(who_leaves_keeps_its_place) {
     BOOST_TEST(text_of(d) == "3");
 }
 
-BOOST_AUTO_TEST_CASE(no_more_than_the_depth_share_and_nobody_is_overtaken) {
+BOOST_AUTO_TEST_CASE(the_depth_bounds_sharing_and_no_waiter_is_overtaken) {
     auto& p = add(2);
     auto& c = accept();
     begin("one"), begin("two"), begin("three"), begin("four");
@@ -203,7 +204,7 @@ BOOST_AUTO_TEST_CASE(no_more_than_the_depth_share_and_nobody_is_overtaken) {
     BOOST_TEST(arrived(c) == "four\r\nfive\r\n");
 }
 
-BOOST_AUTO_TEST_CASE(when_one_that_waits_leaves_the_next_has_its_turn) {
+BOOST_AUTO_TEST_CASE(after_a_waiter_leaves_the_next_one_is_served) {
     add(1 + 1);
     auto& c = accept();
     begin("one"), begin("two"), begin("three", 5ms), begin("four");
@@ -221,7 +222,7 @@ BOOST_AUTO_TEST_CASE(a_free_connection_is_used_before_one_is_shared) {
     BOOST_TEST((both.starts_with("one\r\nthree") || both.starts_with("two\r\n")));
 }
 
-BOOST_AUTO_TEST_CASE(a_broken_connection_tells_who_may_have_been_executed) {
+BOOST_AUTO_TEST_CASE(a_broken_connection_tells_which_requests_may_have_been_executed) {
     sim.faults().window = 10;
     add(8, 1, {}, 0);
     auto& c = accept(false);
@@ -234,8 +235,8 @@ BOOST_AUTO_TEST_CASE(a_broken_connection_tells_who_may_have_been_executed) {
     BOOST_TEST((error_of(unsent) == ice::condition::not_executed));
 }
 
-BOOST_AUTO_TEST_CASE(who_waits_behind_a_request_that_got_no_reply_is_told_so) {
-    // The danger: "no reply in time" to one that asked a moment ago.
+BOOST_AUTO_TEST_CASE(requests_behind_one_without_a_reply_get_pipeline_stalled) {
+    // The danger: a request that was sent a moment ago fails with "no reply in time".
     add(8);
     accept();
     auto& first = begin("one", 30s);
@@ -246,7 +247,7 @@ BOOST_AUTO_TEST_CASE(who_waits_behind_a_request_that_got_no_reply_is_told_so) {
     BOOST_TEST(error_of(second) == ice::errc::pipeline_stalled);
 }
 
-BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
+BOOST_AUTO_TEST_CASE(unsent_requests_are_sent_on_the_next_connection) {
     sim.faults().window = 10;
     auto& p = add(8);
     auto& c = accept(false);
@@ -260,7 +261,7 @@ BOOST_AUTO_TEST_CASE(what_was_not_sent_goes_out_on_the_next_connection) {
     BOOST_TEST(p.counters().retries == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_reply_to_nothing_ends_the_connection) {
+BOOST_AUTO_TEST_CASE(a_reply_without_a_request_closes_the_connection) {
     auto& p = add(8);
     auto& c = accept();
     auto& a = begin("one");
@@ -269,7 +270,7 @@ BOOST_AUTO_TEST_CASE(a_reply_to_nothing_ends_the_connection) {
     BOOST_TEST(p.counters().discarded == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_harms_nobody) {
+BOOST_AUTO_TEST_CASE(an_unencodable_message_does_not_affect_others) {
     auto& p = add(8);
     auto& c = accept();
     auto &a = begin("one"), &bad = begin("t\r\nwo"), &b = begin("three");
@@ -281,9 +282,9 @@ BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_harms_nobody) {
     BOOST_TEST(p.idle() == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_too_long_for_its_protocol_harms_nobody) {
-    // The danger: it is taken for a lost connection, sent again until nobody may, and held against
-    // the upstream, whose breaker opens.
+BOOST_AUTO_TEST_CASE(a_message_that_is_too_long_does_not_affect_others) {
+    // The danger: the pool takes it for a lost connection, retries it until the budget of retries
+    // is spent, and opens the breaker of the upstream.
     auto& p = add(8);
     auto& e = accept();
     auto& before = begin("one");
@@ -297,8 +298,9 @@ BOOST_AUTO_TEST_CASE(what_is_too_long_for_its_protocol_harms_nobody) {
     BOOST_TEST(p.counters().retries == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_of_age_takes_no_more_requests) {
-    // The danger: under a steady load it is never free, so it never ends, and the load never moves.
+BOOST_AUTO_TEST_CASE(a_connection_at_its_lifetime_gets_no_more_requests) {
+    // The danger: under a steady load the connection is never idle, so it never ends, and its load
+    // never moves to another address.
     add(8, 1, {.max_lifetime = 1s});
     auto& old = accept();
     auto& first = begin("one");
@@ -313,8 +315,8 @@ BOOST_AUTO_TEST_CASE(a_connection_of_age_takes_no_more_requests) {
     BOOST_TEST(text_of(second) == "2");
 }
 
-BOOST_AUTO_TEST_CASE(a_silent_connection_ends_though_its_callers_have_left) {
-    // Otherwise it would be full of places that nobody waits in, for ever.
+BOOST_AUTO_TEST_CASE(a_silent_connection_is_closed_after_its_callers_have_left) {
+    // Otherwise the pipeline would be full of requests without callers for ever.
     auto& p = add(2, 1, {.request = 1s});
     accept();
     auto &a = begin("one", 10ms), &b = begin("two", 10ms);
@@ -329,7 +331,7 @@ BOOST_AUTO_TEST_CASE(a_silent_connection_ends_though_its_callers_have_left) {
     BOOST_TEST(p.counters().discarded == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_lease_gets_the_connection_alone) {
+BOOST_AUTO_TEST_CASE(a_lease_does_not_share_its_connection) {
     auto& p = add(8);
     auto& c = accept();
     begin("one");
@@ -354,7 +356,7 @@ BOOST_AUTO_TEST_CASE(a_lease_gets_the_connection_alone) {
     BOOST_TEST(text_of(b) == "2");
 }
 
-BOOST_AUTO_TEST_CASE(stop_ends_all_of_them) {
+BOOST_AUTO_TEST_CASE(stop_ends_all_requests_of_a_shared_connection) {
     add(2);
     accept();
     auto &a = begin("one"), &b = begin("two"), &d = begin("three");
@@ -365,7 +367,7 @@ BOOST_AUTO_TEST_CASE(stop_ends_all_of_them) {
 
 // Each of the 2^16 ways in which some of 16 callers leave before the replies come. In debug builds
 // every 61st of them.
-BOOST_AUTO_TEST_CASE(whoever_of_sixteen_leaves_the_others_get_their_own) {
+BOOST_AUTO_TEST_CASE(whichever_of_sixteen_callers_leave_the_others_get_their_replies) {
     constexpr unsigned callers = 16;
 #ifdef NDEBUG
     constexpr unsigned step = 1;

@@ -1,4 +1,4 @@
-"""The markers of planted bugs: each is in one line and in a table. What can become of a line."""
+"""The markers of planted bugs: each is in one line and in a table. How a bug changes its line."""
 import importlib.util
 import sys
 from pathlib import Path
@@ -45,11 +45,11 @@ def test_each_bug_changes_the_code(found, name):
     (planting.always, "           a == b &&", "           (true) &&"),
     (planting.never, "           f(a);", "           (false);"),
     (planting.either("y"), "    if (x) g();", "    if ((x) || (y)) g();")])
-def test_what_becomes_of_a_line(change, line, made):
+def test_each_kind_of_change_to_a_line(change, line, made):
     assert change(line) == made
 
 
-def test_a_condition_that_goes_on_in_the_next_line_is_refused():
+def test_a_condition_that_continues_in_the_next_line_is_refused():
     with pytest.raises(ValueError):
         planting.always("    if (f(x) &&")
 

@@ -1,4 +1,4 @@
-// poller: storage that sockets share, and whom it tells of what.
+// poller: the storage that sockets share, and which events it reports to which client.
 #include "../lib/transport/poller.hpp"
 
 #include <fcntl.h>
@@ -69,8 +69,8 @@ BOOST_AUTO_TEST_SUITE(poller)
 
 // -- storage
 
-// 10,000 connections at rest with a buffer each are what made them large.
-BOOST_AUTO_TEST_CASE(one_piece_of_storage_goes_from_socket_to_socket) {
+// A buffer for each of 10,000 idle connections would take much memory.
+BOOST_AUTO_TEST_CASE(sockets_share_one_piece_of_storage) {
     looped l;
     ice::buffer in, other;
     std::string out, other_out;
@@ -88,8 +88,8 @@ BOOST_AUTO_TEST_CASE(one_piece_of_storage_goes_from_socket_to_socket) {
     BOOST_TEST(other_out.capacity() >= 1000u);
 }
 
-// The beginning of a message stays with its socket, in a piece of its own size.
-BOOST_AUTO_TEST_CASE(what_is_not_consumed_stays) {
+// The beginning of a message stays with its socket, in storage of its size.
+BOOST_AUTO_TEST_CASE(unconsumed_bytes_stay_with_their_socket) {
     looped l;
     ice::buffer in;
     std::string out = "unsent";
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_consumed_stays) {
     BOOST_TEST(in.capacity() == spare_size);
 }
 
-// What is large is not copied to and fro for each read of a few bytes: that would be O(n * n).
+// Copying a large message for each read of a few bytes would be O(n * n).
 BOOST_AUTO_TEST_CASE(a_large_unfinished_message_keeps_its_storage) {
     looped l;
     ice::buffer in;
@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(a_large_unfinished_message_keeps_its_storage) {
     BOOST_TEST(static_cast<const void*>(in.data().data()) == static_cast<const void*>(where));
 }
 
-// A message of 100 MB must not be what the loop keeps for ever.
+// The loop must not keep the storage of a message of 100 MB for ever.
 BOOST_AUTO_TEST_CASE(storage_that_is_too_large_is_freed) {
     looped l;
     ice::buffer in, next;
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(storage_that_is_too_large_is_freed) {
 
 // -- events
 
-BOOST_AUTO_TEST_CASE(a_client_is_told_until_it_has_dealt_with_it) {
+BOOST_AUTO_TEST_CASE(an_event_is_reported_until_the_client_has_dealt_with_it) {
     looped l;
     watched c(l.p);
     c.watch(EPOLLIN);
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(a_client_is_told_until_it_has_dealt_with_it) {
     BOOST_TEST(c.told == std::vector<std::uint32_t>(3, EPOLLIN));
 }
 
-// The one that is guessed to be ready again must not keep the others waiting.
+// The client that is read speculatively must not starve the others.
 BOOST_AUTO_TEST_CASE(a_client_that_is_always_ready_starves_nobody) {
     looped l;
     watched busy(l.p), quiet(l.p);
@@ -169,9 +169,9 @@ BOOST_AUTO_TEST_CASE(a_client_that_is_always_ready_starves_nobody) {
     BOOST_TEST(settle_until(quiet.told, 1));
 }
 
-// A client whose work takes long is asked again without a look at the others only for a moment:
-// a connection that streams, with a slow logic, delayed others by 64 of its bursts.
-BOOST_AUTO_TEST_CASE(a_slow_client_is_not_asked_twice_while_another_is_ready) {
+// The poller reads speculatively for a short time only: a stream with a slow logic delayed others
+// by 64 of its bursts.
+BOOST_AUTO_TEST_CASE(a_slow_client_does_not_run_twice_while_another_is_ready) {
     looped l;
     watched busy(l.p), quiet(l.p);
     for (auto* c : {&busy, &quiet}) {
@@ -193,8 +193,8 @@ BOOST_AUTO_TEST_CASE(a_slow_client_is_not_asked_twice_while_another_is_ready) {
     BOOST_TEST(busy.asked - asked_before <= 3);
 }
 
-// A loop whose work is done must end: that is how a stopped server's run() returns.
-BOOST_AUTO_TEST_CASE(the_loop_has_work_only_while_somebody_waits) {
+// A loop without work must end: so run() of a stopped server returns.
+BOOST_AUTO_TEST_CASE(the_loop_has_work_only_while_a_client_waits) {
     looped l;
     watched c(l.p);
     c.watch(EPOLLIN);
@@ -213,8 +213,8 @@ BOOST_AUTO_TEST_CASE(the_loop_has_work_only_while_somebody_waits) {
     BOOST_TEST(c.told.size() == 1u);
 }
 
-// Its memory is another's: an event of this round must not reach it.
-BOOST_AUTO_TEST_CASE(who_is_forgotten_within_a_round_is_told_nothing) {
+// Its memory may be in use again: an event of this round must not reach it.
+BOOST_AUTO_TEST_CASE(a_client_deregistered_within_a_round_gets_no_event) {
     looped l;
     auto a = std::make_unique<watched>(l.p), b = std::make_unique<watched>(l.p);
     unsigned told = 0;
@@ -237,9 +237,9 @@ BOOST_AUTO_TEST_CASE(who_is_forgotten_within_a_round_is_told_nothing) {
     BOOST_TEST(told == 1u);
 }
 
-// The poller remembers who was alone in the last rounds, to ask it first in the next. A session
-// that stops waiting and then ends must be forgotten: the next round would call into free memory.
-BOOST_AUTO_TEST_CASE(a_forgotten_client_that_watches_nothing_is_not_asked) {
+// The poller remembers the only client of the last rounds, to read it first in the next. If it kept
+// a pointer to a destroyed client, the next round would use freed memory.
+BOOST_AUTO_TEST_CASE(a_deregistered_client_is_not_read_speculatively) {
     looped l;
     watched c(l.p), other(l.p);
     for (auto* one : {&c, &other}) {
@@ -266,8 +266,8 @@ BOOST_AUTO_TEST_CASE(a_forgotten_client_that_watches_nothing_is_not_asked) {
     BOOST_TEST(c.asked == asked);
 }
 
-// What a user's handler throws leaves run(); the others must not wait for ever after it.
-BOOST_AUTO_TEST_CASE(an_exception_costs_nobody_else_its_event) {
+// An exception of a handler leaves run(); other clients must still get their events.
+BOOST_AUTO_TEST_CASE(after_an_exception_other_clients_get_their_events) {
     looped l;
     watched a(l.p), b(l.p);
     for (auto* c : {&a, &b}) {
@@ -286,8 +286,8 @@ BOOST_AUTO_TEST_CASE(an_exception_costs_nobody_else_its_event) {
     BOOST_TEST(b.told.size() == 1u);
 }
 
-// Nor itself: it has dealt with nothing.
-BOOST_AUTO_TEST_CASE(who_throws_is_told_again) {
+// The client has not dealt with its event.
+BOOST_AUTO_TEST_CASE(a_client_that_throws_gets_its_event_again) {
     looped l;
     watched c(l.p);
     c.watch(EPOLLIN);
@@ -303,8 +303,8 @@ BOOST_AUTO_TEST_CASE(who_throws_is_told_again) {
 }
 
 #ifndef NDEBUG
-// It compiles, and loses answers now and then: a debug build says so at once.
-BOOST_AUTO_TEST_CASE(two_threads_that_run_one_loop_are_told_so) {
+// Such a program compiles, and loses answers at times: a debug build ends at once.
+BOOST_AUTO_TEST_CASE(two_threads_that_run_one_loop_end_a_debug_build) {
     int output[2];
     BOOST_TEST_REQUIRE(::pipe(output) == 0);
     const pid_t child = ::fork();
@@ -331,8 +331,8 @@ BOOST_AUTO_TEST_CASE(two_threads_that_run_one_loop_are_told_so) {
     BOOST_TEST(said.find("two threads run the io_context") != said.npos);
 }
 
-// Set-up in one thread, and the loop in another: each thread that has ended hands it on.
-BOOST_AUTO_TEST_CASE(a_thread_may_hand_the_loop_on) {
+// One thread sets the server up and another runs the loop: a loop may change its thread.
+BOOST_AUTO_TEST_CASE(another_thread_may_run_the_loop_later) {
     looped l;
     watched c(l.p);
     c.watch(EPOLLIN);
@@ -343,8 +343,8 @@ BOOST_AUTO_TEST_CASE(a_thread_may_hand_the_loop_on) {
 }
 #endif
 
-// Who waits when the io_context is destroyed is destroyed with it; the others end elsewhere.
-BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {
+// The io_context destroys coroutines that wait at its end; others end elsewhere.
+BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_clients_with_waiters) {
     struct client final : ice::poller::client {
         bool ready(std::uint32_t) override { return true; }
         void abandon() noexcept override { abandoned = true; }
@@ -362,8 +362,8 @@ BOOST_AUTO_TEST_CASE(the_end_of_the_loop_abandons_who_is_waited_for) {
     BOOST_TEST(!other.abandoned);
 }
 
-// A child process of a server that has not yet called exec has copies of all sockets.
-BOOST_AUTO_TEST_CASE(a_copy_of_the_descriptor_elsewhere_does_not_keep_it_watched) {
+// Until exec a child process has duplicates of all sockets.
+BOOST_AUTO_TEST_CASE(a_duplicate_of_a_descriptor_does_not_keep_it_watched) {
     looped l;
     int copy = -1;
     std::vector<std::uint32_t> told;

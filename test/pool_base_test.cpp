@@ -1,5 +1,5 @@
-// pool_base: how a pool ends, and with it a server that nobody is connected to but who asks.
-// In virtual time; whom it lends to is in pool_test.cpp and its neighbours.
+// pool_base: how a pool drains and stops, also in a server without peers. In virtual time; requests
+// and leases are in pool_test.cpp and its neighbours.
 #include <ice/detail/pool_base.hpp>
 
 #include "asking.hpp"
@@ -22,7 +22,7 @@ struct fixture : asking {
 
 BOOST_FIXTURE_TEST_SUITE(pool_base, fixture)
 
-BOOST_AUTO_TEST_CASE(a_drain_ends_what_was_taken_and_takes_nothing_new) {
+BOOST_AUTO_TEST_CASE(a_drain_finishes_accepted_requests_and_refuses_new_ones) {
     auto& p = add(1);
     auto &asked = begin(), &waits = begin();
     BOOST_TEST(p.waiting() == 1U);
@@ -39,8 +39,8 @@ BOOST_AUTO_TEST_CASE(a_drain_ends_what_was_taken_and_takes_nothing_new) {
     BOOST_TEST(p.state().open() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(a_drained_pool_opens_nothing) {
-    // The danger: its upstream comes back, or a connection that is kept open ends, and it goes on.
+BOOST_AUTO_TEST_CASE(a_drained_pool_opens_no_connection) {
+    // The danger: the upstream comes back, or one of min_connections ends, and the pool connects.
     auto& p = add(2, {.idle = 10s}, {.min_connections = 2});
     p.drain();
     BOOST_TEST(p.idle() == 0U);
@@ -49,8 +49,8 @@ BOOST_AUTO_TEST_CASE(a_drained_pool_opens_nothing) {
     BOOST_TEST(ask() == ice::errc::draining);
 }
 
-BOOST_AUTO_TEST_CASE(who_waits_in_a_drain_gets_a_connection_that_is_made_for_it) {
-    // Its upstream hangs up while another waits.
+BOOST_AUTO_TEST_CASE(a_waiter_in_a_drain_gets_a_new_connection) {
+    // The upstream closes the connection while another caller waits.
     auto& p = add(1);
     begin("first", 500ms);
     auto& waits = begin();
@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(a_pipelined_pool_drains_too) {
 }
 
 BOOST_AUTO_TEST_CASE(a_server_drains_its_pools_last) {
-    // The danger: a gateway's own requests end with errc::stopped in the middle of a polite stop.
+    // The danger: a drain ends requests of a gateway with errc::stopped.
     auto& p = add(1);
     auto& asked = begin();
     srv.drain(10s);
@@ -96,8 +96,8 @@ BOOST_AUTO_TEST_CASE(the_grace_period_ends_the_drain_of_a_pool) {
     BOOST_TEST(p.state().open() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(who_waits_learns_at_once_that_the_last_connection_of_a_dead_upstream_is_gone) {
-    // The danger: nothing can be connected to, and it waits for its whole grace_period.
+BOOST_AUTO_TEST_CASE(a_waiter_in_a_drain_fails_at_once_if_its_upstream_is_dead) {
+    // The danger: no connection can be made, and the waiter waits for the whole grace period.
     up.stop();
     sim.run_for(1ms);
     auto dying = sim.host("10.0.0.2");

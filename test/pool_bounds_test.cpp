@@ -1,5 +1,5 @@
-// The bounds of a pool at their edges, a millisecond before and after, or one below and above; and
-// what counts them. In virtual time.
+// The limits and timeouts of a pool at their edges (one below and above, a millisecond before and
+// after), and their counters. In virtual time.
 #include <ice/pool.hpp>
 
 #include "asking.hpp"
@@ -41,7 +41,7 @@ struct greeted : ice::line {
 
 BOOST_FIXTURE_TEST_SUITE(pool_bounds, fixture)
 
-BOOST_AUTO_TEST_CASE(so_many_wait_and_no_more) {
+BOOST_AUTO_TEST_CASE(max_waiters_callers_wait_and_no_more) {
     work = 1h;
     auto& p = add(1, {}, {.max_waiters = 3});
     begin();  // has the connection
@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(so_many_wait_and_no_more) {
     BOOST_TEST(p.counters().refused == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(so_many_connections_and_no_more) {
+BOOST_AUTO_TEST_CASE(a_pool_opens_its_size_and_no_more) {
     work = 1h;
     auto& p = add(3, {}, {.preconnect = 0});
     BOOST_TEST(p.state().open() == 0U);
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(so_many_connections_and_no_more) {
     BOOST_TEST(p.counters().connects == 3U);
 }
 
-BOOST_AUTO_TEST_CASE(so_many_are_opened_before_anyone_asks) {
+BOOST_AUTO_TEST_CASE(preconnect_connections_are_opened_before_the_first_request) {
     for (const std::size_t wanted :
          {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{3}, ice::unlimited}) {
         auto action = ice::tcp_client_action{far, fmt::format("{}", wanted), 2, ice::line{}};
@@ -94,8 +94,8 @@ BOOST_AUTO_TEST_CASE(an_unfinished_reply_may_be_as_long_as_the_limit_and_no_long
     BOOST_TEST(p.counters().discarded == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(ten_requests_and_a_tenth_of_all_are_sent_again_and_no_more) {
-    // The danger: an upstream that loses all of them is asked twice as often as on a good day.
+BOOST_AUTO_TEST_CASE(ten_requests_and_a_tenth_of_all_are_retried_and_no_more) {
+    // The danger: an upstream that loses all requests gets twice as many as in normal operation.
     auto& p = add(2, {}, {.retries = 10});
     for (int i = 0; i < 11; ++i) BOOST_TEST(!ask_in_vain());  // 11 <= 10 + 11 / 10
     BOOST_TEST(p.counters().retries == 11U);
@@ -109,14 +109,14 @@ BOOST_AUTO_TEST_CASE(ten_requests_and_a_tenth_of_all_are_sent_again_and_no_more)
     BOOST_TEST(p.counters().requests == 20U);
 }
 
-BOOST_AUTO_TEST_CASE(with_no_retries_not_even_one_is_sent_again) {
+BOOST_AUTO_TEST_CASE(without_retries_no_request_is_sent_again) {
     auto& p = add(2, {}, {.retries = 0});
     BOOST_TEST(ask_in_vain() == ice::errc::not_sent);
     BOOST_TEST(p.counters().retries == 0U);
     BOOST_TEST(!ask());
 }
 
-BOOST_AUTO_TEST_CASE(a_request_has_its_time_and_no_more) {
+BOOST_AUTO_TEST_CASE(a_request_ends_at_its_timeout) {
     add(1, {.request = 1s});
     work = 998ms;
     auto& in_time = begin();
@@ -132,9 +132,9 @@ BOOST_AUTO_TEST_CASE(a_request_has_its_time_and_no_more) {
     BOOST_TEST(srv.get(name).counters().timeouts == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_reply_that_never_becomes_whole_is_told_from_silence) {
-    // An upstream whose lines end in LF alone, asked by a pool of CR LF: "no reply in time" sends
-    // people to look at the network.
+BOOST_AUTO_TEST_CASE(a_failure_tells_an_unfinished_reply_from_silence) {
+    // The lines of the upstream end in LF, the pool expects CR LF: "no reply in time" alone would
+    // blame the network.
     const ice::address other{"10.0.0.1", 8};
     bool is_silent = false;
     up.add(ice::tcp_server_action{other}.logic(
@@ -159,9 +159,9 @@ BOOST_AUTO_TEST_CASE(a_reply_that_never_becomes_whole_is_told_from_silence) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_request_with_no_time_left_is_refused_and_never_sent) {
-    // The danger: a caller passes what is left of its own time, and what it no longer waits for is
-    // executed, and costs a connection.
+BOOST_AUTO_TEST_CASE(a_request_without_time_left_is_refused_and_never_sent) {
+    // The danger: a caller passes the rest of its own time. A request for which no time is left
+    // would be executed for no caller, and cost a connection.
     for (const std::size_t depth : {1U, 4U}) {
         const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
         auto& p = open(ice::tcp_client_action{far, own, 1}.limits({.pipeline = depth}));
@@ -191,7 +191,7 @@ BOOST_AUTO_TEST_CASE(a_request_with_no_time_left_is_refused_and_never_sent) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_caller_waits_for_a_connection_and_no_longer) {
+BOOST_AUTO_TEST_CASE(a_caller_waits_until_the_acquire_timeout_and_no_longer) {
     work = 1h;
     add(1, {.acquire = 1s});
     begin();
@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(a_caller_waits_for_a_connection_and_no_longer) {
     BOOST_TEST(srv.get(name).counters().refused == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(connecting_takes_its_time_and_no_longer) {
+BOOST_AUTO_TEST_CASE(a_connect_ends_at_its_timeout) {
     sim.faults()[ice::testing::fault::blackhole] = 1;
     auto& p = add(1, {.connect = 1s});
     auto& waits = begin();
@@ -217,7 +217,7 @@ BOOST_AUTO_TEST_CASE(connecting_takes_its_time_and_no_longer) {
     BOOST_TEST(p.counters().connect_failures == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_handshake_takes_its_time_and_no_longer) {
+BOOST_AUTO_TEST_CASE(a_handshake_with_an_upstream_ends_at_its_timeout) {
     work = 998ms;  // and 0.2 ms to and fro
     constexpr ice::pool_name<greeted> polite{"polite"};
     auto action = ice::tcp_client_action{far, polite, 1};
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(a_handshake_takes_its_time_and_no_longer) {
     BOOST_TEST(reply->error() == ice::errc::handshake_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(an_unused_connection_lives_as_long_as_idle_says) {
+BOOST_AUTO_TEST_CASE(an_unused_connection_ends_at_the_idle_timeout) {
     auto& p = add(2, {.idle = 1s});
     sim.run_for(998ms);
     BOOST_TEST(p.idle() == 2U);
@@ -252,8 +252,8 @@ BOOST_AUTO_TEST_CASE(an_unused_connection_lives_as_long_as_idle_says) {
     BOOST_TEST(p.counters().expired == 2U);
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_ends_in_the_last_quarter_of_its_age) {
-    // All at once, and an upstream behind a balancer gets all of them at once again.
+BOOST_AUTO_TEST_CASE(a_connection_ends_in_the_last_quarter_of_its_maximum_lifetime) {
+    // If all ended at once, an upstream would get all new connections at once, too.
     auto& p = add(50, {.idle = 1h, .max_lifetime = 100s});
     sim.run_for(74s);
     BOOST_TEST(p.counters().aged == 0U);
@@ -264,7 +264,7 @@ BOOST_AUTO_TEST_CASE(a_connection_ends_in_the_last_quarter_of_its_age) {
     BOOST_TEST(p.counters().aged == 50U);
 }
 
-BOOST_AUTO_TEST_CASE(so_many_are_kept_although_nobody_asks) {
+BOOST_AUTO_TEST_CASE(min_connections_stay_open_without_requests) {
     for (const std::size_t kept : {0U, 1U, 2U}) {
         const ice::pool_name<ice::line> own{kept == 0 ? "none" : kept == 1 ? "one" : "both"};
         auto action = ice::tcp_client_action{far, own, 2};

@@ -1,5 +1,5 @@
-// Callers that ask again at once when a pool refuses them: after each refusal everything else of
-// the loop has its turn. In virtual time, where turns are counted, and on a real loop with a timer.
+// Callers that repeat a refused request at once: after each refusal all other handlers of the loop
+// run. In virtual time, where these are counted, and on a real loop with a timer.
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/steady_timer.hpp>
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(a_full_outbox_lets_others_run) {
     BOOST_TEST(why == ice::errc::outbox_full);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_sent_again_is_sent_after_the_others_had_their_turn) {
+BOOST_AUTO_TEST_CASE(a_retry_is_sent_after_other_handlers_have_run) {
     serve();
     auto& p = add(2);
     sim.run_for(1ms);
@@ -173,8 +173,9 @@ BOOST_AUTO_TEST_CASE(what_is_sent_again_is_sent_after_the_others_had_their_turn)
     BOOST_TEST(between == first + 1);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_to_be_sent_again_is_not_sent_when_its_time_has_passed_meanwhile) {
-    // The danger: its time is looked at, then others run, then it is sent, and nobody waits for it.
+BOOST_AUTO_TEST_CASE(a_retry_that_has_timed_out_meanwhile_is_not_sent) {
+    // The danger: other handlers run between the check of its timeout and the retry, which is sent
+    // although its caller has left.
     int served = 0;
     serve([&](std::string_view m) -> std::string {
         ++served;
@@ -198,7 +199,7 @@ BOOST_AUTO_TEST_CASE(what_is_to_be_sent_again_is_not_sent_when_its_time_has_pass
     }
 }
 
-BOOST_AUTO_TEST_CASE(who_is_cancelled_before_it_is_sent_again_gets_a_failure_and_is_counted) {
+BOOST_AUTO_TEST_CASE(a_caller_cancelled_before_its_retry_gets_a_failure_and_is_counted) {
     serve();
     for (const std::size_t depth : {1U, 4U}) {
         const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
@@ -223,9 +224,9 @@ BOOST_AUTO_TEST_CASE(who_is_cancelled_before_it_is_sent_again_gets_a_failure_and
     }
 }
 
-BOOST_AUTO_TEST_CASE(who_asks_again_when_a_shared_connection_is_closed_lets_it_close) {
-    // The danger: at that instant the pool still lists the connection, which refuses each request,
-    // with no end if the caller tries again.
+BOOST_AUTO_TEST_CASE(a_caller_that_retries_in_a_loop_lets_a_shared_connection_close) {
+    // The danger: at that instant the pool still lists the connection, which refuses each request:
+    // a caller that retries would never let it go.
     serve_slowly();
     for (const unsigned retries : {0U, 10U}) {
         const ice::pool_name<ice::line> own{retries == 0 ? "never" : "some"};
@@ -243,7 +244,7 @@ BOOST_AUTO_TEST_CASE(who_asks_again_when_a_shared_connection_is_closed_lets_it_c
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_timer_of_the_same_loop_fires_beside_a_caller_that_insists) {
+BOOST_AUTO_TEST_CASE(a_timer_fires_beside_a_caller_that_retries_in_a_loop) {
     test::world w;
     test::tcp::acceptor nobody(w.io, {asio::ip::address_v4::loopback(), 0});
     const ice::address there("127.0.0.1", nobody.local_endpoint().port());

@@ -1,11 +1,11 @@
-// pool_state: what people and monitors are told of a pool.
+// pool_state: the state of a pool as numbers and as text.
 #include <ice/pool_state.hpp>
 
 #include "asking.hpp"
 
 BOOST_AUTO_TEST_SUITE(pool_state)
 
-BOOST_FIXTURE_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections, asking) {
+BOOST_FIXTURE_TEST_CASE(a_state_is_a_copy_and_counts_the_connections, asking) {
     serve();
     auto& pool = add(2);
     const auto look = [&]() -> ice::task<ice::pool_state> {
@@ -27,7 +27,7 @@ BOOST_FIXTURE_TEST_CASE(a_state_is_a_copy_and_says_who_has_the_connections, aski
     BOOST_TEST(during.counters.connects == 2U);
 }
 
-BOOST_AUTO_TEST_CASE(it_is_one_line_and_says_why_an_upstream_is_down) {
+BOOST_AUTO_TEST_CASE(its_text_is_one_line_with_the_cause_of_an_upstream_that_is_down) {
     ice::pool_state s;
     s.name = "far";
     ice::upstream_state u;

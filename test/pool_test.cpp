@@ -1,5 +1,5 @@
-// The pool against upstreams that behave as badly as the test wants. What matters most: a reply
-// never reaches anyone but its requester.
+// A pool with upstreams that misbehave as the test says. Most important: a reply reaches only the
+// caller that sent its request.
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <ice/pool.hpp>
@@ -65,15 +65,16 @@ BOOST_AUTO_TEST_CASE(a_request_gets_its_reply_and_the_connection_is_used_again) 
     BOOST_TEST(p.busy() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_connects_before_anyone_asks) {
-    // Otherwise the first requests pay for connecting.
+BOOST_AUTO_TEST_CASE(a_pool_connects_before_the_first_request) {
+    // Otherwise the first requests would wait for a connect.
     auto& p = add(3);
     until([&] { return p.idle() == 3; }, "three connections");
     BOOST_TEST(p.counters().connects == 3U);
 }
 
-BOOST_AUTO_TEST_CASE(a_late_reply_dies_with_its_connection) {
-    // The danger: after a timeout the connection goes back, and the next caller gets its reply.
+BOOST_AUTO_TEST_CASE(a_late_reply_is_lost_with_its_connection) {
+    // The danger: after a timeout the connection returns to the pool, and the next caller gets the
+    // late reply.
     auto& p = add(1);
     auto& first = up.accept();
     auto& r = ask("one", 30ms);
@@ -104,8 +105,8 @@ BOOST_AUTO_TEST_CASE(a_second_reply_in_the_same_bytes_closes_the_connection) {
     BOOST_TEST(*wait(next) == "fresh");
 }
 
-BOOST_AUTO_TEST_CASE(bytes_that_come_while_idle_close_the_connection_before_the_next_request) {
-    // The danger: the stale bytes would be taken for the next request's reply.
+BOOST_AUTO_TEST_CASE(bytes_that_arrive_while_idle_close_the_connection_before_the_next_request) {
+    // The danger: the stale bytes are taken for the reply to the next request.
     auto& p = add(1);
     auto& first = up.accept();
     auto& r = ask("one");
@@ -123,8 +124,8 @@ BOOST_AUTO_TEST_CASE(bytes_that_come_while_idle_close_the_connection_before_the_
     BOOST_TEST(first.read_to_end() == "");
 }
 
-BOOST_AUTO_TEST_CASE(an_urgent_byte_that_comes_while_idle_closes_the_connection_too) {
-    // The danger: the kernel hides the byte from the look before a request.
+BOOST_AUTO_TEST_CASE(an_urgent_byte_that_arrives_while_idle_closes_the_connection_too) {
+    // The danger: the kernel hides the byte from the check before a request.
     auto& p = add(1);
     auto& first = up.accept();
     auto& r = ask("one");
@@ -140,7 +141,7 @@ BOOST_AUTO_TEST_CASE(an_urgent_byte_that_comes_while_idle_closes_the_connection_
     BOOST_TEST(p.counters().stale == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_that_was_closed_while_idle_is_replaced_unseen) {
+BOOST_AUTO_TEST_CASE(a_connection_closed_while_idle_is_replaced_without_an_error) {
     add(1);
     up.accept().close();
     settle();
@@ -163,7 +164,7 @@ BOOST_AUTO_TEST_CASE(a_reply_that_is_truncated_is_an_error) {
     BOOST_TEST(p.counters().failures == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(closed_without_a_reply_may_have_been_executed) {
+BOOST_AUTO_TEST_CASE(a_request_closed_without_a_reply_may_have_been_executed) {
     add(1);
     auto& conn = up.accept();
     auto& r = ask("one");
@@ -182,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_reply_beyond_the_limit_is_an_error) {
     BOOST_TEST(wait(r).error() == ice::errc::message_too_large);
 }
 
-BOOST_AUTO_TEST_CASE(a_request_that_cannot_be_expressed_leaves_the_connection_as_it_was) {
+BOOST_AUTO_TEST_CASE(an_unencodable_request_leaves_the_connection_as_it_was) {
     auto& p = add(1);
     up.accept();
     until([&] { return p.idle() == 1; });
@@ -193,8 +194,8 @@ BOOST_AUTO_TEST_CASE(a_request_that_cannot_be_expressed_leaves_the_connection_as
     BOOST_TEST(p.counters().discarded == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(waiters_are_served_in_the_order_in_which_they_came) {
-    // Last in, first out lets the first one starve.
+BOOST_AUTO_TEST_CASE(waiters_are_served_in_order) {
+    // Last in, first out would starve the first waiter.
     auto& p = add(1);
     auto& conn = up.accept();
     until([&] { return p.idle() == 1; });
@@ -209,7 +210,7 @@ BOOST_AUTO_TEST_CASE(waiters_are_served_in_the_order_in_which_they_came) {
     BOOST_TEST(p.counters().waited == 4U);
 }
 
-BOOST_AUTO_TEST_CASE(a_waiter_that_gave_up_leaves_no_hole) {
+BOOST_AUTO_TEST_CASE(a_waiter_that_left_is_passed_over) {
     auto& p = add(1);
     auto& conn = up.accept();
     auto& first = ask("q0");
@@ -239,7 +240,7 @@ BOOST_AUTO_TEST_CASE(more_waiters_than_the_limit_are_refused_at_once) {
     BOOST_TEST(not_executed(*refused));
 }
 
-BOOST_AUTO_TEST_CASE(waiting_ends_with_its_own_timeout) {
+BOOST_AUTO_TEST_CASE(waiting_ends_at_the_acquire_timeout) {
     add(1, {.acquire = 20ms});
     up.accept();
     ask("busy");
@@ -247,8 +248,9 @@ BOOST_AUTO_TEST_CASE(waiting_ends_with_its_own_timeout) {
     BOOST_TEST(wait(r).error() == ice::errc::acquire_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(while_the_upstream_refuses_callers_are_told_at_once_and_why) {
-    // The danger: each caller waits for its timeout, and the front is as dead as the upstream.
+BOOST_AUTO_TEST_CASE(while_the_upstream_refuses_callers_fail_at_once_with_the_cause) {
+    // The danger: each caller waits for its timeout, and the gateway is as unavailable as its
+    // upstream.
     up.close();
     auto& p = srv.add(ice::tcp_client_action{ice::address("127.0.0.1", 1), name, 3});
     until([&] { return p.counters().connect_failures > 0; });
@@ -285,7 +287,7 @@ BOOST_AUTO_TEST_CASE(an_upstream_that_closes_each_connection_at_once_does_not_ma
     BOOST_TEST(p.counters().connects < 5U);
 }
 
-BOOST_AUTO_TEST_CASE(idle_connections_are_closed_before_the_other_side_does_it) {
+BOOST_AUTO_TEST_CASE(idle_connections_are_closed_before_the_upstream_closes_them) {
     auto& p = add(2, {.idle = 30ms});
     auto& conn = up.accept();
     conn.read_to_end();
@@ -300,7 +302,7 @@ BOOST_AUTO_TEST_CASE(idle_connections_are_closed_before_the_other_side_does_it) 
     BOOST_TEST(*wait(r) == "reply");
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_keeps_some_connections_open_although_nobody_asks) {
+BOOST_AUTO_TEST_CASE(a_pool_keeps_some_connections_open_without_requests) {
     auto& p = add(3, {.idle = 30ms}, {.min_connections = 2});
     until([&] { return p.idle() == 3; });
     until([&] { return p.counters().expired >= 3 && p.idle() == 2; }, "two in their place");
@@ -318,7 +320,7 @@ BOOST_AUTO_TEST_CASE(a_pool_opens_more_only_while_callers_wait) {
     BOOST_TEST(p.waiting() == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(idle_connections_end_at_their_age) {
+BOOST_AUTO_TEST_CASE(idle_connections_end_at_their_maximum_lifetime) {
     auto& p = add(1, {.max_lifetime = 30ms});
     auto& conn = up.accept();
     conn.read_to_end();
@@ -348,7 +350,7 @@ BOOST_AUTO_TEST_CASE(a_busy_connection_that_is_too_old_ends_after_its_reply) {
     BOOST_TEST(*wait(next) == "reply to two");
 }
 
-BOOST_AUTO_TEST_CASE(a_report_says_how_the_pool_fares_in_one_line) {
+BOOST_AUTO_TEST_CASE(a_report_is_the_state_of_the_pool_in_one_line) {
     auto& p = add(2);
     until([&] { return p.idle() == 2; });
     ask("one");
@@ -366,7 +368,7 @@ BOOST_AUTO_TEST_CASE(a_report_says_how_the_pool_fares_in_one_line) {
                down.report());
 }
 
-BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean) {
+BOOST_AUTO_TEST_CASE(a_lease_returns_its_connection_only_after_complete_exchanges) {
     auto& p = add(1);
     auto& conn = up.accept();
     auto talk = [](ice::pool<ice::line>& from, bool whole) -> ice::task<std::string> {
@@ -404,7 +406,8 @@ BOOST_AUTO_TEST_CASE(a_lease_holds_its_connection_and_returns_it_only_when_clean
 }
 
 BOOST_AUTO_TEST_CASE(a_lease_that_closes_gracefully_does_not_return_its_connection) {
-    // The upstream closes it as well: the next caller would find it dead, or about to be closed.
+    // The upstream closes idle connections as well: the next caller would get one that is closed or
+    // closing.
     auto& p = add(1);
     auto& first = up.accept();
     auto talk = [](ice::pool<ice::line>& from) -> ice::task<ice::error_code> {
@@ -421,8 +424,8 @@ BOOST_AUTO_TEST_CASE(a_lease_that_closes_gracefully_does_not_return_its_connecti
     BOOST_TEST(p.idle() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(a_handshake_that_closes_has_failed) {
-    // Whatever it returns: a connection that takes no message must not be lent.
+BOOST_AUTO_TEST_CASE(a_handshake_that_closes_the_connection_has_failed) {
+    // Whatever the handshake returns, the pool must not assign a connection that takes no message.
     struct leaving : ice::line {
         ice::task<bool> handshake(ice::session<leaving>& peer) {
             peer.close();
@@ -436,7 +439,7 @@ BOOST_AUTO_TEST_CASE(a_handshake_that_closes_has_failed) {
     BOOST_TEST(p.idle() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(what_was_pushed_on_a_lease_wants_its_reply_too) {
+BOOST_AUTO_TEST_CASE(a_push_on_a_lease_needs_its_reply_too) {
     // The danger: the reply to the pushed message reaches the next caller.
     auto& p = add(1);
     auto& first = up.accept();
@@ -456,7 +459,7 @@ BOOST_AUTO_TEST_CASE(what_was_pushed_on_a_lease_wants_its_reply_too) {
 }
 
 BOOST_AUTO_TEST_CASE(connects_that_fail_without_waiting_do_not_starve_the_loop) {
-    // connect() to a path that is not there ends at once, in the handler that began it.
+    // connect() to a missing path ends at once, in the handler that began it.
     auto& p = srv.add(ice::tcp_client_action{ice::address("unix:/no/such"), name, 3});
     for (int i = 0; i < 3; ++i) BOOST_TEST(not_executed(wait(ask("anyone"))));
     BOOST_TEST(p.counters().connects < 20U);
@@ -472,7 +475,7 @@ BOOST_AUTO_TEST_CASE(a_request_that_was_sent_before_the_stop_may_have_been_execu
     BOOST_TEST(!not_executed(*r));
 }
 
-BOOST_AUTO_TEST_CASE(an_exception_in_the_borrower_closes_the_connection) {
+BOOST_AUTO_TEST_CASE(an_exception_of_the_lease_holder_closes_the_connection) {
     auto& p = add(1);
     up.accept();
     auto talk = [](ice::pool<ice::line>& from) -> ice::task<> {
@@ -495,8 +498,8 @@ BOOST_AUTO_TEST_CASE(stopping_ends_requests_and_waiters) {
     BOOST_TEST(wait(ask("after")).error() == ice::errc::stopped);
 }
 
-BOOST_AUTO_TEST_CASE(connecting_ends_with_its_own_timeout) {
-    // A backlog that is full takes no more connections and says nothing.
+BOOST_AUTO_TEST_CASE(connecting_ends_at_the_connect_timeout) {
+    // A full backlog takes no more connections, and does not refuse them.
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in at{};
     at.sin_family = AF_INET;
@@ -523,8 +526,8 @@ BOOST_AUTO_TEST_CASE(connecting_ends_with_its_own_timeout) {
     ::close(fd);
 }
 
-BOOST_AUTO_TEST_CASE(a_cancelled_caller_takes_its_connection_with_it) {
-    // By Asio's own means: the late reply must not reach the next caller.
+BOOST_AUTO_TEST_CASE(a_cancelled_caller_closes_its_connection) {
+    // The caller is cancelled by Asio's means: its late reply must not reach the next caller.
     auto& p = add(1);
     auto& first = up.accept();
     until([&] { return p.idle() == 1; });

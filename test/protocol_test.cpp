@@ -1,4 +1,4 @@
-// protocol: what parse() can answer, what counts as a protocol, and packing without leftovers.
+// protocol: what parse() may return, which types are protocols, and packing.
 #include <boost/test/unit_test.hpp>
 #include <concepts>
 #include <ice/protocol.hpp>
@@ -58,8 +58,8 @@ const other_category other;
 
 BOOST_AUTO_TEST_SUITE(protocol)
 
-BOOST_AUTO_TEST_CASE(a_message_comes_with_the_bytes_it_took) {
-    // Confused with a skip, it would be lost; with an error, the connection.
+BOOST_AUTO_TEST_CASE(a_message_comes_with_the_number_of_its_bytes) {
+    // Taken for a skip, the message would be lost; taken for an error, the connection.
     const std::string_view input = "abc\r\nrest";
     parsed<std::string_view> p{input.substr(0, 3), 5};
     BOOST_TEST(p.has_message());
@@ -70,8 +70,8 @@ BOOST_AUTO_TEST_CASE(a_message_comes_with_the_bytes_it_took) {
     BOOST_TEST(!p.error());
 }
 
-BOOST_AUTO_TEST_CASE(need_more_takes_nothing) {
-    // The same bytes come again, with more behind them.
+BOOST_AUTO_TEST_CASE(need_more_consumes_nothing) {
+    // The next call gets the same bytes, with more behind them.
     const parsed<std::string> p = ice::need_more;
     BOOST_TEST(!p.has_message());
     BOOST_TEST(p.size() == 0U);
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(need_more_takes_nothing) {
     BOOST_TEST(!p.error());
 }
 
-BOOST_AUTO_TEST_CASE(skip_takes_bytes_and_is_no_message) {
+BOOST_AUTO_TEST_CASE(skip_consumes_bytes_and_is_no_message) {
     // Options of telnet: the logic must not be called for them.
     const parsed<std::string> p = ice::skip{3};
     BOOST_TEST(!p.has_message());
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(skip_takes_bytes_and_is_no_message) {
 }
 
 BOOST_AUTO_TEST_CASE(an_error_keeps_its_value_and_its_category) {
-    // Only with both can a log say what it was, and a condition match.
+    // A log needs both for its text, and a condition for its comparison.
     const parsed<int> ours = errc::bad_message;
     BOOST_TEST(ours.failed());
     BOOST_TEST(!ours.has_message());
@@ -127,8 +127,8 @@ BOOST_AUTO_TEST_CASE(three_shapes_are_protocols_and_others_are_not) {
     static_assert(ice::can_packet<answering, std::string>);
 }
 
-BOOST_AUTO_TEST_CASE(what_outlives_the_buffer_is_a_copy) {
-    // A pool's reply: its connection goes back, and the view with it.
+BOOST_AUTO_TEST_CASE(an_owned_message_is_a_copy) {
+    // A reply of a pool: the buffer belongs to the connection, which returns to the pool.
     static_assert(std::same_as<ice::owned_t<std::string_view>, std::string>);
     static_assert(std::same_as<ice::owned_t<int>, int>);
     static_assert(std::same_as<ice::owned_t<std::vector<std::string>>, std::vector<std::string>>);
@@ -155,8 +155,8 @@ BOOST_AUTO_TEST_CASE(packing_appends) {
     BOOST_TEST(out == "before 42 text");
 }
 
-BOOST_AUTO_TEST_CASE(after_an_exception_nothing_is_left_of_the_message) {
-    // The danger: on a connection that others share, the next message is glued to the half of one.
+BOOST_AUTO_TEST_CASE(an_exception_of_packet_leaves_no_bytes) {
+    // The danger: on a shared connection the next message follows half a message.
     struct thrower {
         ice::parsed<std::string_view> parse(std::string_view) { return ice::need_more; }
         void packet(std::string_view text, std::string& out) {
@@ -170,8 +170,8 @@ BOOST_AUTO_TEST_CASE(after_an_exception_nothing_is_left_of_the_message) {
     BOOST_TEST(out == "before");
 }
 
-BOOST_AUTO_TEST_CASE(after_an_error_nothing_is_left_of_the_message) {
-    // Half of a message, followed by the next one, is a third that nobody sent.
+BOOST_AUTO_TEST_CASE(an_error_of_packet_leaves_no_bytes) {
+    // Half a message and the next one together would be a message that nobody sent.
     answering a;
     std::string out = "before";
     BOOST_TEST(ice::packet(a, std::string_view("half!half"), out) ==

@@ -1,4 +1,4 @@
-// raw: whatever has arrived is one message. Nothing is added, lost or looked at.
+// raw: all bytes that have arrived are one message. It adds, drops and searches none.
 #include <boost/test/unit_test.hpp>
 #include <ice/protocols/raw.hpp>
 #include <ice/testing/script.hpp>
@@ -19,8 +19,8 @@ using messages = std::vector<std::string>;
 
 BOOST_AUTO_TEST_SUITE(raw)
 
-BOOST_AUTO_TEST_CASE(what_arrives_together_is_one_message) {
-    // An echo server that waited for more would never answer.
+BOOST_AUTO_TEST_CASE(bytes_that_arrive_together_are_one_message) {
+    // An echo server that waits for more bytes would never answer.
     const auto seen = ice::testing::play(ice::raw{}, {"one", "two\r\nthree", "", "\n"});
     BOOST_TEST(seen.messages == (messages{"one", "two\r\nthree", "\n"}),
                boost::test_tools::per_element());
@@ -28,15 +28,15 @@ BOOST_AUTO_TEST_CASE(what_arrives_together_is_one_message) {
     BOOST_TEST(!seen.error);
 }
 
-BOOST_AUTO_TEST_CASE(nothing_is_no_message) {
-    // An empty message would be answered, for ever.
+BOOST_AUTO_TEST_CASE(an_empty_input_is_no_message) {
+    // The session would answer empty messages for ever.
     BOOST_TEST(!ice::raw{}.parse("").has_message());
     BOOST_TEST(!ice::raw{}.parse("").failed());
     BOOST_TEST(ice::testing::play(ice::raw{}, "").messages.empty());
 }
 
-BOOST_AUTO_TEST_CASE(every_byte_comes_through_at_every_cut) {
-    // The messages differ with the cut, their bytes must not.
+BOOST_AUTO_TEST_CASE(every_byte_passes_at_every_split) {
+    // The messages depend on the split, their bytes must not.
     const std::string all = all_bytes();
     for (std::size_t cut = 0; cut <= all.size(); ++cut) {
         const auto seen = ice::testing::play(
@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(every_byte_comes_through_at_every_cut) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_is_the_input_itself) {
-    // Not a copy: echo of a megabyte costs no allocation here.
+    // The message is no copy: the echo of a megabyte allocates nothing here.
     const std::string input(1024 * 1024, 'x');
     auto found = ice::raw{}.parse(input);
     BOOST_TEST(found.message().data() == input.data());
@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(a_message_is_the_input_itself) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_is_sent_as_it_is) {
-    // With anything added, the peer of an echo gets more than it sent.
+    // Otherwise the peer of an echo would get more bytes than it sent.
     ice::raw p;
     std::string out = "before";
     BOOST_TEST(!ice::packet(p, std::string_view(all_bytes()), out));

@@ -1,5 +1,5 @@
-"""A README that no longer compiles must not pass: each way it can drift is planted here once,
-and so is each way the tutorial can stop being a staircase."""
+"""test/readme.py finds each way in which a block can differ from its program, and each way in which
+a step of the tutorial can be too large."""
 import subprocess
 import sys
 

@@ -125,7 +125,7 @@ def missing(tree, walk):
 
 
 @pytest.mark.parametrize("walk", WALKS)
-def test_each_step_was_made_for_what_ice_has(walk):
+def test_ice_itself_has_made_each_step(walk):
     # Danger: a protocol that nobody fuzzes, an option without a counter, a transport that no test
     # compares with the sockets.
     assert len(list(INSTANCES[walk](Tree()))) >= {"Add a pool option": 19}.get(walk, 2)
@@ -133,7 +133,7 @@ def test_each_step_was_made_for_what_ice_has(walk):
 
 
 @pytest.mark.parametrize("walk", WALKS)
-def test_no_step_is_missing_in_a_walk(walk):
+def test_each_walk_has_all_steps(walk):
     # Danger: a row is removed, or its file is renamed, and nothing checks that step any more.
     named = {code for row in table(Tree().text(GUIDE), walk) for cell in row[1:]
              for code in codes(cell)}

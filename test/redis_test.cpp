@@ -1,5 +1,5 @@
-// The pool and resp against a real redis-server: its types, its errors, and the ways in which it
-// ends connections or lets them wait. Here, too, belongs what the pool learns later (pipelining).
+// The pool and resp with a real redis-server: its types, its errors, and the ways in which it ends
+// connections or delays them.
 #include <asio/steady_timer.hpp>
 #include <ice/protocols/resp.hpp>
 
@@ -73,7 +73,7 @@ struct fixture : world {
 BOOST_AUTO_TEST_SUITE(redis, *boost::unit_test::precondition(redis_server::is_installed))
 
 BOOST_FIXTURE_TEST_CASE(replies_have_the_types_that_redis_gives_them, fixture) {
-    // What a protocol's own tests cannot see: another program's reading of the same page.
+    // Another program's reading of the same specification, which tests of resp alone cannot check.
     BOOST_TEST((ask("SET", "k", "a\r\nb") == ice::resp_simple_string("OK")));
     BOOST_TEST((ask("GET", "k") == ice::resp_bulk_string("a\r\nb")));
     BOOST_TEST((ask("GET", "none") == ice::resp_null_bulk()));
@@ -96,8 +96,9 @@ BOOST_FIXTURE_TEST_CASE(replies_have_the_types_that_redis_gives_them, fixture) {
     BOOST_TEST((ask("GET", "large").text() == large));
 }
 
-BOOST_FIXTURE_TEST_CASE(an_error_is_a_reply_and_its_connection_goes_on, fixture) {
-    // Closing for each "wrong type" would make a client's mistake a storm of connections.
+BOOST_FIXTURE_TEST_CASE(an_error_is_a_reply_and_the_connection_continues, fixture) {
+    // If each "wrong type" closed a connection, a mistake of a client would cause a storm of
+    // connections.
     const auto connects = pool->counters().connects;
     BOOST_TEST(ask("NO_SUCH_COMMAND").is_error());
     ask("LPUSH", "list", "x");
@@ -107,8 +108,8 @@ BOOST_FIXTURE_TEST_CASE(an_error_is_a_reply_and_its_connection_goes_on, fixture)
     BOOST_TEST(pool->counters().discarded == 0U);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_lease_is_a_transaction_with_an_error_inside, fixture) {
-    // MULTI belongs to a connection: on two of them it is nothing.
+BOOST_FIXTURE_TEST_CASE(a_transaction_on_a_lease_may_contain_an_error, fixture) {
+    // MULTI belongs to its connection: a transaction on two connections is none.
     const auto transact = [](ice::pool<ice::resp>& p) -> ice::task<ice::resp_value> {
         auto lent = co_await p.acquire();
         ice::resp_value last;
@@ -132,7 +133,7 @@ BOOST_FIXTURE_TEST_CASE(a_lease_is_a_transaction_with_an_error_inside, fixture) 
     BOOST_TEST(pool->counters().discarded == 0U);
 }
 
-BOOST_FIXTURE_TEST_CASE(select_is_a_handshake_of_each_connection, fixture) {
+BOOST_FIXTURE_TEST_CASE(select_is_sent_in_the_handshake_of_each_connection, fixture) {
     // A connection that was made later, after a loss, must be in the right database too.
     auto& third = srv.add(ice::tcp_client_action{redis.where(), "third", 2, in_database(3)});
     const auto set = resp_command("SET", "where", "in 3");
@@ -146,8 +147,8 @@ BOOST_FIXTURE_TEST_CASE(select_is_a_handshake_of_each_connection, fixture) {
     }
 }
 
-BOOST_FIXTURE_TEST_CASE(a_handshake_that_redis_refuses_is_said_to_the_caller, fixture) {
-    // There are 16 databases: a connection in the wrong one must not be lent.
+BOOST_FIXTURE_TEST_CASE(callers_get_the_error_of_a_handshake_that_redis_refuses, fixture) {
+    // There are 16 databases: the pool must not assign a connection in the wrong one.
     auto& none = srv.add(ice::tcp_client_action{redis.where(), "none", 1, in_database(99)});
     const reply r = run(none.request(resp_command("PING"), 5s));
     BOOST_TEST((r.error() == errc::handshake_failed), r.error().message());
@@ -155,7 +156,7 @@ BOOST_FIXTURE_TEST_CASE(a_handshake_that_redis_refuses_is_said_to_the_caller, fi
     BOOST_TEST(none.idle() == 0U);
 }
 
-BOOST_FIXTURE_TEST_CASE(connections_that_redis_has_killed_are_not_handed_out, fixture) {
+BOOST_FIXTURE_TEST_CASE(connections_that_redis_has_killed_are_not_assigned, fixture) {
     for (int i = 0; i < 10; ++i) {
         ask("CLIENT", "KILL", "TYPE", "normal");
         BOOST_TEST(echo(5) == 5);
@@ -163,8 +164,7 @@ BOOST_FIXTURE_TEST_CASE(connections_that_redis_has_killed_are_not_handed_out, fi
     BOOST_TEST(pool->counters().connects > 3U);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_connection_killed_in_the_middle_of_a_request_fails_that_one_alone,
-                        fixture) {
+BOOST_FIXTURE_TEST_CASE(a_connection_killed_during_a_request_fails_only_that_request, fixture) {
     std::optional<reply> waits;
     const auto keep = [](ice::pool<ice::resp>& p, std::optional<reply>& slot) -> ice::task<> {
         slot = co_await p.request(resp_command("BLPOP", "none", 0), 5s);
@@ -182,8 +182,8 @@ BOOST_FIXTURE_TEST_CASE(a_connection_killed_in_the_middle_of_a_request_fails_tha
     BOOST_TEST(echo(5) == 5);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_reply_after_a_pause_reaches_nobody, fixture) {
-    // All that were sent meanwhile are answered at once when it ends.
+BOOST_FIXTURE_TEST_CASE(a_reply_after_the_timeout_reaches_no_caller, fixture) {
+    // When the pause ends, redis replies at once to all requests that were sent in it.
     BOOST_TEST((ask("CLIENT", "PAUSE", 1000, "ALL") == ice::resp_simple_string("OK")));
     BOOST_TEST(echo(6, 20ms) < 6);
     wait_until_ready();
@@ -191,7 +191,7 @@ BOOST_FIXTURE_TEST_CASE(a_reply_after_a_pause_reaches_nobody, fixture) {
     BOOST_TEST(pool->counters().timeouts > 0U);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_redis_that_is_killed_and_started_again_is_used_again, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_restarted_redis_is_used_again, fixture) {
     for (int i = 0; i < 5; ++i) {
         redis.kill();
         BOOST_TEST(echo(5) == 0, "nobody is there to reply");

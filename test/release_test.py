@@ -1,4 +1,4 @@
-"""tools/release.py refuses a tree that is not ready, and says why; and its bill is complete."""
+"""tools/release.py refuses a tree that is not ready and says why, and its SBOM is complete."""
 import datetime
 import json
 import subprocess
@@ -46,12 +46,12 @@ def test_a_tree_that_is_ready_has_no_fault(tree):
     assert not list(release.faults(tree, "1.2.3"))
 
 
-def test_what_is_not_committed_is_a_fault(tree):
+def test_uncommitted_changes_are_a_fault(tree):
     (tree / "new").write_text("")
     assert list(release.faults(tree, "1.2.3")) == ["there are changes that are not committed"]
 
 
-def test_another_version_is_a_fault_wherever_it_stands(tree):
+def test_another_version_is_a_fault_in_every_file(tree):
     found = list(release.faults(tree, "1.2.4"))
     assert found[:2] == ["version.hpp says 1.2.3", "vcpkg/ports/ice-cpp-ice/vcpkg.json says 1.2.3"]
     assert found[2:4] == ["conan/recipes/ice/config.yml has no 1.2.4",
@@ -60,7 +60,7 @@ def test_another_version_is_a_fault_wherever_it_stands(tree):
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3-rc1"])
-def test_what_is_no_version_is_a_fault(tree, version):
+def test_an_invalid_version_is_a_fault(tree, version):
     assert list(release.faults(tree, version)) == [f"{version} is no version: X.Y.Z"]
 
 
@@ -71,12 +71,12 @@ def test_a_changelog_without_date_or_text_is_a_fault(tree, changes):
     assert [fault[:12] for fault in release.faults(tree, "1.2.3")] == ["CHANGELOG.md"]
 
 
-def test_a_tag_that_is_there_is_a_fault(tree):
+def test_an_existing_tag_is_a_fault(tree):
     git(tree, "tag", "v1.2.3")
     assert list(release.faults(tree, "1.2.3")) == ["the tag v1.2.3 is there already"]
 
 
-def test_the_bill_names_each_artefact_by_its_checksum_and_each_dependency(tmp_path):
+def test_the_sbom_names_each_artefact_by_its_checksum_and_each_dependency(tmp_path):
     artefact = tmp_path / "ice-1.2.3.tar.gz"
     artefact.write_bytes(b"abc")
     made = datetime.datetime(2026, 1, 31, tzinfo=datetime.timezone.utc)

@@ -1,5 +1,5 @@
-// Names on real threads, with a getaddrinfo(3) of the test's own: some names hang until they are
-// released. Whatever hangs must hold up nothing else: no other name, no loop, and not the exit.
+// Lookups on real threads, with a getaddrinfo(3) of the test, in which some names hang until the
+// test releases them. A lookup that hangs must delay no other name, no loop, and not the exit.
 #include <dlfcn.h>
 #include <netdb.h>
 #include <sys/wait.h>
@@ -105,13 +105,13 @@ struct fixture : world {
 
 BOOST_FIXTURE_TEST_SUITE(resolver, fixture)
 
-BOOST_AUTO_TEST_CASE(a_name_that_hangs_holds_no_other_up) {
-    // One thread served all names: the pools of all others had no connection for 40 s.
+BOOST_AUTO_TEST_CASE(a_hanging_name_does_not_delay_other_names) {
+    // With one thread for all names, the pools of other names had no connection for 40 s.
     hang(hanging());
     BOOST_TEST(!connect("ok.test"));
 }
 
-BOOST_AUTO_TEST_CASE(digits_and_localhost_need_no_lookup) {
+BOOST_AUTO_TEST_CASE(numeric_addresses_and_localhost_need_no_lookup) {
     // They work while every thread hangs.
     for (int i = 0; i < 16; ++i) hang(hanging(i));
     const auto before = names().lookups.size();
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(digits_and_localhost_need_no_lookup) {
 }
 
 BOOST_AUTO_TEST_CASE(callers_of_one_name_share_a_lookup) {
-    // A pool of a hundred asked a hundred times, one after the other.
+    // A pool of a hundred connections made a hundred lookups, one after the other.
     std::vector<io_status> all;
     for (int i = 0; i < 100; ++i) all.push_back(begin(hanging()));
     settle();
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(callers_of_one_name_share_a_lookup) {
 }
 
 BOOST_AUTO_TEST_CASE(no_more_than_sixteen_lookups_run_at_once) {
-    // 15 leave a thread for another; at 16 it waits for its turn.
+    // 15 hanging lookups leave a thread for another; behind 16 it has to wait.
     for (int i = 0; i < 15; ++i) hang(hanging(i));
     BOOST_TEST(!connect("ok.test"));
     hang(hanging(15));
@@ -153,14 +153,14 @@ BOOST_AUTO_TEST_CASE(no_more_than_sixteen_lookups_run_at_once) {
     BOOST_TEST(names().asked("ok2.test") == 0);  // nobody waited for it any more
 }
 
-BOOST_AUTO_TEST_CASE(a_name_server_that_fails_is_not_a_name_that_does_not_exist) {
+BOOST_AUTO_TEST_CASE(a_failing_name_server_and_an_unknown_name_are_different_errors) {
     BOOST_TEST(connect("x.again") == errc::name_resolution_failed);
     BOOST_TEST(connect("x.broken") == errc::name_resolution_failed);
     BOOST_TEST(connect("x.none") == errc::host_not_found);
 }
 
 BOOST_AUTO_TEST_CASE(a_lookup_that_hangs_does_not_hold_the_loop) {
-    // Nor does it touch the transport when it ends after it: run with the sanitizers.
+    // A lookup that ends after the transport must not use it: the sanitizers check that.
     asio::io_context own;
     auto short_lived = ice::make_socket_transport(own.get_executor());
     const auto ended = std::make_shared<io_status::element_type>();
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_lookup_that_hangs_does_not_hold_the_loop) {
     BOOST_TEST(ended->value() == errc::connect_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(a_loop_that_ends_destroys_who_still_waits) {
+BOOST_AUTO_TEST_CASE(a_loop_that_ends_destroys_coroutines_that_still_wait) {
     {
         asio::io_context own;
         auto short_lived = ice::make_socket_transport(own.get_executor());

@@ -1,4 +1,5 @@
-// resp_requests: requests as arrays and as lines, at every cut; what is malformed, and too much.
+// resp_requests: requests as arrays and as inline commands, at every split; malformed input, and
+// limits.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -72,7 +73,7 @@ BOOST_AUTO_TEST_CASE(an_array_of_strings_is_a_request) {
                boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_line_is_the_same_request) {
+BOOST_AUTO_TEST_CASE(an_inline_command_is_the_same_request) {
     const auto same = [](std::string_view line, const strings& all) {
         BOOST_TEST(words(line) == all, boost::test_tools::per_element());
     };
@@ -102,7 +103,7 @@ BOOST_AUTO_TEST_CASE(a_line_is_the_same_request) {
 }
 
 BOOST_AUTO_TEST_CASE(requests_of_both_kinds_follow_each_other) {
-    // What one leaves behind must not be in the next.
+    // No state of one request may be left for the next.
     const auto get = array({"GET", "k"});
     const std::string all = get + "PING\r\n" + get + "\r\n" + "*0\r\n" + "*-1\r\n" + "*0000\r\n" +
                             " \n" + "echo 'a'\n" + get + "*2\r\n$4\r\n";
@@ -115,7 +116,7 @@ BOOST_AUTO_TEST_CASE(requests_of_both_kinds_follow_each_other) {
     BOOST_TEST(seen.answers == "");
 }
 
-BOOST_AUTO_TEST_CASE(what_is_no_request_is_refused_and_said) {
+BOOST_AUTO_TEST_CASE(invalid_input_is_refused_with_an_error) {
     for (const std::string& bytes : {"*\r\n"s,
                                      "*x\r\n"s,
                                      "*-2\r\n"s,
@@ -145,7 +146,8 @@ BOOST_AUTO_TEST_CASE(what_is_no_request_is_refused_and_said) {
 }
 
 BOOST_AUTO_TEST_CASE(a_page_in_a_browser_cannot_send_commands) {
-    // It can make the browser POST any text to a server of this host: its lines would be commands.
+    // A web page can make the browser POST any text to a server on this host: its lines would be
+    // commands.
     for (const char* bytes :
          {"POST / HTTP/1.1\r\nSET k v\r\n", "Host: localhost:6379\r\nSET k v\r\n"})
         BOOST_TEST((error(bytes, resp_requests(), true) == errc::bad_message), bytes);
@@ -177,7 +179,7 @@ BOOST_AUTO_TEST_CASE(a_declared_length_beyond_the_limit_is_refused_by_its_header
         BOOST_TEST((error(bytes, any) == none), bytes);
 }
 
-BOOST_AUTO_TEST_CASE(random_requests_with_some_bytes_changed_are_the_same_at_every_cut) {
+BOOST_AUTO_TEST_CASE(mutated_requests_are_parsed_alike_at_every_split) {
     const std::string_view letters = "*$0123456789\r\n \"'\\x-";
     std::mt19937 chance;  // NOLINT: the same bytes in each run
     std::size_t whole = 0, refused = 0;
@@ -211,8 +213,8 @@ BOOST_AUTO_TEST_CASE(random_requests_with_some_bytes_changed_are_the_same_at_eve
     BOOST_TEST(refused > rounds / 4);
 }
 
-BOOST_AUTO_TEST_CASE(no_whole_word_is_looked_at_again) {
-    // Many words, one by one: who begins again at the first, takes quadratic time.
+BOOST_AUTO_TEST_CASE(no_whole_word_is_searched_twice) {
+    // Many words that arrive one by one: a parser that begins again at the first takes O(n * n).
     resp_requests p;
     std::string out, input = "*1000\r\n";
     for (int i = 0; i < 1000; ++i) {
@@ -239,7 +241,7 @@ BOOST_AUTO_TEST_CASE(a_request_is_a_view_of_the_input) {
     BOOST_TEST(found.message().bytes().data() == input.data());
 }
 
-BOOST_AUTO_TEST_CASE(a_name_may_have_large_letters_and_nothing_else) {
+BOOST_AUTO_TEST_CASE(names_of_commands_ignore_case_and_nothing_else) {
     BOOST_TEST(ice::resp_names("GET", "get"));
     BOOST_TEST(ice::resp_names("gEt", "get"));
     BOOST_TEST(!ice::resp_names("GETS", "get"));
@@ -248,7 +250,7 @@ BOOST_AUTO_TEST_CASE(a_name_may_have_large_letters_and_nothing_else) {
     BOOST_TEST(!ice::resp_names("", "get"));
 }
 
-BOOST_AUTO_TEST_CASE(an_answer_beyond_the_limit_is_not_sent) {
+BOOST_AUTO_TEST_CASE(an_answer_beyond_the_limit_is_not_packed) {
     resp_requests p(10);
     std::string out = "before";
     BOOST_TEST((p.packet(ice::resp_bulk_string("12345"), out) == errc::message_too_large));

@@ -1,4 +1,4 @@
-// resp: all of RESP2 at every cut, what is malformed, and what is too much.
+// resp: all of RESP2 at every split, malformed input, and limits.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(strings_and_errors_have_their_text) {
 }
 
 BOOST_AUTO_TEST_CASE(a_bulk_string_is_any_bytes) {
-    // Its end is counted: neither CR LF nor what looks like a value ends it.
+    // Its length ends it: neither CR LF nor bytes that resemble a value do.
     std::string all = "\r\n$3\r\n\r\r\n";
     for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
     BOOST_TEST(value(fmt::format("${}\r\n{}\r\n", all.size(), all)).text() == all);
@@ -162,8 +162,8 @@ BOOST_AUTO_TEST_CASE(empty_and_null_arrays_have_no_elements) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(pipelined_values_come_one_by_one_at_every_cut) {
-    // An array's end is the beginning of the next value: nothing of its state may be left.
+BOOST_AUTO_TEST_CASE(pipelined_values_are_parsed_one_by_one_at_every_split) {
+    // Behind the end of an array the next value begins: no state of the array may be left.
     const std::string values[] = {"+OK\r\n",
                                   "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
                                   "*2\r\n*1\r\n*0\r\n*-1\r\n",
@@ -181,8 +181,8 @@ BOOST_AUTO_TEST_CASE(pipelined_values_come_one_by_one_at_every_cut) {
     BOOST_TEST(split_difference(ice::resp(), all + "*2\r\n+a\r\n") == "");
 }
 
-BOOST_AUTO_TEST_CASE(every_short_input_is_the_same_at_every_cut) {
-    // All inputs of up to six pieces out of the letters that matter; with room, and with little.
+BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_alike_at_every_split) {
+    // All inputs of up to six pieces that have a meaning, with a large limit and a small one.
     const std::string pieces[] = {"+", "$", "*", "1", "-1", "0", "\r", "\n", "\r\n", "x"};
     std::vector<std::string> inputs{""};
     std::size_t values = 0;
@@ -204,8 +204,8 @@ BOOST_AUTO_TEST_CASE(every_short_input_is_the_same_at_every_cut) {
     BOOST_TEST(values > 1000U);
 }
 
-BOOST_AUTO_TEST_CASE(random_bytes_are_the_same_at_every_cut_and_never_leave_their_value) {
-    // What nobody thought of: well-formed values with some bytes changed, lost or doubled.
+BOOST_AUTO_TEST_CASE(random_bytes_are_parsed_alike_at_every_split) {
+    // Well-formed values with some bytes changed, lost or doubled: cases that no one has listed.
     const std::string_view letters = "+-:$*0123456789\r\n";
     std::mt19937 chance;  // NOLINT: the same bytes in each run
     std::size_t whole = 0, malformed = 0;
@@ -273,8 +273,8 @@ BOOST_AUTO_TEST_CASE(what_resp2_does_not_allow_is_a_bad_message) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(an_error_is_told_as_soon_as_it_is_there) {
-    // Not after the 30 s of a message that never ends.
+BOOST_AUTO_TEST_CASE(an_error_is_returned_as_soon_as_its_byte_arrives) {
+    // Otherwise the connection would end only after the 30 s of timeouts::message.
     for (const char* bytes : {"P", "*1\r\nP", "$x\r\n", "$-2\r\n"})
         BOOST_TEST((error(bytes) == errc::bad_message), bytes);
     BOOST_TEST((error("$" + std::string(31, '1')) == errc::bad_message));
@@ -282,7 +282,7 @@ BOOST_AUTO_TEST_CASE(an_error_is_told_as_soon_as_it_is_there) {
 }
 
 BOOST_AUTO_TEST_CASE(arrays_nest_as_deep_as_the_limit_and_no_deeper) {
-    // Without a limit a few bytes for each level are a stack of any depth.
+    // Without a limit a few bytes per level would make a stack of any depth.
     BOOST_TEST(value(nested(ice::resp::depth_limit)).size() == 1U);
     BOOST_TEST((error(nested(ice::resp::depth_limit + 1)) == errc::bad_message));
     BOOST_TEST((error(nested(10'000).substr(0, 400)) == errc::bad_message));
@@ -293,7 +293,7 @@ BOOST_AUTO_TEST_CASE(arrays_nest_as_deep_as_the_limit_and_no_deeper) {
 }
 
 BOOST_AUTO_TEST_CASE(a_value_may_be_as_long_as_the_limit_and_no_longer) {
-    // All branches have the one budget, each element of an array too.
+    // All types obey the same limit, also as elements of an array.
     for (const std::string& v :
          {"+" + std::string(50, 'x') + "\r\n", "-" + std::string(50, 'x') + "\r\n", bulk(50),
           "*2\r\n" + bulk(20) + bulk(19),
@@ -310,14 +310,14 @@ BOOST_AUTO_TEST_CASE(a_value_may_be_as_long_as_the_limit_and_no_longer) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_limit_is_1_mib_unless_said_otherwise) {
+BOOST_AUTO_TEST_CASE(the_default_limit_is_1_mib) {
     const std::size_t head = std::string("$1048500\r\n").size() + 2, limit = 1024 * 1024;
     BOOST_TEST(play(ice::resp(), bulk(limit - head)).messages.size() == 1U);
     BOOST_TEST((play(ice::resp(), bulk(limit - head + 1)).error == errc::message_too_large));
 }
 
 BOOST_AUTO_TEST_CASE(a_declared_length_beyond_the_limit_is_refused_by_its_header_alone) {
-    // The headers by which a few bytes have made servers reserve gigabytes.
+    // With such headers a few bytes have made servers reserve gigabytes.
     for (const char* bytes : {"*4294967295\r\n", "*2147483647\r\n", "*9223372036854775807\r\n",
                               "$2147483647\r\n", "$9223372036854775807\r\n", "$1048576\r\n",
                               "*349526\r\n", "*1\r\n*349526\r\n", "*2\r\n+a\r\n$1048576\r\n"})
@@ -329,8 +329,8 @@ BOOST_AUTO_TEST_CASE(a_declared_length_beyond_the_limit_is_refused_by_its_header
     BOOST_TEST((error("*4294967296\r\n", ice::resp(ice::unlimited)) == errc::message_too_large));
 }
 
-BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
-    // As of line: what was looked at is overwritten with a CR; who looks again, finds it.
+BOOST_AUTO_TEST_CASE(no_byte_is_searched_twice) {
+    // As for line: the test overwrites searched bytes with a CR, so a second search is detected.
     ice::resp p;
     std::string input = "*2\r\n:1\r\n+";
     BOOST_TEST_REQUIRE(p.parse(input).size() == 0U);
@@ -359,7 +359,7 @@ BOOST_AUTO_TEST_CASE(a_value_is_a_view_of_the_input_and_a_copy_is_not) {
     BOOST_TEST((kept != ice::resp_view()));
 }
 
-BOOST_AUTO_TEST_CASE(a_value_of_nothing_is_null_also_when_moved_from) {
+BOOST_AUTO_TEST_CASE(an_empty_or_moved_from_value_is_null) {
     ice::resp_value v = ice::resp_bulk_string(std::string(100, 'x'));
     const ice::resp_value taken = std::move(v);
     BOOST_TEST(taken.text().size() == 100U);
@@ -370,7 +370,7 @@ BOOST_AUTO_TEST_CASE(a_value_of_nothing_is_null_also_when_moved_from) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(what_is_made_is_what_is_received) {
+BOOST_AUTO_TEST_CASE(a_value_that_is_made_is_parsed_as_the_same_value) {
     const ice::resp_value made[] = {
         ice::resp_simple_string("OK"),
         ice::resp_error("ERR no"),
@@ -389,7 +389,7 @@ BOOST_AUTO_TEST_CASE(what_is_made_is_what_is_received) {
 }
 
 BOOST_AUTO_TEST_CASE(a_line_end_in_an_error_cannot_begin_another_value) {
-    // Whoever chooses a part of the text would choose the next reply.
+    // Otherwise the author of a part of the text could choose the next reply.
     BOOST_TEST(ice::resp_error("no 'x\r\n:1\r\n'").bytes() == "-no 'x  :1  '\r\n");
     BOOST_TEST(ice::resp_simple_string("a\nb\rc").bytes() == "+a b c\r\n");
 }
@@ -410,14 +410,14 @@ static_assert(!ice::resp_word<char> && !ice::resp_word<bool> && !ice::resp_word<
 static_assert(ice::resp_word<int> && ice::resp_word<std::uint8_t> && ice::resp_word<char[2]>);
 
 BOOST_AUTO_TEST_CASE(a_request_without_words_is_refused) {
-    // Redis reads it and says nothing: its reply would never come.
+    // Redis ignores it, so there would never be a reply.
     ice::resp p;
     std::string out = "before";
     BOOST_TEST((p.packet(std::vector<std::string>(), out) == errc::unencodable));
     BOOST_TEST(out == "before");
 }
 
-BOOST_AUTO_TEST_CASE(what_is_beyond_the_limit_is_not_sent) {
+BOOST_AUTO_TEST_CASE(a_value_beyond_the_limit_is_not_packed) {
     const std::vector<std::string> words{"GET", "k"};
     const std::size_t size = ice::resp_command("GET", "k").bytes().size();
     std::string out = "before";

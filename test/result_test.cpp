@@ -21,7 +21,7 @@ text half(int n) {
 BOOST_AUTO_TEST_SUITE(result)
 
 BOOST_AUTO_TEST_CASE(a_value_is_a_value_and_no_error) {
-    // An error that stayed behind would be reported for a success.
+    // An error that stayed in the result would be reported for a success.
     text r = half(8);
     BOOST_TEST(r.has_value());
     BOOST_TEST(bool(r));
@@ -45,8 +45,8 @@ BOOST_AUTO_TEST_CASE(an_error_is_an_error_and_no_value) {
     BOOST_TEST(r.value_or("none") == "none");
 }
 
-BOOST_AUTO_TEST_CASE(value_throws_the_error_that_there_is) {
-    // The exception is all that who did not ask will see.
+BOOST_AUTO_TEST_CASE(value_throws_the_error) {
+    // A caller that does not check the result sees only the exception.
     const auto is_ours = [](const std::system_error& e) {
         return e.code() == make_error_code(errc::closed);
     };
@@ -57,8 +57,8 @@ BOOST_AUTO_TEST_CASE(value_throws_the_error_that_there_is) {
     BOOST_CHECK_EXCEPTION(text(errc::closed).value(), std::system_error, is_ours);
 }
 
-BOOST_AUTO_TEST_CASE(an_error_of_the_system_stays_what_it_is) {
-    // Translated, ECONNRESET could no longer be told from other ends.
+BOOST_AUTO_TEST_CASE(a_system_error_keeps_its_category) {
+    // With another category, ECONNRESET could not be told from other errors.
     const auto ec = std::make_error_code(std::errc::connection_reset);
     const text r = ec;
     BOOST_TEST(!r);
@@ -66,22 +66,22 @@ BOOST_AUTO_TEST_CASE(an_error_of_the_system_stays_what_it_is) {
 }
 
 BOOST_AUTO_TEST_CASE(a_false_or_empty_value_is_still_a_value) {
-    // `if (r)` asks whether there is one, not what it is.
+    // `if (r)` asks whether there is a value, not what it is.
     BOOST_TEST(bool(ice::result<bool>(false)));
     BOOST_TEST(!*ice::result<bool>(false));
     BOOST_TEST(bool(ice::result<int>(0)));
     BOOST_TEST(bool(text(std::string())));
 }
 
-BOOST_AUTO_TEST_CASE(a_number_of_an_error_is_no_value) {
+BOOST_AUTO_TEST_CASE(the_number_of_an_error_is_no_value) {
     // errc must not turn into the int of a result<int>.
     const ice::result<int> r = errc::closed;
     BOOST_TEST(!r);
     BOOST_TEST(r.error() == make_error_code(errc::closed));
 }
 
-BOOST_AUTO_TEST_CASE(a_value_that_can_only_move_moves_out) {
-    // Channels and connections are such values.
+BOOST_AUTO_TEST_CASE(a_move_only_value_can_be_moved_out) {
+    // Channels and connections are move-only.
     ice::result<std::unique_ptr<int>> r = std::make_unique<int>(5);
     std::unique_ptr<int> out = *std::move(r);
     BOOST_TEST(*out == 5);
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_value_that_can_only_move_moves_out) {
     BOOST_TEST(*std::move(other).value() == 5);
 }
 
-BOOST_AUTO_TEST_CASE(it_does_not_turn_into_a_number) {
+BOOST_AUTO_TEST_CASE(a_result_does_not_convert_to_a_number) {
     // With an implicit bool, `result + 1` and a comparison of two results would compile.
     static_assert(!std::is_convertible_v<text, bool>);
     static_assert(std::is_constructible_v<bool, text>);

@@ -1,4 +1,4 @@
-// script: it plays bytes to a protocol, and finds the cut at which a protocol is wrong.
+// script: parses bytes with a protocol, and finds the split at which the protocol is wrong.
 #include <boost/test/unit_test.hpp>
 #include <ice/testing/script.hpp>
 #include <string>
@@ -118,8 +118,8 @@ struct suspicious {
 
 BOOST_AUTO_TEST_SUITE(script)
 
-BOOST_AUTO_TEST_CASE(a_transcript_has_all_that_a_protocol_made) {
-    // Whatever is missing in it, no test can compare.
+BOOST_AUTO_TEST_CASE(a_transcript_has_all_results_of_a_protocol) {
+    // A test can compare only what the transcript contains.
     const auto seen = play(sound{}, "one\n#?two\nrest");
     BOOST_TEST(seen.messages == (messages{"one", "?two"}), boost::test_tools::per_element());
     BOOST_TEST(seen.answers == "here;");
@@ -128,15 +128,15 @@ BOOST_AUTO_TEST_CASE(a_transcript_has_all_that_a_protocol_made) {
 }
 
 BOOST_AUTO_TEST_CASE(an_error_ends_the_transcript) {
-    // As it ends a connection: what comes behind it is not parsed.
+    // An error ends a connection: the bytes behind it are not parsed.
     const auto seen = play(sound{}, {"one\n", "!two\n", "three\n"});
     BOOST_TEST(seen.messages == messages{"one"}, boost::test_tools::per_element());
     BOOST_TEST(seen.error == make_error_code(ice::errc::bad_message));
     BOOST_TEST(seen.left == 5U);
 }
 
-BOOST_AUTO_TEST_CASE(pieces_are_fed_as_a_connection_would) {
-    // What is not consumed comes again, with the next piece behind it.
+BOOST_AUTO_TEST_CASE(pieces_are_parsed_as_on_a_connection) {
+    // Bytes that are not consumed come again, with the next piece behind them.
     const auto seen = play(sound{}, {"o", "", "ne\ntw", "o\n"});
     BOOST_TEST(seen.messages == (messages{"one", "two"}), boost::test_tools::per_element());
     BOOST_TEST(seen.left == 0U);
@@ -144,15 +144,15 @@ BOOST_AUTO_TEST_CASE(pieces_are_fed_as_a_connection_would) {
     BOOST_TEST((seen != play(sound{}, "one\ntwo\nx")));
 }
 
-BOOST_AUTO_TEST_CASE(a_sound_protocol_has_no_difference) {
-    // A false report would teach people to ignore it.
+BOOST_AUTO_TEST_CASE(a_correct_protocol_has_no_difference) {
+    // Users would learn to ignore false reports.
     for (const auto* bytes : {"", "\n", "one\n", "one\ntwo\n\n\n?\n", "#a\n##?b\nrest", "a\n!b\n"})
         BOOST_TEST(split_difference(sound{}, bytes) == "");
     BOOST_TEST(split_difference(sound{}, std::string(1000, 'x') + "\nshort\n") == "");
 }
 
-BOOST_AUTO_TEST_CASE(a_protocol_that_is_wrong_at_some_cut_is_found) {
-    // The point of it all: each of these works with whole input.
+BOOST_AUTO_TEST_CASE(a_protocol_that_is_wrong_at_one_split_is_found) {
+    // Each of these protocols works with unsplit input.
     BOOST_TEST(split_difference(forgets{}, "long line\nx\n") == "cut at 2");
     BOOST_TEST(split_difference(misses_a_cut_delimiter{}, "ab\r\n") == "byte by byte");
     BOOST_TEST(split_difference(every_piece{}, "ab") == "byte by byte");
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_protocol_that_is_wrong_at_some_cut_is_found) {
 }
 
 BOOST_AUTO_TEST_CASE(a_difference_in_each_part_of_a_transcript_is_found) {
-    // Messages, answers, error and rest: one that is not compared hides a whole kind of bug.
+    // Messages, answers, error and rest: a part that is not compared hides a class of bugs.
     BOOST_TEST(split_difference(answers_per_call{}, "ab") != "", "answers only");
     BOOST_TEST(split_difference(suspicious{}, "ab") != "", "the error only");
     BOOST_TEST(split_difference(swallows{}, "ab") != "", "what is left only");

@@ -1,5 +1,5 @@
-// The seed's README, row by row: what it shows must work here, end to end over real sockets.
-// Rows 1, 5 and 11 are the apps' tests; its twelve defects are in regressions/.
+// The README of the seed, row by row: each row must work here, end to end over real sockets. Tests
+// of the apps cover rows 1, 5 and 11; regressions/ has its twelve defects.
 #include <fmt/format.h>
 
 #include "upstream.hpp"
@@ -26,7 +26,7 @@ ice::address add_timeserver(world& w) {
 BOOST_AUTO_TEST_SUITE(seed_rows)
 
 // Row 3: Logic.dispatch(result, uid), and a falsy answer sends nothing.
-BOOST_AUTO_TEST_CASE(row_3_a_logic_is_an_object_with_dispatch_and_may_stay_silent) {
+BOOST_AUTO_TEST_CASE(row_3_a_logic_is_an_object_with_dispatch_and_may_return_no_answer) {
     struct logic {
         std::optional<std::string> dispatch(std::string_view request,
                                             ice::session<ice::telnet>& peer) {
@@ -61,7 +61,7 @@ struct lines {
 }  // namespace
 
 // Row 4: bytes are a stream: a message may come in pieces, and several in one piece.
-BOOST_AUTO_TEST_CASE(row_4_a_protocol_of_ones_own_cuts_a_stream_into_messages) {
+BOOST_AUTO_TEST_CASE(row_4_a_users_protocol_splits_a_stream_into_messages) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(lines{}).logic(gettime));
     auto p = w.connect(l.endpoint());
@@ -76,8 +76,8 @@ BOOST_AUTO_TEST_CASE(row_4_a_protocol_of_ones_own_cuts_a_stream_into_messages) {
     BOOST_TEST(p.read_line() == "12:34");
 }
 
-// Row 6: a client action is added like a server action; its logic makes something of a reply.
-BOOST_AUTO_TEST_CASE(row_6_the_logic_of_a_pool_works_on_each_reply) {
+// Row 6: a client action is added as a server action is; its logic converts replies.
+BOOST_AUTO_TEST_CASE(row_6_the_logic_of_a_pool_converts_each_reply) {
     constexpr ice::pool_name<ice::telnet, int> minutes{"minutes"};
     const auto minutes_of = [](std::string_view reply) -> ice::result<int> {
         if (reply.size() != 5) return ice::errc::bad_message;
@@ -120,8 +120,8 @@ struct ask_timeserver {
 
 }  // namespace
 
-// Rows 7 and 10: a logic asks a pool by its name, through functions of its own.
-BOOST_AUTO_TEST_CASE(row_7_and_10_a_logic_asks_an_upstream_step_by_step) {
+// Rows 7 and 10: a logic sends requests to a pool that it finds by name.
+BOOST_AUTO_TEST_CASE(row_7_and_10_a_logic_sends_requests_to_an_upstream_one_by_one) {
     world w;
     w.srv.add(ice::tcp_client_action{add_timeserver(w), timeserver, 3});
     auto& l = w.srv.add(
@@ -191,8 +191,8 @@ introduced as(std::string name, int* shaken = nullptr) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(row_9_a_handshake_is_made_once_on_both_sides) {
-    // The danger: a handshake that is taken for a request, or made again for each.
+BOOST_AUTO_TEST_CASE(row_9_each_side_makes_the_handshake_once) {
+    // The danger: the handshake is taken for a request, or made again for each request.
     constexpr ice::pool_name<introduced> name{"ann's"};
     int shaken_there = 0, shaken_here = 0;
     world w;
@@ -205,7 +205,7 @@ BOOST_AUTO_TEST_CASE(row_9_a_handshake_is_made_once_on_both_sides) {
     BOOST_TEST(pool.counters().returned == 3u);
 }
 
-BOOST_AUTO_TEST_CASE(row_9_who_is_refused_in_the_handshake_gets_no_message_through) {
+BOOST_AUTO_TEST_CASE(row_9_messages_of_a_refused_peer_reach_no_logic) {
     constexpr ice::pool_name<introduced> name{"bob's"};
     world w;
     int dispatched = 0;
@@ -225,7 +225,7 @@ BOOST_AUTO_TEST_CASE(row_9_who_is_refused_in_the_handshake_gets_no_message_throu
     BOOST_TEST(l.counters().handshakes_failed >= 2u);
 }
 
-// What comes together with the handshake belongs to the conversation after it.
+// Bytes that arrive together with the handshake belong to the messages after it.
 BOOST_AUTO_TEST_CASE(row_9_messages_that_follow_the_handshake_at_once_are_answered) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(as("")));
@@ -270,7 +270,7 @@ BOOST_AUTO_TEST_CASE(row_9_a_protocol_may_wait_while_it_parses) {
     BOOST_TEST(l.counters().bad_messages == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(row_9_such_a_protocol_serves_in_a_pool_as_well) {
+BOOST_AUTO_TEST_CASE(row_9_a_protocol_that_waits_works_in_a_pool_too) {
     constexpr ice::pool_name<looked_up> name{"lookup"};
     world w;
     upstream up(w);

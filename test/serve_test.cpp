@@ -1,4 +1,4 @@
-// serve: the inner loop, with every read and every write counted.
+// serve: the loop of a session, with every read and write counted.
 #include <ice/detail/serve.hpp>
 
 #include "conversation.hpp"
@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE(a_burst_is_one_read_and_one_write) {
     BOOST_TEST(c.wire.writes == 1u);
 }
 
-// A coroutine that happens not to wait must not cost a write each.
+// A coroutine that does not wait must not cost a write of its own.
 BOOST_AUTO_TEST_CASE(a_burst_of_a_coroutine_that_does_not_wait_is_one_write) {
     memory_world w;
     conversation<ice::line> c(w);
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(a_burst_of_a_coroutine_that_does_not_wait_is_one_write) {
     BOOST_TEST(c.wire.writes == 1u);
 }
 
-// An answer that overtakes another is taken for the other's.
+// The peer would take an answer that overtakes another for that other one.
 BOOST_AUTO_TEST_CASE(answers_keep_the_order_of_their_messages) {
     memory_world w;
     conversation<ice::line> c(w);
@@ -106,8 +106,8 @@ BOOST_AUTO_TEST_CASE(answers_keep_the_order_of_their_messages) {
     BOOST_TEST(c.heard() == "f1\r\ns2\r\nf3\r\ns4\r\nf5\r\n");
 }
 
-// What is answered already must not wait for an upstream that another message needs.
-BOOST_AUTO_TEST_CASE(what_was_answered_goes_out_while_a_logic_waits) {
+// Answers that are ready must not wait for an upstream that a later message needs.
+BOOST_AUTO_TEST_CASE(answers_are_sent_while_a_later_logic_waits) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(sometimes_slow{*w.net});
@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(what_was_answered_goes_out_while_a_logic_waits) {
     BOOST_TEST(c.wire.writes == 2u);
 }
 
-// A logic that runs twice at once for one connection would mix two conversations.
+// A logic that ran twice at once for one connection would mix up its answers.
 BOOST_AUTO_TEST_CASE(a_message_waits_for_the_answer_before_it) {
     memory_world w;
     conversation<ice::line> c(w);
@@ -136,8 +136,8 @@ BOOST_AUTO_TEST_CASE(a_message_waits_for_the_answer_before_it) {
     BOOST_TEST(c.settings.messages == 3u);
 }
 
-// Whoever closes its side after the last request still wants the answers.
-BOOST_AUTO_TEST_CASE(what_came_before_the_peers_end_is_answered) {
+// A peer that half-closes after its last request still expects the answers.
+BOOST_AUTO_TEST_CASE(messages_before_the_end_of_the_stream_are_answered) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(sometimes_slow{*w.net});
@@ -151,8 +151,8 @@ BOOST_AUTO_TEST_CASE(what_came_before_the_peers_end_is_answered) {
     BOOST_TEST(*c.ended == ice::errc::closed);
 }
 
-// Half a message at the end is no message, and no reason to keep the answers.
-BOOST_AUTO_TEST_CASE(a_message_truncated_ends_the_conversation_after_the_answers) {
+// Half a message at the end of the stream must not hold back the answers before it.
+BOOST_AUTO_TEST_CASE(a_truncated_message_ends_the_session_after_the_answers) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -164,8 +164,8 @@ BOOST_AUTO_TEST_CASE(a_message_truncated_ends_the_conversation_after_the_answers
     BOOST_TEST(*c.ended == ice::errc::truncated);
 }
 
-// The messages before the broken one were good.
-BOOST_AUTO_TEST_CASE(a_malformed_message_ends_the_conversation_after_the_answers) {
+// The messages before the malformed one were valid.
+BOOST_AUTO_TEST_CASE(a_malformed_message_ends_the_session_after_the_answers) {
     memory_world w;
     conversation<digits> c(w);
     c.serve(ice::echo{});
@@ -177,7 +177,7 @@ BOOST_AUTO_TEST_CASE(a_malformed_message_ends_the_conversation_after_the_answers
 }
 
 // With one answer missing, the peer would take each that follows for the answer before it.
-BOOST_AUTO_TEST_CASE(after_an_answer_that_cannot_be_packed_nothing_more_is_answered) {
+BOOST_AUTO_TEST_CASE(after_an_unencodable_answer_no_message_is_answered) {
     for (const bool waits : {false, true}) {
         memory_world w;
         conversation<ice::line> c(w);
@@ -200,14 +200,14 @@ BOOST_AUTO_TEST_CASE(after_an_answer_that_cannot_be_packed_nothing_more_is_answe
 }
 
 // The peer would wait in vain, or lose its connection without a word.
-BOOST_AUTO_TEST_CASE(a_logic_may_say_what_is_sent_for_an_answer_that_cannot_be_packed) {
+BOOST_AUTO_TEST_CASE(unencodable_gives_the_message_in_place_of_an_unencodable_answer) {
     check_unencodable<ice::line>(two_lines<ice::line>());
     check_unencodable<ice::line>(two_lines_later<ice::line>());
     check_unencodable<ice::telnet>(two_lines<ice::telnet>());
     check_unencodable<ice::telnet>(two_lines_later<ice::telnet>());
 }
 
-// What a logic has ended must not go on behind its back.
+// After close() the logic gets no further message.
 BOOST_AUTO_TEST_CASE(after_close_no_message_is_dispatched) {
     memory_world w;
     conversation<ice::line> c(w);
@@ -251,7 +251,7 @@ BOOST_AUTO_TEST_CASE(a_logic_without_an_answer_writes_nothing) {
     BOOST_TEST(c.wire.writes == 0u);
 }
 
-// The listener decides what an exception means: the loop must not swallow it, nor answer on.
+// The listener decides what an exception means: serve() must neither catch it nor continue.
 BOOST_AUTO_TEST_CASE(an_exception_of_the_logic_leaves_serve) {
     memory_world w;
     conversation<ice::line> c(w);

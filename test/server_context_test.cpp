@@ -1,4 +1,4 @@
-// server_context: coroutines are spawned under supervision, and the log has the transport's clock.
+// server_context: it logs exceptions of spawned coroutines, by the clock of the transport.
 #include <ice/detail/server_context.hpp>
 #include <stdexcept>
 
@@ -29,7 +29,7 @@ ice::task<> sets(bool& done) {
 
 BOOST_AUTO_TEST_SUITE(server_context)
 
-// asio::detached ends the process here, or swallows the exception: it must be one line of the log.
+// asio::detached would end the process or lose the exception: it must be one line of the log.
 BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_logged_with_its_name) {
     memory_world w;
     ice::spawn(w.context, throws_at_once(), "the first one");
@@ -38,7 +38,7 @@ BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_logged_with_its_name
     BOOST_TEST(w.log[0] == "the first one: no luck");
 }
 
-// An exception that comes after a wait leaves from another place: the loop itself.
+// After a wait the exception leaves from another place: the loop itself.
 BOOST_AUTO_TEST_CASE(an_exception_after_a_wait_is_logged_too) {
     memory_world w;
     ice::spawn(w.context, throws_later(*w.net), "the second one");
@@ -49,8 +49,8 @@ BOOST_AUTO_TEST_CASE(an_exception_after_a_wait_is_logged_too) {
     BOOST_TEST(w.log[0] == "the second one: no luck later");
 }
 
-// Whatever may be thrown may be thrown by a user.
-BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_an_exception) {
+// Code of the user may throw a value of any type.
+BOOST_AUTO_TEST_CASE(a_thrown_value_that_is_no_exception_is_logged) {
     memory_world w;
     ice::spawn(w.context, throws_a_number(), "the third one");
     w.settle();
@@ -58,8 +58,8 @@ BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_an_exception) {
     BOOST_TEST(w.log[0] == "the third one: something that is not a std::exception");
 }
 
-// One coroutine's end must not be another's.
-BOOST_AUTO_TEST_CASE(other_coroutines_do_not_notice) {
+// The end of one coroutine must not end another.
+BOOST_AUTO_TEST_CASE(other_coroutines_continue_after_an_exception) {
     memory_world w;
     bool done = false;
     ice::spawn(w.context, throws_at_once(), "the first one");
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(other_coroutines_do_not_notice) {
     BOOST_TEST(w.log.size() == 1u);
 }
 
-// The name may be a temporary string, long gone when the exception comes.
+// The name may be a temporary string that is gone when the exception comes.
 BOOST_AUTO_TEST_CASE(the_name_of_a_coroutine_is_kept) {
     memory_world w;
     {
@@ -82,8 +82,8 @@ BOOST_AUTO_TEST_CASE(the_name_of_a_coroutine_is_kept) {
     BOOST_TEST(w.log[0] == std::string(100, 'n') + ": no luck later");
 }
 
-// The flood limit of the log is ten a second: of the transport's seconds.
-BOOST_AUTO_TEST_CASE(the_log_goes_by_the_clock_of_the_transport) {
+// The log writes ten lines a second: seconds of the transport's clock.
+BOOST_AUTO_TEST_CASE(the_log_uses_the_clock_of_the_transport) {
     memory_world w;
     const auto write = [&] { w.context->write(ice::log_level::info, "kind", "text"); };
     for (int i = 0; i < 20; ++i) write();
@@ -93,8 +93,8 @@ BOOST_AUTO_TEST_CASE(the_log_goes_by_the_clock_of_the_transport) {
     BOOST_TEST(w.log.size() == 11u);
 }
 
-// A coroutine may outlive whoever spawned it: what it runs in must be there to the end.
-BOOST_AUTO_TEST_CASE(a_spawned_coroutine_keeps_its_environment) {
+// A coroutine may outlive the object that spawned it: its context must live until its end.
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_keeps_its_context_alive) {
     memory_world w;
     auto context = std::make_shared<ice::server_context>(w.net);
     const std::weak_ptr<ice::server_context> watched = context;
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(a_spawned_coroutine_keeps_its_environment) {
     BOOST_TEST(watched.expired());
 }
 
-// The first transport that everyone gets is one of real sockets, on the loop that was given.
+// By default the transport is one of real sockets, on the given loop.
 BOOST_AUTO_TEST_CASE(the_socket_transport_runs_on_the_given_loop) {
     asio::io_context loop;
     const auto net = ice::make_socket_transport(loop.get_executor());

@@ -1,4 +1,4 @@
-// How run() ends: what logics refer to, made after the server, is used no more when run() is over.
+// How run() ends: after it no coroutine uses objects that were made after the server.
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
@@ -87,7 +87,7 @@ private:
 BOOST_AUTO_TEST_SUITE(server_end)
 
 BOOST_AUTO_TEST_CASE(a_logic_that_still_waits_ends_within_run) {
-    // The danger: ~server destroys it, and its locals use what has gone before.
+    // The danger: ~server destroys the logic, whose locals use objects that are gone.
     ice::server srv;
     quiet(srv);
     std::unique_ptr<database> db;
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(a_logic_that_still_waits_ends_within_run) {
     BOOST_TEST(l.counters().messages == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_drain_that_is_over_ends_it_too) {
+BOOST_AUTO_TEST_CASE(the_end_of_a_drain_ends_a_logic_that_still_waits) {
     ice::server srv;
     quiet(srv);
     std::unique_ptr<database> db;
@@ -115,8 +115,8 @@ BOOST_AUTO_TEST_CASE(a_drain_that_is_over_ends_it_too) {
     BOOST_TEST(db->users == 0);
 }
 
-BOOST_AUTO_TEST_CASE(what_the_user_spawned_ends_within_run) {
-    // It is no session: stop() does not reach it.
+BOOST_AUTO_TEST_CASE(coroutines_that_the_user_spawned_end_within_run) {
+    // The coroutine belongs to no session, so stop() does not reach it.
     ice::server srv;
     quiet(srv);
     srv.add(ice::tcp_server_action{any_port});
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(what_the_user_spawned_ends_within_run) {
 }
 
 BOOST_AUTO_TEST_CASE(callers_of_a_pool_end_within_run) {
-    // They are told that the server stops, while all is still here.
+    // They get errc::stopped while all objects still exist.
     ice::server srv;
     quiet(srv);
     asio::io_context other;
@@ -154,8 +154,8 @@ BOOST_AUTO_TEST_CASE(callers_of_a_pool_end_within_run) {
     BOOST_TEST(why == ice::errc::stopped);
 }
 
-BOOST_AUTO_TEST_CASE(an_exception_out_of_run_ends_all_before) {
-    // The danger: unwinding destroys what logics use, and then the server with the logics.
+BOOST_AUTO_TEST_CASE(an_exception_leaves_run_after_all_coroutines_have_ended) {
+    // The danger: unwinding destroys objects that logics use before the server with its logics.
     ice::server srv;
     quiet(srv);
     std::unique_ptr<database> db;
@@ -179,8 +179,8 @@ BOOST_AUTO_TEST_CASE(an_exception_out_of_run_ends_all_before) {
     BOOST_TEST(refused == asio::error::connection_refused);
 }
 
-BOOST_AUTO_TEST_CASE(of_a_server_that_never_ran_nothing_begins) {
-    // The danger: its end runs what was spawned, with what has gone before it.
+BOOST_AUTO_TEST_CASE(coroutines_of_a_server_that_never_ran_do_not_begin) {
+    // The danger: the end of the server runs coroutines whose objects are gone.
     int began = 0;
     {
         ice::server srv;
@@ -198,8 +198,8 @@ BOOST_AUTO_TEST_CASE(of_a_server_that_never_ran_nothing_begins) {
     BOOST_TEST(began == 0);
 }
 
-BOOST_AUTO_TEST_CASE(after_run_the_executor_takes_work_and_drops_it) {
-    // Members that a user still has (timers, sockets) must find what they belong to.
+BOOST_AUTO_TEST_CASE(work_that_is_posted_after_run_never_begins) {
+    // Timers and sockets of the user must still find their io_context.
     auto held = std::make_shared<int>(0);
     ice::server srv;
     quiet(srv);
@@ -227,8 +227,8 @@ BOOST_AUTO_TEST_CASE(after_run_the_executor_takes_work_and_drops_it) {
     BOOST_TEST(!ran);
 }
 
-BOOST_AUTO_TEST_CASE(handlers_that_begin_anew_for_ever_do_not_keep_run) {
-    // The end lets what is ready run, but only so much of it.
+BOOST_AUTO_TEST_CASE(handlers_that_post_themselves_for_ever_do_not_hold_run) {
+    // At its end run() runs handlers that are ready, but a bounded number.
     ice::server srv;
     quiet(srv);
     std::size_t times = 0;

@@ -1,4 +1,4 @@
-// Adding, finding, running and ending.
+// server: add(), get(), run(), signals, drain and stop.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,7 +62,7 @@ bool child_ignores(int number) {
 
 BOOST_AUTO_TEST_SUITE(server)
 
-BOOST_AUTO_TEST_CASE(an_address_that_is_taken_is_named_in_the_exception) {
+BOOST_AUTO_TEST_CASE(an_address_in_use_is_named_in_the_exception) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port});
     const auto again = [&] { w.srv.add(ice::tcp_server_action{l.endpoint()}); };
@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(an_address_that_is_taken_is_named_in_the_exception) {
                fmt::format("cannot listen on {}: Address already in use", l.endpoint()));
 }
 
-BOOST_AUTO_TEST_CASE(a_host_that_is_not_ours_is_named_in_the_exception) {
+BOOST_AUTO_TEST_CASE(an_address_of_another_host_is_named_in_the_exception) {
     world w;
     const auto add = [&] { w.srv.add(ice::tcp_server_action{ice::address{"192.0.2.1", 0}}); };
     BOOST_TEST(what(add) == "cannot listen on 192.0.2.1:0: Cannot assign requested address");
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(a_host_that_is_not_ours_is_named_in_the_exception) {
     BOOST_TEST(what(name).starts_with("cannot listen on no.such.invalid:0: host not found"));
 }
 
-BOOST_AUTO_TEST_CASE(pools_are_found_by_name_and_checked_for_what_they_speak) {
+BOOST_AUTO_TEST_CASE(pools_are_found_by_name_and_checked_for_their_protocol) {
     world w;
     auto& p = w.srv.add(ice::tcp_client_action{ice::address{"127.0.0.1", 1}, lines, 1});
     BOOST_TEST(&w.srv.get(lines) == &p);
@@ -103,12 +103,12 @@ BOOST_AUTO_TEST_CASE(pools_are_found_by_name_and_checked_for_what_they_speak) {
                "promises");
 }
 
-BOOST_AUTO_TEST_CASE(a_borrowed_loop_is_not_run_by_the_server) {
+BOOST_AUTO_TEST_CASE(the_server_does_not_run_an_io_context_of_the_user) {
     world w;
     BOOST_TEST(what([&] { w.srv.run(); }) == "ice: run the io_context that this server was given");
 }
 
-BOOST_AUTO_TEST_CASE(a_borrowed_loop_runs_out_of_work_after_a_drain) {
+BOOST_AUTO_TEST_CASE(an_io_context_of_the_user_runs_out_of_work_after_a_drain) {
     // Otherwise the user's io.run() would never return.
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port});
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(a_borrowed_loop_runs_out_of_work_after_a_drain) {
     w.io.run();
 }
 
-BOOST_AUTO_TEST_CASE(a_server_that_dies_before_its_borrowed_loop_leaves_nothing_behind) {
+BOOST_AUTO_TEST_CASE(a_server_destroyed_before_the_io_context_of_the_user_leaves_no_work) {
     asio::io_context io;
     bool answered = false;
     auto slow = [&](std::string_view, ice::session<ice::line>& peer) -> ice::task<std::string> {
@@ -146,8 +146,8 @@ BOOST_AUTO_TEST_CASE(a_server_that_dies_before_its_borrowed_loop_leaves_nothing_
     BOOST_TEST(answered);
 }
 
-BOOST_AUTO_TEST_CASE(a_handshake_with_a_silent_upstream_does_not_keep_a_stopped_loop) {
-    // The timer that would end it is not to be stopped before it.
+BOOST_AUTO_TEST_CASE(a_handshake_with_a_silent_upstream_does_not_hold_a_stopped_loop) {
+    // The transport must not stop its timer before this handshake has ended.
     struct shy : ice::line {
         ice::task<bool> handshake(ice::session<shy>& peer) {
             const auto hello = co_await peer.receive();
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(sigterm_drains_and_run_returns) {
     srv.run();  // returns at once
 }
 
-BOOST_AUTO_TEST_CASE(sigusr1_writes_what_goes_on_and_the_server_goes_on) {
+BOOST_AUTO_TEST_CASE(sigusr1_writes_a_report_and_the_server_continues) {
     own srv;
     auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
     constexpr ice::pool_name<ice::line> name{"up"};
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_second_signal_ends_a_drain_that_waits) {
     BOOST_TEST(l.size() == 0U);  // its logic, which still slept, was destroyed
 }
 
-BOOST_AUTO_TEST_CASE(a_drain_that_takes_too_long_is_ended) {
+BOOST_AUTO_TEST_CASE(a_drain_ends_with_its_grace_period) {
     own srv;
     srv.drain_timeout = 30ms;
     auto endless = [](std::string_view, ice::session<ice::line>& peer) -> ice::task<> {
@@ -263,7 +263,7 @@ BOOST_AUTO_TEST_CASE(stop_from_within_a_logic_ends_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_lack_of_memory_in_the_loop_does_not_end_run) {
-    // The danger: Asio lacks it for the end of one coroutine, and all others end with the process.
+    // The danger: memory runs out at the end of one coroutine, and all others end with the process.
     own srv;
     auto bye = [&](std::string_view) { srv.stop(); };
     auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(bye));
@@ -286,8 +286,8 @@ BOOST_AUTO_TEST_CASE(a_server_that_never_ran_is_destroyed_cleanly) {
     srv.add(ice::tcp_client_action{l.endpoint(), lines, 3});
 }
 
-BOOST_AUTO_TEST_CASE(a_child_of_the_program_does_not_inherit_what_sigpipe_does) {
-    // The danger: SIG_IGN stays across exec, and `yes | head` never ends in there.
+BOOST_AUTO_TEST_CASE(child_processes_do_not_inherit_the_action_of_sigpipe) {
+    // The danger: SIG_IGN stays across exec(2), and `yes | head` never ends in a child process.
     const signal_action sigpipe(SIGPIPE, SIG_DFL);
     BOOST_TEST(!child_ignores(SIGPIPE));
     {
@@ -299,7 +299,7 @@ BOOST_AUTO_TEST_CASE(a_child_of_the_program_does_not_inherit_what_sigpipe_does) 
     BOOST_TEST((std::signal(SIGPIPE, SIG_DFL) == SIG_DFL), "it is as before");
 }
 
-BOOST_AUTO_TEST_CASE(what_the_program_does_at_sigpipe_stays) {
+BOOST_AUTO_TEST_CASE(an_action_that_the_program_set_for_sigpipe_stays) {
     for (void (*mine)(int) : {SIG_IGN, +[](int) {}}) {
         const signal_action sigpipe(SIGPIPE, mine);
         own srv;
@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(what_the_program_does_at_sigpipe_stays) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_signal_that_is_ignored_at_the_start_stays_so) {
+BOOST_AUTO_TEST_CASE(a_signal_that_is_ignored_at_the_start_stays_ignored) {
     // The danger: Ctrl-C in a script's terminal ends the server that it has started with `&`.
     for (const int number : {SIGINT, SIGTERM, SIGUSR1}) {
         const signal_action ignored(number, SIG_IGN);
@@ -373,7 +373,7 @@ const ice::address SERVER{"127.0.0.1", 9999};
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_spawned_coroutine_runs_by_the_clock_of_the_server) {
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_uses_the_clock_of_the_server) {
     ice::testing::simulation sim;
     simulated srv(sim);
     counts c;
@@ -400,7 +400,8 @@ BOOST_AUTO_TEST_CASE(an_exception_of_a_spawned_coroutine_is_one_line_of_the_log)
     BOOST_TEST(srv.lines[0] == "refresh: no luck");
 }
 
-// A drain waits for nobody who never ends, but what logics use works until the last of them.
+// A drain does not wait for a coroutine that never ends, but coroutines run as long as logics may
+// use them.
 BOOST_AUTO_TEST_CASE(a_drain_cancels_spawned_coroutines_when_listeners_and_pools_have_finished) {
     ice::testing::simulation sim;
     simulated srv(sim);
@@ -424,7 +425,7 @@ BOOST_AUTO_TEST_CASE(a_drain_cancels_spawned_coroutines_when_listeners_and_pools
     BOOST_TEST(l.size() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(run_returns_when_a_spawned_coroutine_has_ended_by_a_stop) {
+BOOST_AUTO_TEST_CASE(run_returns_when_a_spawned_coroutine_has_ended_after_stop) {
     own srv;
     counts c;
     ice::error_code why;
@@ -441,7 +442,7 @@ BOOST_AUTO_TEST_CASE(run_returns_when_a_spawned_coroutine_has_ended_by_a_stop) {
 }
 
 BOOST_AUTO_TEST_CASE(a_spawned_coroutine_may_drain_its_server) {
-    // It runs while it is cancelled: the end of the drain comes within drain().
+    // The coroutine runs while it is cancelled, as the drain ends within drain().
     own srv;
     const auto ends = [](ice::server& s) -> ice::task<> {
         co_await s.sleep(1ms);
@@ -453,8 +454,8 @@ BOOST_AUTO_TEST_CASE(a_spawned_coroutine_may_drain_its_server) {
     BOOST_TEST(srv.written.find("threw") == std::string::npos, srv.written);
 }
 
-BOOST_AUTO_TEST_CASE(a_spawned_coroutine_that_will_not_end_is_destroyed) {
-    // What a drain and a stop wait for is bounded, whatever users write.
+BOOST_AUTO_TEST_CASE(a_spawned_coroutine_that_does_not_end_is_destroyed) {
+    // A drain and a stop end, whatever code of users does.
     own srv;
     counts c;
     const auto stays = [](ice::server& s, counts& n) -> ice::task<> {
@@ -473,7 +474,7 @@ BOOST_AUTO_TEST_CASE(a_spawned_coroutine_that_will_not_end_is_destroyed) {
     BOOST_TEST(c.ended == 1);
 }
 
-BOOST_AUTO_TEST_CASE(what_was_spawned_on_a_server_that_never_ran_is_destroyed) {
+BOOST_AUTO_TEST_CASE(coroutines_spawned_on_a_server_that_never_ran_are_destroyed) {
     counts c;
     {
         own srv;

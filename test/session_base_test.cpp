@@ -1,4 +1,4 @@
-// session_base: its deadlines in virtual time, its turns, its bounds. No sockets, no waiting.
+// session_base: its timeouts, in virtual time.
 #include <ice/detail/session_base.hpp>
 
 #include "conversation.hpp"
@@ -43,16 +43,16 @@ BOOST_AUTO_TEST_SUITE(session_base)
 
 // -- timeouts
 
-// Connections that nobody uses would be kept for ever.
-BOOST_AUTO_TEST_CASE(a_silent_conversation_ends_at_the_idle_timeout) {
+// Otherwise unused connections would stay open for ever.
+BOOST_AUTO_TEST_CASE(a_silent_session_ends_at_the_idle_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
     ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
 }
 
-// An idle time that is not counted anew would end a busy connection.
-BOOST_AUTO_TEST_CASE(the_idle_time_begins_again_after_each_message) {
+// An idle timeout that does not restart would end a busy connection.
+BOOST_AUTO_TEST_CASE(the_idle_timeout_restarts_after_each_message) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(the_idle_time_begins_again_after_each_message) {
 }
 
 // Slowloris: a byte now and then must not keep a connection for ever.
-BOOST_AUTO_TEST_CASE(the_time_for_a_message_counts_from_its_first_byte) {
+BOOST_AUTO_TEST_CASE(the_message_timeout_counts_from_the_first_byte) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -77,8 +77,9 @@ BOOST_AUTO_TEST_CASE(the_time_for_a_message_counts_from_its_first_byte) {
     BOOST_TEST(c.heard() == "");
 }
 
-// A pipelining peer whose reads never end with a message would be ended in the middle of its work.
-BOOST_AUTO_TEST_CASE(the_next_message_has_its_own_time) {
+// Reads of a pipelining peer may never end with a message: one timeout for all messages would end
+// it.
+BOOST_AUTO_TEST_CASE(the_next_message_has_its_own_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -89,8 +90,8 @@ BOOST_AUTO_TEST_CASE(the_next_message_has_its_own_time) {
     ends_after(w, c, defaults.message, ice::errc::message_timeout);
 }
 
-// A half message must not be given the longer time of silence between messages.
-BOOST_AUTO_TEST_CASE(a_message_that_was_finished_gives_back_the_idle_time) {
+// An unfinished message must not have the longer idle timeout.
+BOOST_AUTO_TEST_CASE(after_a_finished_message_the_idle_timeout_applies_again) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -100,8 +101,8 @@ BOOST_AUTO_TEST_CASE(a_message_that_was_finished_gives_back_the_idle_time) {
     ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
 }
 
-// A peer that reads nothing would hold its answers, and what made them, for ever.
-BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_given_up_at_the_write_timeout) {
+// Otherwise a peer that reads nothing would hold its answers and its logic for ever.
+BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_closed_at_the_write_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.wire.stalled = true;
@@ -111,8 +112,9 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_given_up_at_the_write_timeout)
     ends_after(w, c, defaults.write, ice::errc::write_timeout);
 }
 
-// A push has nobody who waits for it: an idle peer that does not read would hold it for ever.
-BOOST_AUTO_TEST_CASE(a_push_that_stalls_is_given_up_at_the_write_timeout) {
+// No coroutine waits for a push: without a timeout an idle peer that does not read would hold it
+// for ever.
+BOOST_AUTO_TEST_CASE(a_push_that_stalls_ends_the_session_at_the_write_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -123,8 +125,8 @@ BOOST_AUTO_TEST_CASE(a_push_that_stalls_is_given_up_at_the_write_timeout) {
     ends_after(w, c, defaults.write, ice::errc::write_timeout);
 }
 
-// The peer takes a little, and again: it is slow, and not gone.
-BOOST_AUTO_TEST_CASE(the_write_timeout_begins_again_with_each_byte_that_is_taken) {
+// A peer that takes a few bytes again and again is slow, and not lost.
+BOOST_AUTO_TEST_CASE(the_write_timeout_restarts_with_each_byte_that_the_peer_takes) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -142,8 +144,8 @@ BOOST_AUTO_TEST_CASE(the_write_timeout_begins_again_with_each_byte_that_is_taken
     BOOST_TEST(!c.wire.cancelled());
 }
 
-// A handshake, or opened(), that sends is no logic: what it began would end the conversation later.
-BOOST_AUTO_TEST_CASE(sending_outside_a_logic_does_not_begin_the_time_of_one) {
+// A handshake or opened() that sends is no logic: its timeout would end the session later.
+BOOST_AUTO_TEST_CASE(sending_outside_a_logic_does_not_start_the_logic_timeout) {
     memory_world w;
     ice::timeouts t;
     t.logic = 1s;
@@ -161,8 +163,8 @@ BOOST_AUTO_TEST_CASE(sending_outside_a_logic_does_not_begin_the_time_of_one) {
     BOOST_TEST(!c.wire.cancelled());
 }
 
-// A logic that waits for ever would hold its connection for ever.
-BOOST_AUTO_TEST_CASE(a_logic_that_waits_is_given_up_at_the_logic_timeout) {
+// Otherwise a logic that waits for ever would hold its connection for ever.
+BOOST_AUTO_TEST_CASE(a_logic_that_waits_ends_at_the_logic_timeout) {
     memory_world w;
     ice::event go(w.net->executor());
     conversation<ice::line> c(w);
@@ -180,8 +182,8 @@ BOOST_AUTO_TEST_CASE(a_logic_that_waits_is_given_up_at_the_logic_timeout) {
     BOOST_TEST(c.heard() == "");
 }
 
-// An answer that takes its time must not be taken for silence of the peer.
-BOOST_AUTO_TEST_CASE(a_logic_may_wait_longer_than_a_peer_may_be_silent) {
+// The idle timeout must not run while the logic makes an answer.
+BOOST_AUTO_TEST_CASE(a_logic_may_wait_longer_than_the_idle_timeout) {
     memory_world w;
     ice::event go(w.net->executor());
     ice::timeouts t;
@@ -197,8 +199,8 @@ BOOST_AUTO_TEST_CASE(a_logic_may_wait_longer_than_a_peer_may_be_silent) {
     ends_after(w, c, 1s, ice::errc::idle_timeout);
 }
 
-// Ten answers of a burst, each well in time, are not one answer that is late.
-BOOST_AUTO_TEST_CASE(the_time_of_a_logic_is_for_each_message) {
+// Ten answers of a burst, each in time, must not count as one that is late.
+BOOST_AUTO_TEST_CASE(each_message_has_the_whole_logic_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([&](std::string_view line) -> ice::task<ice::borrowed<std::string_view>> {
@@ -211,8 +213,8 @@ BOOST_AUTO_TEST_CASE(the_time_of_a_logic_is_for_each_message) {
     BOOST_TEST(c.heard() == lines(10));
 }
 
-// The clock is not asked for each message of a burst, and yet none may wait for ever.
-BOOST_AUTO_TEST_CASE(a_later_message_of_a_burst_has_at_most_twice_the_time) {
+// The session does not read the clock for each message of a burst, and yet none may wait for ever.
+BOOST_AUTO_TEST_CASE(a_later_message_of_a_burst_has_at_most_twice_the_logic_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([&](std::string_view line) -> ice::task<ice::borrowed<std::string_view>> {
@@ -251,8 +253,8 @@ struct shaken {
 
 }  // namespace
 
-// A peer that connects and says nothing, or a byte now and then, holds no place.
-BOOST_AUTO_TEST_CASE(a_handshake_is_given_up_at_its_timeout) {
+// A peer that connects and sends nothing, or a byte now and then, must not hold a connection.
+BOOST_AUTO_TEST_CASE(a_handshake_of_a_peer_ends_at_its_timeout) {
     memory_world w;
     conversation<guarded> c(w);
     shaken result;
@@ -268,8 +270,8 @@ BOOST_AUTO_TEST_CASE(a_handshake_is_given_up_at_its_timeout) {
     BOOST_TEST(c.wire.cancelled() == ice::errc::handshake_timeout);
 }
 
-// The limit of the handshake must not go on to end the conversation after it.
-BOOST_AUTO_TEST_CASE(after_the_handshake_its_time_is_forgotten) {
+// The timeout of the handshake must not end the session later.
+BOOST_AUTO_TEST_CASE(the_handshake_timeout_ends_with_the_handshake) {
     memory_world w;
     conversation<guarded> c(w);
     shaken result;
@@ -282,8 +284,8 @@ BOOST_AUTO_TEST_CASE(after_the_handshake_its_time_is_forgotten) {
     ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
 }
 
-// opened() comes after it, and may take longer than the handshake's limit.
-BOOST_AUTO_TEST_CASE(after_the_handshake_nothing_ends_what_waits_for_no_bytes) {
+// opened() runs after the handshake, and may take longer than its timeout.
+BOOST_AUTO_TEST_CASE(the_handshake_timeout_does_not_end_opened) {
     memory_world w;
     conversation<guarded> c(w);
     shaken result;

@@ -1,4 +1,4 @@
-// session_base: its turns and its bounds, at the limit and one on each side of it.
+// session_base: its batches and limits, at the limit, one below and one above it.
 #include <ice/detail/session_base.hpp>
 
 #include "conversation.hpp"
@@ -22,8 +22,8 @@ BOOST_AUTO_TEST_SUITE(session_bounds)
 
 // -- turns
 
-// More writes than turns would be system calls for nothing; fewer, a peer that waits for long.
-BOOST_AUTO_TEST_CASE(a_turn_is_sixty_four_messages_and_one_write) {
+// More writes than batches would be useless system calls; with fewer, the peer would wait.
+BOOST_AUTO_TEST_CASE(a_batch_is_sixty_four_messages_and_one_write) {
     for (const unsigned messages : {1u, 63u, 64u, 65u, 128u, 129u, 192u}) {
         memory_world w;
         conversation<ice::line> c(w);
@@ -36,8 +36,8 @@ BOOST_AUTO_TEST_CASE(a_turn_is_sixty_four_messages_and_one_write) {
     }
 }
 
-// A peer that sends without end would be served alone.
-BOOST_AUTO_TEST_CASE(after_its_turn_a_conversation_lets_the_others_have_theirs) {
+// Otherwise a peer that sends without a pause would be the only one that is served.
+BOOST_AUTO_TEST_CASE(after_a_batch_other_sessions_are_served) {
     memory_world w;
     std::string order;
     conversation<ice::line> busy(w);
@@ -51,8 +51,8 @@ BOOST_AUTO_TEST_CASE(after_its_turn_a_conversation_lets_the_others_have_theirs) 
     BOOST_TEST(order.find('o') == 64u);
 }
 
-// The bound that is set must be the bound that holds.
-BOOST_AUTO_TEST_CASE(the_size_of_a_turn_can_be_set) {
+// The session must obey the value that is set.
+BOOST_AUTO_TEST_CASE(the_size_of_a_batch_can_be_set) {
     memory_world w;
     ice::limits l;
     l.batch = 3;
@@ -63,8 +63,8 @@ BOOST_AUTO_TEST_CASE(the_size_of_a_turn_can_be_set) {
     BOOST_TEST(c.wire.writes == 4u);
 }
 
-// 1,280 bytes of requests for a large value must not make the server hold sixty-four of them.
-BOOST_AUTO_TEST_CASE(a_turn_ends_with_the_answer_that_reaches_its_bytes) {
+// 1,280 bytes of requests for a large value must not make the server hold 64 copies of it.
+BOOST_AUTO_TEST_CASE(a_batch_ends_with_the_answer_that_reaches_batch_bytes) {
     constexpr std::size_t limit = 1000;
     for (const std::size_t size : {limit / 2 - 3, limit / 2 - 2, limit - 2, limit, 5 * limit}) {
         memory_world w;
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_turn_ends_with_the_answer_that_reaches_its_bytes) {
 }
 
 // The same where the logic is a coroutine.
-BOOST_AUTO_TEST_CASE(a_turn_of_coroutines_ends_with_its_bytes) {
+BOOST_AUTO_TEST_CASE(a_batch_of_coroutines_ends_at_batch_bytes) {
     memory_world w;
     ice::limits l;
     l.batch_bytes = 1000;
@@ -107,8 +107,8 @@ BOOST_AUTO_TEST_CASE(a_turn_of_coroutines_ends_with_its_bytes) {
     BOOST_TEST(answered == 5u);
 }
 
-// What is left of the last turn must not be lost, nor wait for more bytes.
-BOOST_AUTO_TEST_CASE(a_turn_that_ends_with_the_bytes_waits_for_more_of_them) {
+// Messages left over from a batch must not be lost, nor wait for more bytes.
+BOOST_AUTO_TEST_CASE(a_batch_that_ends_with_the_input_waits_for_more) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(same);
@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(a_turn_that_ends_with_the_bytes_waits_for_more_of_them) {
 
 // -- limits::message
 
-// The limit itself must be usable: an unfinished message of just so many bytes goes on.
+// An unfinished message of exactly the limit must be accepted.
 BOOST_AUTO_TEST_CASE(an_unfinished_message_may_be_as_large_as_the_limit_and_not_larger) {
     constexpr std::size_t limit = 1000;
     for (const std::size_t size : {limit - 1, limit, limit + 1}) {
@@ -139,8 +139,8 @@ BOOST_AUTO_TEST_CASE(an_unfinished_message_may_be_as_large_as_the_limit_and_not_
     }
 }
 
-// A message with an end in sight must not be cut off by those before it.
-BOOST_AUTO_TEST_CASE(the_limit_of_a_message_counts_its_own_bytes_alone) {
+// Messages before it must not count towards the size of a message.
+BOOST_AUTO_TEST_CASE(the_message_limit_counts_only_the_bytes_of_that_message) {
     memory_world w;
     ice::limits l;
     l.message = 100;
@@ -151,8 +151,8 @@ BOOST_AUTO_TEST_CASE(the_limit_of_a_message_counts_its_own_bytes_alone) {
     BOOST_TEST(c.settings.messages == 20u * 41);
 }
 
-// What was whole before it is owed its answer.
-BOOST_AUTO_TEST_CASE(what_came_before_a_message_that_is_too_large_is_answered) {
+// Whole messages before it must get their answers.
+BOOST_AUTO_TEST_CASE(messages_before_one_that_is_too_large_are_answered) {
     memory_world w;
     ice::limits l;
     l.message = 100;
@@ -184,8 +184,8 @@ BOOST_AUTO_TEST_CASE(no_more_is_read_than_the_inbox_holds) {
     BOOST_TEST(c.wire.capacity() <= 2 * limit);
 }
 
-// A small inbox is a bound as well, below what a connection at rest has.
-BOOST_AUTO_TEST_CASE(an_inbox_of_a_few_bytes_is_kept_too) {
+// An inbox may be smaller than the first read of a connection.
+BOOST_AUTO_TEST_CASE(an_inbox_of_a_few_bytes_is_a_bound_too) {
     memory_world w;
     ice::limits l;
     l.inbox = 10;
@@ -196,7 +196,7 @@ BOOST_AUTO_TEST_CASE(an_inbox_of_a_few_bytes_is_kept_too) {
     BOOST_TEST(largest == 10u);
 }
 
-// Nothing is read while an answer is made: back-pressure, not memory.
+// A session reads nothing while its logic waits: this back-pressure bounds the memory.
 BOOST_AUTO_TEST_CASE(nothing_is_read_while_a_logic_waits) {
     memory_world w;
     ice::event go(w.net->executor());

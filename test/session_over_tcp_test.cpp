@@ -1,4 +1,4 @@
-// session: what it says of its connection, and its bounds, with real sockets.
+// session: its uid, peer, listener and outbox, with real sockets.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -14,8 +14,8 @@ using namespace test;
 
 BOOST_AUTO_TEST_SUITE(session_over_tcp)
 
-// The kernel gives a descriptor that was closed to the next connection: a uid must not be like it,
-// or a push would reach a stranger.
+// The kernel reuses the number of a closed descriptor for the next connection. If uids were reused,
+// a push could reach another peer.
 BOOST_AUTO_TEST_CASE(a_uid_is_never_used_again) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}
@@ -60,7 +60,7 @@ BOOST_AUTO_TEST_CASE(every_hook_of_a_logic_sees_the_same_uid) {
     BOOST_TEST((seen == expected));
 }
 
-// Who the other end is must be the other end, and not ourselves.
+// peer() must return the address of the other end, not our own.
 BOOST_AUTO_TEST_CASE(peer_is_the_address_of_the_other_end) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(peer_is_the_address_of_the_other_end) {
     BOOST_TEST(p.read_line() == fmt::format("127.0.0.1:{}", mine.port()));
 }
 
-// A pool's connection is no listener's: asking it for one must not crash.
+// A session of a pool has no listener: the call must throw and not crash.
 BOOST_AUTO_TEST_CASE(a_session_of_a_pool_has_no_listener) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
@@ -91,8 +91,8 @@ BOOST_AUTO_TEST_CASE(a_session_of_a_pool_has_no_listener) {
     BOOST_TEST(w.run(refused(pool)));
 }
 
-// A listener's session knows it: this is how a logic finds the others.
-BOOST_AUTO_TEST_CASE(a_session_of_a_listener_knows_it) {
+// A logic finds other sessions through the listener of its own.
+BOOST_AUTO_TEST_CASE(a_session_of_a_listener_knows_its_listener) {
     world w;
     ice::listener<ice::line>* seen = nullptr;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}
@@ -107,9 +107,8 @@ BOOST_AUTO_TEST_CASE(a_session_of_a_listener_knows_it) {
     BOOST_TEST(seen == &l);
 }
 
-// What the kernel holds is not ours: the bound is on our memory, and it must hold with real
-// sockets.
-BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_pushed_no_more_than_the_outbox) {
+// The outbox bounds the memory of the process, not what the kernel buffers.
+BOOST_AUTO_TEST_CASE(pushes_to_a_peer_that_does_not_read_stop_at_the_outbox) {
     world w;
     ice::limits bounds;
     bounds.outbox = 100'000;
@@ -133,7 +132,8 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_pushed_no_more_than_the_outbox
     BOOST_TEST(p.read(6) == "and on");
 }
 
-// Closed at once, with requests unread, the kernel would send a reset and destroy the tail.
+// If a session closed with unread requests, the kernel would send a reset and destroy the rest of
+// the message.
 BOOST_AUTO_TEST_CASE(a_large_last_message_arrives_whole) {
     world w;
     const std::string bye(8'000'000, 'x');
@@ -156,8 +156,9 @@ BOOST_AUTO_TEST_CASE(a_large_last_message_arrives_whole) {
     BOOST_TEST(l.counters().ended_by_us == 1u);
 }
 
-// Who is closed by another, while it waits for its peer, ends too, and is found by nobody.
-BOOST_AUTO_TEST_CASE(a_session_that_another_closes_ends_after_what_was_pushed) {
+// A session that waits for its peer must end when another session closes it, and is not found any
+// more.
+BOOST_AUTO_TEST_CASE(a_session_that_another_closes_ends_after_its_pushes) {
     world w;
     auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
     auto p = w.connect(l.endpoint());
@@ -177,7 +178,7 @@ BOOST_AUTO_TEST_CASE(a_session_that_another_closes_ends_after_what_was_pushed) {
 
 // Linux reports room to write only when a third of the send buffer is free: a peer that read 20 kB
 // a second without pause was taken for one that reads nothing, and closed.
-BOOST_AUTO_TEST_CASE(a_slow_reader_is_not_taken_for_one_that_does_not_read) {
+BOOST_AUTO_TEST_CASE(a_slow_reader_does_not_reach_the_write_timeout) {
     world w;
     ice::timeouts t;
     t.write = 200ms;
@@ -207,9 +208,9 @@ BOOST_AUTO_TEST_CASE(a_slow_reader_is_not_taken_for_one_that_does_not_read) {
     BOOST_TEST(l.counters().timeouts == 1u);
 }
 
-// Its descriptor is the session's: had it been closed under it, the next connection would have got
-// its number, and the session that one's bytes.
-BOOST_AUTO_TEST_CASE(what_is_done_with_the_socket_of_a_session_leaves_its_own_open) {
+// If the socket had the descriptor of the session, closing it would give the number to the next
+// connection, and the session would read that connection's bytes.
+BOOST_AUTO_TEST_CASE(closing_the_asio_socket_of_a_session_leaves_the_session_open) {
     for (const bool release : {false, true}) {
         world w;
         int released = -1;
@@ -236,7 +237,7 @@ BOOST_AUTO_TEST_CASE(what_is_done_with_the_socket_of_a_session_leaves_its_own_op
     }
 }
 
-// Whoever lists sessions would push to one that is lost: a chat that does so in each message.
+// A logic that pushes to all sessions, such as a chat, would push to a lost one with each message.
 BOOST_AUTO_TEST_CASE(a_session_that_is_lost_while_its_logic_waits_is_not_listed) {
     world w;
     ice::event go(w.io.get_executor());

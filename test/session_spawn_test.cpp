@@ -1,4 +1,4 @@
-// session::spawn(): coroutines that run beside a logic, and never longer than its session.
+// session::spawn(): coroutines that run beside a logic, and end before its session.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_ping_runs_until_its_peer_leaves_and_ends_before_closed) {
     BOOST_TEST(errors.empty(), "being cancelled is no failure");
 }
 
-BOOST_AUTO_TEST_CASE(it_ends_with_its_own_session_only) {
+BOOST_AUTO_TEST_CASE(a_coroutine_ends_with_its_own_session_only) {
     auto first = open();
     auto second = open();
     first.reset();
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(it_ends_with_its_own_session_only) {
     BOOST_TEST(next(*second) == "ping");
 }
 
-// The danger: an exception that goes nowhere, and a peer that hears no ping any more.
+// The danger: the exception is lost, and the peer gets no further ping.
 BOOST_AUTO_TEST_CASE(an_exception_closes_the_connection_and_is_counted) {
     auto peer = open();
     BOOST_TEST(!sim.run(peer->send("throw")));
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(after_close_nothing_is_spawned) {
     BOOST_TEST(seen == in_order, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_drain_and_a_stop_end_it) {
+BOOST_AUTO_TEST_CASE(a_drain_and_a_stop_end_the_coroutine) {
     auto drained = open();
     srv.drain(ice::no_timeout);
     sim.run_for(1s);
@@ -154,8 +154,9 @@ BOOST_AUTO_TEST_CASE(a_drain_and_a_stop_end_it) {
     BOOST_TEST(stopped.size() == 0u);
 }
 
-// The danger: the loop ends while a logic waits, and destroys the session before what uses it.
-BOOST_AUTO_TEST_CASE(a_stop_ends_it_although_the_logic_waits) {
+// The danger: the loop ends while a logic waits, and destroys the session before the coroutine that
+// uses it.
+BOOST_AUTO_TEST_CASE(a_stop_ends_the_coroutine_while_the_logic_waits) {
     ice::server other(sim.host("10.0.0.1"));
     const ice::address there{"10.0.0.1", 1};
     other.log().to([](ice::log_level, std::string_view) {});
@@ -170,8 +171,8 @@ BOOST_AUTO_TEST_CASE(a_stop_ends_it_although_the_logic_waits) {
     BOOST_TEST(seen == in_order, boost::test_tools::per_element());
 }
 
-// A connection of a pool has one caller after the other: none of them may leave something there.
-BOOST_AUTO_TEST_CASE(a_session_without_a_listener_spawns_none) {
+// Callers of a pool share its sessions: none of them may leave a coroutine there.
+BOOST_AUTO_TEST_CASE(a_session_without_a_listener_cannot_spawn) {
     auto peer = open();
     BOOST_CHECK_THROW(peer->spawn(pings::ping(*peer, seen)), std::logic_error);
 }

@@ -23,8 +23,8 @@ BOOST_AUTO_TEST_SUITE(session)
 
 // -- sending
 
-// Two ways to send, and the answer: the peer must get them as they were written down.
-BOOST_AUTO_TEST_CASE(what_is_sent_pushed_and_answered_keeps_its_order) {
+// The peer must get sends, pushes and the answer in the order in which the logic made them.
+BOOST_AUTO_TEST_CASE(sends_pushes_and_answers_keep_their_order) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([](std::string_view line, line_session& peer) -> answer {
@@ -38,8 +38,8 @@ BOOST_AUTO_TEST_CASE(what_is_sent_pushed_and_answered_keeps_its_order) {
     BOOST_TEST(c.heard() == "1\r\n2\r\n3\r\n4\r\n5\r\n1\r\n2\r\n3\r\n4\r\n6\r\n");
 }
 
-// A write for each push would make a broadcast slow; none at all would keep it for ever.
-BOOST_AUTO_TEST_CASE(pushes_of_one_moment_go_out_in_one_write) {
+// A write for each push would make a broadcast slow; without any write the pushes would stay.
+BOOST_AUTO_TEST_CASE(pushes_of_one_handler_leave_in_one_write) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(ice::echo{});
@@ -70,8 +70,8 @@ BOOST_AUTO_TEST_CASE(a_push_is_refused_beyond_the_outbox_to_the_byte) {
     }
 }
 
-// Half a message must not be left behind, and a peer that reads again must be told again.
-BOOST_AUTO_TEST_CASE(after_a_push_was_refused_the_connection_goes_on) {
+// No part of the message may stay, and later pushes must succeed when the peer reads again.
+BOOST_AUTO_TEST_CASE(the_connection_continues_after_a_refused_push) {
     memory_world w;
     ice::limits l;
     l.outbox = 10;
@@ -90,8 +90,8 @@ BOOST_AUTO_TEST_CASE(after_a_push_was_refused_the_connection_goes_on) {
     BOOST_TEST(c.settings.outbox_full == 1u);
 }
 
-// The proof of a complete exchange counts what was asked: nobody replies to what was not sent.
-BOOST_AUTO_TEST_CASE(a_push_that_was_refused_has_asked_for_nothing) {
+// The proof of a complete exchange counts sent messages: a refused one gets no reply.
+BOOST_AUTO_TEST_CASE(a_refused_push_does_not_count_as_sent) {
     memory_world w;
     ice::limits l;
     l.outbox = 3;
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_push_that_was_refused_has_asked_for_nothing) {
 }
 
 // A line with a line end in it would be two messages on the other side.
-BOOST_AUTO_TEST_CASE(what_cannot_be_packed_is_not_sent_and_the_connection_goes_on) {
+BOOST_AUTO_TEST_CASE(an_unencodable_message_is_not_sent_and_the_connection_continues) {
     memory_world w;
     conversation<ice::line> c(w);
     ice::error_code sent;
@@ -120,8 +120,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_packed_is_not_sent_and_the_connection_goes_o
     BOOST_TEST(c.heard() == "one\r\nanother\r\n");
 }
 
-// Whoever pushes to a connection that is lost must learn it.
-BOOST_AUTO_TEST_CASE(a_push_to_a_lost_connection_says_why_it_was_lost) {
+// The caller of push() must learn that the connection is lost.
+BOOST_AUTO_TEST_CASE(a_push_to_a_lost_connection_returns_the_cause) {
     memory_world w;
     conversation<ice::line> c(w);
     c.wire.cancel(ice::errc::idle_timeout);
@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(a_push_to_a_lost_connection_says_why_it_was_lost) {
     BOOST_TEST(c.heard() == "");
 }
 
-// A logic that waits may be pushed to for as long as it waits: 361 MB were seen.
+// Other coroutines may push to a session as long as its logic waits: 361 MB were seen.
 BOOST_AUTO_TEST_CASE(pushes_to_a_lost_connection_are_not_kept) {
     memory_world w;
     conversation<ice::raw> c(w);
@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(pushes_to_a_lost_connection_are_not_kept) {
     BOOST_TEST(c.peer.is_untouched());
 }
 
-// send() that returns early would let a logic fill the memory in a loop.
+// If send() returned early, a logic could fill the memory in a loop.
 BOOST_AUTO_TEST_CASE(send_waits_until_the_kernel_has_the_message) {
     memory_world w;
     conversation<ice::line> c(w);
@@ -160,8 +160,8 @@ BOOST_AUTO_TEST_CASE(send_waits_until_the_kernel_has_the_message) {
 
 // -- receiving
 
-// A logic that asks back gets the peer's reply; the next message is dispatched as usual.
-BOOST_AUTO_TEST_CASE(a_logic_can_ask_back) {
+// The logic gets the reply of the peer to its question; the next message is dispatched as usual.
+BOOST_AUTO_TEST_CASE(a_logic_can_send_a_question_to_its_peer) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([](std::string_view line, line_session& peer) -> ice::task<std::string> {
@@ -177,8 +177,8 @@ BOOST_AUTO_TEST_CASE(a_logic_can_ask_back) {
     BOOST_TEST(c.heard() == "hello ann\r\nnext\r\n");
 }
 
-// A question that is only queued must reach the peer before its reply is waited for.
-BOOST_AUTO_TEST_CASE(receive_sends_first_what_was_queued) {
+// A queued question must be sent before receive() waits for its reply.
+BOOST_AUTO_TEST_CASE(receive_first_sends_queued_messages) {
     memory_world w;
     conversation<ice::line> c(w);
     std::string got;
@@ -194,7 +194,7 @@ BOOST_AUTO_TEST_CASE(receive_sends_first_what_was_queued) {
 }
 
 // The peer's end, a malformed message and a timeout are errors of receive(), never exceptions.
-BOOST_AUTO_TEST_CASE(receive_says_why_nothing_came) {
+BOOST_AUTO_TEST_CASE(receive_returns_why_there_is_no_message) {
     const auto why = [](auto happen) {
         memory_world w;
         conversation<ice::line> c(w, ice::line("\r\n", 5));
@@ -218,8 +218,8 @@ BOOST_AUTO_TEST_CASE(receive_says_why_nothing_came) {
                }) == ice::errc::stopped);
 }
 
-// The time that the peer needs to reply is not the logic's; the time after it is.
-BOOST_AUTO_TEST_CASE(after_it_asked_back_a_logic_has_its_own_time_again) {
+// timeouts::logic does not count the time that the peer takes to reply.
+BOOST_AUTO_TEST_CASE(after_receive_the_logic_timeout_starts_again) {
     memory_world w;
     ice::event go(w.net->executor());
     conversation<ice::line> c(w);
@@ -242,8 +242,8 @@ BOOST_AUTO_TEST_CASE(after_it_asked_back_a_logic_has_its_own_time_again) {
 
 // -- ending, time and the rest
 
-// What was pushed before must not be lost by it; whoever waits must be told.
-BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_whoever_waits) {
+// close() must not lose earlier pushes, and must end a pending receive().
+BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_pending_waits) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve(ice::echo{});
@@ -255,8 +255,8 @@ BOOST_AUTO_TEST_CASE(close_sends_what_was_pushed_and_ends_whoever_waits) {
     BOOST_TEST(*c.ended == ice::errc::stopped);
 }
 
-// The last message is what is pushed after close(), in a plain logic as in one that waits.
-BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
+// Messages that the logic pushes after close() are sent, in plain logics and in coroutines.
+BOOST_AUTO_TEST_CASE(pushes_and_answers_after_close_are_sent) {
     const auto heard = [](auto logic) {
         memory_world w;
         conversation<ice::line> c(w);
@@ -284,8 +284,8 @@ BOOST_AUTO_TEST_CASE(what_the_logic_pushes_and_answers_after_close_is_sent) {
                }) == "1\r\n2\r\nbye\r\n");
 }
 
-// A peer that reads slowly gets the tail too; one that does not read holds nothing for ever.
-BOOST_AUTO_TEST_CASE(a_graceful_close_is_waited_for_until_the_write_timeout) {
+// A slow peer gets the rest too; a peer that does not read does not hold the session for ever.
+BOOST_AUTO_TEST_CASE(a_graceful_close_lasts_until_the_write_timeout) {
     for (const bool reads : {true, false}) {
         memory_world w;
         conversation<ice::line> c(w);
@@ -306,8 +306,8 @@ BOOST_AUTO_TEST_CASE(a_graceful_close_is_waited_for_until_the_write_timeout) {
     }
 }
 
-// What cannot be said is a defect that must show, also in the last answer.
-BOOST_AUTO_TEST_CASE(a_last_message_that_cannot_be_packed_is_why_it_ended) {
+// An unencodable answer is a defect that must show, also if it is the last answer.
+BOOST_AUTO_TEST_CASE(an_unencodable_last_answer_is_the_cause_of_the_end) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([](std::string_view, line_session& peer) {
@@ -320,8 +320,8 @@ BOOST_AUTO_TEST_CASE(a_last_message_that_cannot_be_packed_is_why_it_ended) {
     BOOST_TEST(*c.ended == ice::errc::unencodable);
 }
 
-// The clock is the transport's: a test of a user's logic must not have to wait.
-BOOST_AUTO_TEST_CASE(sleep_and_now_are_of_the_transports_clock) {
+// With the clock of the transport, a test of a logic need not wait.
+BOOST_AUTO_TEST_CASE(sleep_and_now_use_the_clock_of_the_transport) {
     memory_world w;
     conversation<ice::line> c(w);
     c.serve([](std::string_view, line_session& peer) -> ice::task<std::string> {
@@ -336,15 +336,15 @@ BOOST_AUTO_TEST_CASE(sleep_and_now_are_of_the_transports_clock) {
     BOOST_TEST(c.heard() == "5\r\n");
 }
 
-// A cast to a listener that is not there would be a crash far away.
-BOOST_AUTO_TEST_CASE(a_session_without_a_listener_says_so) {
+// A cast to a missing listener would crash later, in other code.
+BOOST_AUTO_TEST_CASE(a_session_without_a_listener_throws_when_asked_for_it) {
     memory_world w;
     conversation<ice::line> c(w);
     BOOST_CHECK_THROW(c.peer.listener(), std::logic_error);
 }
 
-// A protocol that claims bytes which have not come would read beyond the buffer.
-BOOST_AUTO_TEST_CASE(a_protocol_that_takes_too_much_or_nothing_is_a_broken_program) {
+// A protocol that consumes bytes which have not arrived would read beyond the buffer.
+BOOST_AUTO_TEST_CASE(a_protocol_that_consumes_too_much_or_nothing_is_a_logic_error) {
     struct greedy {
         std::size_t takes;
         ice::parsed<char> parse(std::string_view input) {

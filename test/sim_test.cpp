@@ -1,4 +1,4 @@
-// A simulated world: time passes only in it, and what happens depends on the seed alone.
+// A simulation: its time is virtual, and all that happens depends only on the seed.
 #include <ice/testing/sim.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(an_hour_passes_at_once) {
     BOOST_TEST((world.now() - before == 25h + 7s));
 }
 
-BOOST_AUTO_TEST_CASE(a_logic_takes_its_virtual_time) {
+BOOST_AUTO_TEST_CASE(a_logic_waits_in_virtual_time) {
     simulation world;
     quiet_server srv(world.net());
     srv.add(ice::tcp_server_action{here}.protocol(ice::line{}).logic(slowly));
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(a_logic_takes_its_virtual_time) {
     BOOST_TEST(late.error() == ice::errc::request_timeout);
 }
 
-BOOST_AUTO_TEST_CASE(the_same_seed_makes_the_same_run_and_another_another) {
+BOOST_AUTO_TEST_CASE(equal_seeds_make_equal_runs_and_other_seeds_do_not) {
     BOOST_TEST(run_of(1) == run_of(1));
     BOOST_TEST(run_of(2) == run_of(2));
     BOOST_TEST(run_of(1) != run_of(2));
@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(at_the_end_nothing_is_left) {
 }
 
 BOOST_AUTO_TEST_CASE(coroutines_that_still_run_are_destroyed) {
-    // The danger: a frame that waits for ever, and whatever it holds, is lost.
+    // The danger: a coroutine that waits for ever leaks, with all that it owns.
     const auto held = std::make_shared<int>();
     {
         simulation world;
@@ -127,7 +127,7 @@ BOOST_AUTO_TEST_CASE(coroutines_that_still_run_are_destroyed) {
     BOOST_TEST(held.use_count() == 1);
 }
 
-BOOST_AUTO_TEST_CASE(what_a_coroutine_throws_reaches_the_test) {
+BOOST_AUTO_TEST_CASE(an_exception_of_a_coroutine_reaches_the_test) {
     simulation world;
     auto fail = []() -> ice::task<> {
         throw std::runtime_error("mine");
@@ -139,13 +139,13 @@ BOOST_AUTO_TEST_CASE(what_a_coroutine_throws_reaches_the_test) {
     world.run_for(1s);
 }
 
-BOOST_AUTO_TEST_CASE(waiting_in_vain_is_an_error) {
+BOOST_AUTO_TEST_CASE(a_wait_that_nothing_can_end_is_an_error) {
     simulation world;
     BOOST_CHECK_THROW(world.run(world.net()->sleep(2h), 1h), std::runtime_error);
 }
 
-BOOST_AUTO_TEST_CASE(what_spins_is_found) {
-    // Otherwise a simulation in which time cannot pass would never end.
+BOOST_AUTO_TEST_CASE(a_loop_that_spins_is_an_error) {
+    // Otherwise a simulation whose time cannot pass would never end.
     simulation world;
     auto spin = [](std::shared_ptr<ice::transport> net) -> ice::task<> {
         for (;;) co_await net->yield();
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(what_spins_is_found) {
     BOOST_CHECK_THROW(world.run_for(1s), std::runtime_error);
 }
 
-BOOST_AUTO_TEST_CASE(names_mean_what_they_are_told_and_machines_have_addresses) {
+BOOST_AUTO_TEST_CASE(names_resolve_as_the_test_says_and_machines_have_addresses) {
     simulation world;
     quiet_server a(world.host("10.0.0.1")), b(world.host("10.0.0.2"));
     const auto say = [](std::string_view what) {
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(names_mean_what_they_are_told_and_machines_have_addresses) 
     BOOST_TEST(ask().value() == "b to 127.0.0.1");
 }
 
-BOOST_AUTO_TEST_CASE(the_last_events_are_told) {
+BOOST_AUTO_TEST_CASE(the_history_has_the_last_events) {
     simulation world;
     for (unsigned i = 0; i < 300; ++i) world.note("mine", i);
     const std::string told = world.history();

@@ -1,4 +1,4 @@
-// standard_streams: what is printed never goes into a file or a connection of the program.
+// standard_streams: printed text never goes into a file or a connection of the program.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,7 +41,7 @@ bool is_dev_null(int fd) {
 
 BOOST_AUTO_TEST_SUITE(standard_streams)
 
-BOOST_AUTO_TEST_CASE(what_is_closed_becomes_dev_null_and_what_is_open_stays) {
+BOOST_AUTO_TEST_CASE(closed_streams_become_dev_null_and_open_ones_stay) {
     bool in = false, out = false, error = false;
     const bool error_before = is_dev_null(STDERR_FILENO);
     {
@@ -56,8 +56,8 @@ BOOST_AUTO_TEST_CASE(what_is_closed_becomes_dev_null_and_what_is_open_stays) {
     BOOST_TEST(error == error_before);
 }
 
-BOOST_AUTO_TEST_CASE(a_server_does_so_before_it_opens_anything) {
-    // The danger: its epoll or a connection is number 2, and the log goes there.
+BOOST_AUTO_TEST_CASE(a_server_opens_the_streams_before_anything_else) {
+    // The danger: the epoll or a connection gets descriptor 2, and the log goes there.
     bool is_null = false;
     {
         const replaced error(STDERR_FILENO, -1);
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(a_server_does_so_before_it_opens_anything) {
     BOOST_TEST(is_null);
 }
 
-BOOST_AUTO_TEST_CASE(an_error_that_cannot_be_printed_is_none) {
+BOOST_AUTO_TEST_CASE(a_failure_to_print_an_error_is_ignored) {
     const int full = ::open("/dev/full", O_WRONLY);
     {
         const replaced error(STDERR_FILENO, full);
@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(an_error_that_cannot_be_printed_is_none) {
     ::close(full);
 }
 
-BOOST_AUTO_TEST_CASE(what_stdout_did_not_take_is_told) {
+BOOST_AUTO_TEST_CASE(a_failed_write_to_stdout_throws) {
     const int full = ::open("/dev/full", O_WRONLY);
     std::string said;
     {

@@ -1,4 +1,4 @@
-// task_group: what it has spawned is supervised, can be cancelled, and can be waited for.
+// task_group: its coroutines can be cancelled and awaited, and their exceptions are reported.
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 #include <ice/detail/task_group.hpp>
@@ -74,7 +74,8 @@ struct fixture : memory_world {
 
 BOOST_FIXTURE_TEST_SUITE(task_group, fixture)
 
-// Asio begins at once what is spawned on the loop: within the caller, whose state is half done.
+// Asio begins a coroutine that is spawned on the loop at once, within its caller, whose state may
+// be incomplete.
 BOOST_AUTO_TEST_CASE(a_coroutine_begins_after_its_caller_has_returned_to_the_loop) {
     int seen = -1;
     asio::post(loop, [&] {
@@ -91,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_coroutine_begins_after_its_caller_has_returned_to_the_loo
     BOOST_TEST(empty == 1);
 }
 
-BOOST_AUTO_TEST_CASE(cancel_ends_what_waits_for_ice_or_for_asio) {
+BOOST_AUTO_TEST_CASE(cancel_ends_waits_for_ice_and_for_asio) {
     run(sleeps(1h));
     run(waits());
     run(insists());
@@ -105,7 +106,7 @@ BOOST_AUTO_TEST_CASE(cancel_ends_what_waits_for_ice_or_for_asio) {
     BOOST_TEST(thrown.empty(), "being cancelled is no failure");
 }
 
-BOOST_AUTO_TEST_CASE(what_has_not_begun_when_it_is_cancelled_never_begins) {
+BOOST_AUTO_TEST_CASE(a_coroutine_cancelled_before_it_begins_never_begins) {
     run(sleeps(1s));
     group->cancel();
     run(sleeps(1s));
@@ -114,7 +115,8 @@ BOOST_AUTO_TEST_CASE(what_has_not_begun_when_it_is_cancelled_never_begins) {
     BOOST_TEST(group->size() == 0u);
 }
 
-// The cancellation reaches the coroutine that asks for it, too: it runs, and waits for nothing.
+// The cancellation also reaches the coroutine that calls cancel(), which runs and waits for
+// nothing.
 BOOST_AUTO_TEST_CASE(a_coroutine_may_cancel_its_own_group) {
     run(sleeps(1h));
     run(cancels_all());
@@ -124,7 +126,7 @@ BOOST_AUTO_TEST_CASE(a_coroutine_may_cancel_its_own_group) {
     BOOST_TEST(group->size() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(an_exception_is_told) {
+BOOST_AUTO_TEST_CASE(an_exception_is_passed_to_the_callback) {
     run(throws());
     run(aborts());
     settle();
@@ -135,7 +137,7 @@ BOOST_AUTO_TEST_CASE(an_exception_is_told) {
     BOOST_TEST(empty == 1);
 }
 
-BOOST_AUTO_TEST_CASE(join_waits_for_the_last) {
+BOOST_AUTO_TEST_CASE(join_waits_for_the_last_coroutine) {
     bool first = false, second = false;
     spawn(joins(first));
     settle();
@@ -150,7 +152,7 @@ BOOST_AUTO_TEST_CASE(join_waits_for_the_last) {
     BOOST_TEST(second);
 }
 
-// Its owner is gone: the coroutines end later, and tell nobody that the group is empty.
+// The owner is gone: the coroutines end later, and do not call when_empty.
 BOOST_AUTO_TEST_CASE(a_group_may_end_before_its_coroutines) {
     run(sleeps(1h));
     settle();
@@ -161,7 +163,8 @@ BOOST_AUTO_TEST_CASE(a_group_may_end_before_its_coroutines) {
     BOOST_TEST(empty == 0);
 }
 
-// As a loop does at its end: nothing may be used that is gone, which the sanitizers see.
+// As the end of a loop does: no coroutine may use an object that is gone, which the sanitizers
+// check.
 BOOST_AUTO_TEST_CASE(a_coroutine_may_be_destroyed_where_it_waits) {
     asio::io_context io;
     ice::task_group own(io.get_executor());

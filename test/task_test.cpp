@@ -1,4 +1,4 @@
-// task and the clock: a task is Asio's coroutine and nothing else.
+// task and the clock: a task is an asio::awaitable.
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
 #include <asio/use_future.hpp>
@@ -41,13 +41,13 @@ ice::task<> fails() {
 BOOST_AUTO_TEST_SUITE(task)
 
 BOOST_AUTO_TEST_CASE(a_task_is_an_awaitable_of_asio) {
-    // A type of its own would refuse what Asio's manual awaits.
+    // A separate type could not await what Asio's documentation awaits.
     static_assert(std::same_as<ice::task<int>, asio::awaitable<int>>);
     static_assert(std::same_as<ice::task<>, asio::awaitable<void>>);
 }
 
 BOOST_AUTO_TEST_CASE(the_clock_is_steady) {
-    // With the system's clock, setting the date would fire every timeout at once, or never.
+    // With the system clock, a change of the date would fire every timeout at once, or never.
     static_assert(std::derived_from<ice::duration, std::chrono::steady_clock::duration>);
     static_assert(std::same_as<ice::time_point, std::chrono::steady_clock::time_point>);
     static_assert(ice::never == std::chrono::steady_clock::time_point::max());
@@ -65,8 +65,8 @@ BOOST_AUTO_TEST_CASE(a_task_starts_when_it_is_awaited_and_not_before) {
     BOOST_TEST(begun == 2);
 }
 
-BOOST_AUTO_TEST_CASE(an_exception_comes_out_where_the_task_is_awaited) {
-    // One that vanished would leave its caller waiting for ever.
+BOOST_AUTO_TEST_CASE(an_exception_is_thrown_where_the_task_is_awaited) {
+    // If the exception were lost, the caller would wait for ever.
     BOOST_CHECK_EXCEPTION(run(fails()), std::runtime_error, [](const std::runtime_error& e) {
         return std::string(e.what()) == "as meant";
     });

@@ -1,4 +1,4 @@
-// telnet: lines of text between commands, at every cut. Compared with RFC 854 read aloud.
+// telnet: lines of text between commands, at every split, compared with a simple model of RFC 854.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -120,8 +120,8 @@ BOOST_AUTO_TEST_CASE(a_line_split_between_cr_and_lf_is_one_line) {
     BOOST_TEST(mixed.messages == (lines{"one", "two"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_lone_cr_and_a_nul_are_nothing) {
-    // Neither may end a line: the other side would count other lines than we do.
+BOOST_AUTO_TEST_CASE(a_lone_cr_and_a_nul_are_dropped) {
+    // Neither may end a line: the other side would count different lines.
     const auto seen = play(ice::telnet(), "a\rb\n" + nul + "c" + nul + nul + "d\r\r\n");
     BOOST_TEST(seen.messages == (lines{"ab", "cd"}), boost::test_tools::per_element());
     const auto mixed = play(ice::telnet(), nul + "a\rb\n" + nul + "\r\r" + nul + "\r\ra\n");
@@ -132,8 +132,8 @@ BOOST_AUTO_TEST_CASE(a_lone_cr_and_a_nul_are_nothing) {
         BOOST_TEST(fault(text) == "", hex(text));
 }
 
-BOOST_AUTO_TEST_CASE(every_line_that_is_received_can_be_sent_back) {
-    // An echo, or a line handed on to others, must not end the connection: whatever a peer sends.
+BOOST_AUTO_TEST_CASE(every_received_line_can_be_sent_back) {
+    // Whatever a peer sends, an echo or a broadcast of its line must not end a connection.
     std::mt19937 random(1123);
     const std::string letters = "ab\r\r\n" + nul + iac + nop + "\x80";
     for (int i = 0; i < 1000; ++i) {
@@ -148,8 +148,8 @@ BOOST_AUTO_TEST_CASE(every_line_that_is_received_can_be_sent_back) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(every_option_is_refused_and_every_refusal_is_left_alone) {
-    // The bytes themselves; and two sides that answer each other's answers never end (RFC 1143).
+BOOST_AUTO_TEST_CASE(every_option_is_refused_and_no_refusal_is_answered) {
+    // The exact bytes; and two sides that answer each other's refusals never end (RFC 1143).
     for (int number = 0; number < 256; ++number) {
         BOOST_TEST(play(ice::telnet(), option(will, number)).answers == option(dont, number));
         BOOST_TEST(play(ice::telnet(), option(do_, number)).answers == option(wont, number));
@@ -161,16 +161,16 @@ BOOST_AUTO_TEST_CASE(every_option_is_refused_and_every_refusal_is_left_alone) {
     BOOST_TEST(seen.messages == lines{"a"}, boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(an_answer_stands_behind_those_of_the_lines_before) {
-    // `out` holds what the logic has answered already.
+BOOST_AUTO_TEST_CASE(a_refusal_is_appended_to_the_answers_before_it) {
+    // `out` holds earlier answers of the logic.
     ice::telnet p;
     std::string out = "before";
     BOOST_TEST(p.parse(option(will, 24), out).size() == 3U);
     BOOST_TEST(out == "before" + option(dont, 24));
 }
 
-BOOST_AUTO_TEST_CASE(real_clients_are_understood_at_every_cut) {
-    // What they send when they connect, and when keys are pressed.
+BOOST_AUTO_TEST_CASE(bytes_of_real_clients_are_parsed_alike_at_every_split) {
+    // The bytes that they send when they connect, and when a user presses keys.
     std::string inetutils = option(do_, 3);
     for (const int number : {24, 31, 32, 33, 34, 39}) inetutils += option(will, number);
     inetutils += option(do_, 5) + option(will, 35);
@@ -200,7 +200,7 @@ BOOST_AUTO_TEST_CASE(real_clients_are_understood_at_every_cut) {
     BOOST_TEST(hex(seen.answers) == hex(refusals));
 }
 
-BOOST_AUTO_TEST_CASE(a_subnegotiation_is_skipped_with_all_that_looks_like_text_in_it) {
+BOOST_AUTO_TEST_CASE(a_subnegotiation_is_skipped_with_any_text_in_it) {
     // IAC IAC in it is data, and only IAC SE is its end.
     const auto inside = "a\r\nb\n" + nul + iac + iac + se + iac + will + "\x01" + iac + sb;
     const auto seen = play(ice::telnet(), "x" + iac + sb + inside + iac + se + "y\r\nz\r\n");
@@ -208,8 +208,8 @@ BOOST_AUTO_TEST_CASE(a_subnegotiation_is_skipped_with_all_that_looks_like_text_i
     BOOST_TEST(seen.answers == "");
 }
 
-BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_the_model_does_at_every_cut) {
-    // All inputs of up to four bytes that mean something.
+BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_by_the_model_at_every_split) {
+    // All inputs of up to four bytes that have a meaning.
     const std::string letters = "a\r\n" + nul + iac + will + wont + do_ + dont + sb + se;
     std::vector<std::string> inputs{""};
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -222,8 +222,8 @@ BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_as_the_model_does_at_every_cut)
 }
 
 BOOST_AUTO_TEST_CASE(every_byte_has_a_meaning_in_every_state) {
-    // A byte that a state does not know must neither hang it nor be an error: behind it, one line
-    // later, text is text again.
+    // A byte that means nothing in a state must neither stop the parser nor be an error: one line
+    // later text is parsed as text again.
     const std::string states[] = {"",
                                   "a",
                                   nul,
@@ -255,8 +255,8 @@ BOOST_AUTO_TEST_CASE(every_byte_has_a_meaning_in_every_state) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(random_bytes_are_parsed_as_the_model_does) {
-    // Longer than all inputs that can be tried one by one; seeded, so that a failure comes again.
+BOOST_AUTO_TEST_CASE(random_bytes_are_parsed_as_by_the_model) {
+    // Longer than the inputs that can all be tried; with a seed, so that a failure can be repeated.
     std::mt19937 random(854);
     const std::string letters =
         "ab\r\n" + nul + iac + iac + iac + will + do_ + wont + sb + se + "\x1f";
@@ -285,8 +285,8 @@ BOOST_AUTO_TEST_CASE(a_whole_line_may_be_as_long_as_the_limit_and_no_longer) {
     BOOST_TEST(too_large(play(ice::telnet(), std::string(8193, 'x') + "\n")));
 }
 
-BOOST_AUTO_TEST_CASE(an_unfinished_line_ends_when_no_end_can_save_it) {
-    // One byte beyond the limit may still be its CR; in a line with commands, CR is known.
+BOOST_AUTO_TEST_CASE(an_unfinished_line_fails_when_no_line_end_could_save_it) {
+    // One byte beyond the limit may still be the CR, except in a line with commands.
     BOOST_TEST(!play(ice::telnet(10), std::string(10, 'x')).error);
     BOOST_TEST(!play(ice::telnet(10), std::string(11, 'x')).error);
     BOOST_TEST(play(ice::telnet(10), {std::string(10, 'x') + "\r", "\n"}).messages.size() == 1U);
@@ -297,8 +297,8 @@ BOOST_AUTO_TEST_CASE(an_unfinished_line_ends_when_no_end_can_save_it) {
     BOOST_TEST(too_large(play(ice::telnet(10), nul + std::string(10, 'x') + "\ry")));
 }
 
-BOOST_AUTO_TEST_CASE(a_doubled_255_counts_once) {
-    // It is one byte of text; two on the way.
+BOOST_AUTO_TEST_CASE(a_doubled_byte_255_counts_once) {
+    // It is one byte of text, and two bytes on the connection.
     BOOST_TEST(!play(ice::telnet(10), many(iac + iac, 10) + "\n").error);
     BOOST_TEST(too_large(play(ice::telnet(10), many(iac + iac, 11) + "\n")));
 }
@@ -310,7 +310,7 @@ BOOST_AUTO_TEST_CASE(unlimited_is_no_limit) {
     BOOST_TEST(seen.messages.size() == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_client_that_keeps_its_connection_alive_is_never_ended) {
+BOOST_AUTO_TEST_CASE(any_number_of_commands_is_no_error) {
     // Danger: a bound on commands that only grows. A client that sends NOP each 30 s was ended
     // after 32 minutes.
     for (const std::string& command : {iac + nop, option(wont, 1), option(do_, 6), iac + ayt,
@@ -331,8 +331,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_keeps_its_connection_alive_is_never_ended) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_flood_of_options_gets_no_more_bytes_than_it_has) {
-    // What bounds it is the reading: the answers are to be sent before more is read.
+BOOST_AUTO_TEST_CASE(a_flood_of_options_causes_no_more_bytes_than_it_has) {
+    // Reading bounds it: the session sends the answers before it reads more.
     for (const std::string& asked : {option(do_, 1), option(will, 255)}) {
         const auto seen = play(ice::telnet(), many(asked, 10'000));
         BOOST_TEST(!seen.error);
@@ -340,8 +340,8 @@ BOOST_AUTO_TEST_CASE(a_flood_of_options_gets_no_more_bytes_than_it_has) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_line_with_commands_in_its_midst_is_unfinished) {
-    // Danger: commands in a line that never ends are taken for a client at rest.
+BOOST_AUTO_TEST_CASE(a_line_with_commands_within_it_is_unfinished) {
+    // Danger: the session takes a client that sends commands in an endless line for an idle one.
     ice::telnet p;
     std::string out;
     p.parse("a" + iac + nop, out);
@@ -353,7 +353,7 @@ BOOST_AUTO_TEST_CASE(a_line_with_commands_in_its_midst_is_unfinished) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(are_you_there_is_answered_visibly_by_a_server) {
+BOOST_AUTO_TEST_CASE(a_server_answers_are_you_there_visibly) {
     // RFC 854: "some visible (i.e., printable) evidence". In front, behind and within a line.
     ice::telnet server;
     server.as_server();
@@ -370,8 +370,8 @@ BOOST_AUTO_TEST_CASE(are_you_there_is_answered_visibly_by_a_server) {
     BOOST_TEST(out == "answer\r\n" + yes);
 }
 
-BOOST_AUTO_TEST_CASE(are_you_there_is_answered_once_a_burst) {
-    // Danger: nine bytes for two; a burst is what parse() is given at once.
+BOOST_AUTO_TEST_CASE(are_you_there_is_answered_once_per_burst) {
+    // Danger: nine bytes of answer for two of input. A burst is the input of one parse().
     ice::telnet server;
     server.as_server();
     const auto answers = [&](std::vector<std::string> pieces) {
@@ -397,13 +397,14 @@ BOOST_AUTO_TEST_CASE(are_you_there_is_answered_once_a_burst) {
     BOOST_TEST(out == yes);
 }
 
-BOOST_AUTO_TEST_CASE(a_client_says_nothing_to_are_you_there) {
-    // Danger: to the server the answer is a line, and its reply the reply to our next request.
+BOOST_AUTO_TEST_CASE(a_client_does_not_answer_are_you_there) {
+    // Danger: the server takes the answer for a request, and its reply becomes the reply to our
+    // next request.
     BOOST_TEST(play(ice::telnet(), many(iac + ayt + "a\r\n", 3)).answers == "");
 }
 
-BOOST_AUTO_TEST_CASE(synch_is_a_command_without_effect) {
-    // What stands before the DM is not thrown away: nothing here knows what was urgent.
+BOOST_AUTO_TEST_CASE(synch_has_no_effect) {
+    // parse() keeps the bytes before the DM, as it cannot know which of them were urgent.
     for (const std::string& synch : {iac + dm, iac + ip + iac + dm, iac + dm + iac + dm}) {
         BOOST_TEST(play(ice::telnet(), "one" + synch + "\r\n" + synch + "two\r\n").messages ==
                        (lines{"one", "two"}),
@@ -428,7 +429,7 @@ BOOST_AUTO_TEST_CASE(an_idle_connection_keeps_no_large_line) {
 }
 
 BOOST_AUTO_TEST_CASE(a_subnegotiation_may_have_512_bytes) {
-    // Without a bound it never ends, and no line comes; IAC IAC in it is one byte.
+    // Without a bound it could last for ever without a line. IAC IAC in it is one byte.
     const auto of = [](const std::string& inside) {
         return play(ice::telnet(), iac + sb + inside + iac + se + "a\n");
     };
@@ -442,9 +443,9 @@ BOOST_AUTO_TEST_CASE(a_subnegotiation_may_have_512_bytes) {
     BOOST_TEST(!play(ice::telnet(), full + full + "\n").error, "each has its own 512");
 }
 
-BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
-    // A scan from the beginning at each read makes a long line cost O(n * n). Here what was looked
-    // at before is overwritten with all that a scan looks for: who looks again, finds it.
+BOOST_AUTO_TEST_CASE(no_byte_is_searched_twice) {
+    // A search from the beginning at each read makes a long line cost O(n * n). The test overwrites
+    // searched bytes with bytes that a search would find, so a second search is detected.
     ice::telnet p(ice::unlimited);
     std::string input;
     std::string out;
@@ -458,8 +459,8 @@ BOOST_AUTO_TEST_CASE(no_byte_is_looked_at_again) {
     BOOST_TEST(p.parse("x\n", out).size() == 2U, "the next line begins anew");
 }
 
-BOOST_AUTO_TEST_CASE(a_line_with_commands_is_taken_as_it_comes) {
-    // Kept in the input, its bytes would be gone through again at each read.
+BOOST_AUTO_TEST_CASE(a_line_with_commands_is_consumed_as_it_arrives) {
+    // If its bytes stayed in the input, each read would search them again.
     ice::telnet p;
     std::string out;
     for (const std::string& piece : {iac + nop, "a"s, iac, will, "\x01"s, "bc"s, nul, "\r"s}) {
@@ -471,8 +472,8 @@ BOOST_AUTO_TEST_CASE(a_line_with_commands_is_taken_as_it_comes) {
     BOOST_TEST(p.parse("\n", out).message() == "abc");
 }
 
-BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_come_byte_by_byte) {
-    // Without the tests before, this would only be slow.
+BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_arrive_byte_by_byte) {
+    // If the tests above failed, this one would only be slow.
     constexpr std::size_t size = 256 * 1024;
     ice::telnet plain(size);
     ice::telnet mixed(size);
@@ -488,8 +489,8 @@ BOOST_AUTO_TEST_CASE(a_line_of_256_kib_may_come_byte_by_byte) {
     BOOST_TEST(mixed.parse("\n", out).message().size() == size);
 }
 
-BOOST_AUTO_TEST_CASE(a_line_lives_until_the_next_parse) {
-    // A view of the input, or of the protocol when commands stood within it.
+BOOST_AUTO_TEST_CASE(a_line_is_valid_until_the_next_parse) {
+    // A line is a view of the input, or of the protocol if it had commands in it.
     ice::telnet p;
     std::string out;
     const std::string input = "plain\r\n" + iac + nop + "mixed\r\nlast\r\n";
@@ -504,7 +505,8 @@ BOOST_AUTO_TEST_CASE(a_line_lives_until_the_next_parse) {
 }
 
 BOOST_AUTO_TEST_CASE(each_connection_has_a_state_of_its_own) {
-    // Protocols are copied: half of a command on one must not be the beginning of another's line.
+    // Each connection has a copy of the protocol: half a command on one must not begin the line of
+    // another.
     const ice::telnet original;
     ice::telnet a = original;
     ice::telnet b = original;
@@ -516,7 +518,7 @@ BOOST_AUTO_TEST_CASE(each_connection_has_a_state_of_its_own) {
 }
 
 BOOST_AUTO_TEST_CASE(text_is_sent_with_255_doubled_and_cr_lf) {
-    // A single 255 is the beginning of a command on the other side.
+    // The other side would take a single 255 for the beginning of a command.
     std::string out = "before ";
     BOOST_TEST((packed("text", out) == none));
     BOOST_TEST((packed("", out) == none));
@@ -526,7 +528,7 @@ BOOST_AUTO_TEST_CASE(text_is_sent_with_255_doubled_and_cr_lf) {
 }
 
 BOOST_AUTO_TEST_CASE(text_with_cr_lf_or_nul_is_refused) {
-    // It would be another line, or another text, on the other side. Nothing is left of it.
+    // The other side would parse another line or another text. packet() leaves no byte of it.
     std::string out = "before";
     for (const std::string& bad : {"\r"s, "\n"s, nul, "\r\n"s})
         for (const std::string& text : {bad, "a" + bad, bad + "a", iac + bad + iac})
@@ -544,8 +546,8 @@ BOOST_AUTO_TEST_CASE(text_beyond_the_limit_is_refused) {
     BOOST_TEST((packed(many(iac, 10), out, 10) == none));
 }
 
-BOOST_AUTO_TEST_CASE(what_is_sent_is_what_is_received) {
-    // All bytes that can be sent, and no answer to them.
+BOOST_AUTO_TEST_CASE(a_packed_text_is_parsed_as_the_same_text) {
+    // All bytes that packet() can send; parse() answers none of them.
     std::string all;
     for (int byte = 0; byte < 256; ++byte) {
         const char c = static_cast<char>(byte);

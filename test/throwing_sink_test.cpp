@@ -1,4 +1,4 @@
-// A log's sink that throws at every line ends nothing: no server, no connection, no request. In
+// A sink of the log that throws at every line ends no server, no connection and no request. In
 // virtual time; the lines go to stderr.
 #include "asking.hpp"
 
@@ -50,7 +50,7 @@ std::string answer(std::string_view m) {
 
 BOOST_FIXTURE_TEST_SUITE(throwing_sink, fixture)
 
-BOOST_AUTO_TEST_CASE(a_listener_serves_on) {
+BOOST_AUTO_TEST_CASE(a_listener_continues_to_serve) {
     up.add(ice::tcp_server_action{far}
                .protocol(ice::line("\r\n", 100))
                .limits({.connections = 2})
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(a_listener_serves_on) {
     still_served();
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_goes_on_and_a_server_drains) {
+BOOST_AUTO_TEST_CASE(a_pool_continues_and_the_server_drains) {
     auto& p = add(1, {}, {}, {.failures = 1});
     BOOST_TEST(written() > 0);
     BOOST_TEST(ask() == ice::connect_error(asio::error::connection_refused));
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(a_pool_goes_on_and_a_server_drains) {
     BOOST_TEST(ask() == ice::errc::stopped);
 }
 
-BOOST_AUTO_TEST_CASE(a_coroutine_that_throws_is_told_and_nothing_else_ends) {
+BOOST_AUTO_TEST_CASE(an_exception_of_a_coroutine_is_reported_and_ends_nothing_else) {
     const auto throws = []() -> ice::task<> {
         throw std::runtime_error("its own");
         co_return;

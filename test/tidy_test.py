@@ -203,7 +203,7 @@ def test_a_clean_tree_has_no_finding(tmp_path):
 
 
 @pytest.mark.parametrize("sentence", PLANTS)
-def test_it_finds(sentence, tmp_path):
+def test_each_violation_is_found(sentence, tmp_path):
     change, line, what = PLANTS[sentence]
     path = f"{change[0]}:{line}" if isinstance(line, int) else line
     found = inspect(tmp_path, change)
@@ -213,12 +213,12 @@ def test_it_finds(sentence, tmp_path):
 
 
 @pytest.mark.parametrize("sentence", LOOK_ALIKES)
-def test_it_leaves_alone(sentence, tmp_path):
+def test_text_that_resembles_a_violation_is_not_found(sentence, tmp_path):
     found = inspect(tmp_path, LOOK_ALIKES[sentence])
     assert [f for f in found if "has a test" not in f] == []
 
 
-def test_every_row_of_the_tables_has_its_plant():
+def test_every_row_of_the_tables_has_a_violation_here():
     found = "".join(f"{what} " for _, _, what in PLANTS.values())
     for row in tidy.NEEDED + tidy.CO_AWAIT:
         assert any(what in row[-1] + row[-2] for _, _, what in PLANTS.values()), row
@@ -236,9 +236,9 @@ def test_the_exit_status_is_the_verdict(tmp_path):
     assert subprocess.run(command, capture_output=True).returncode == 1
 
 
-def test_a_file_git_ignores_is_not_judged(tmp_path):
+def test_a_file_that_git_ignores_is_not_checked(tmp_path):
     assert inspect(tmp_path, (".gitignore", "build\n"), ("build/x.cpp", "int\ti;\n")) == []
 
 
-def test_tidy_is_smaller_than_what_it_judges():
+def test_tidy_has_less_than_150_lines():
     assert len(Path(tidy.__file__).read_text().splitlines()) < 150

@@ -1,6 +1,6 @@
-// Every timeout, interval and cap at its edges: the longest that its type can say, zero, and less.
-// The longest overflowed on its way to nanoseconds: it ended at once, or an upstream was connected
-// to without end. In virtual time; under UBSan it must be silent.
+// Every timeout, interval and cap at its edges: the longest value of its type, zero, and less. The
+// longest overflowed in the conversion to nanoseconds: it expired at once, or a pool connected
+// without a pause. In virtual time; UBSan must find nothing.
 #include <boost/test/unit_test.hpp>
 #include <functional>
 #include <ice/server.hpp>
@@ -74,7 +74,7 @@ ice::task<std::string> after_a_day(std::string_view line, lines& peer) {
 
 BOOST_AUTO_TEST_SUITE(timeouts)
 
-BOOST_AUTO_TEST_CASE(a_listener_waits_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_longest_timeouts_of_a_listener_do_not_expire) {
     for (const ms t : longest) {
         BOOST_TEST(heard<greeted>({.handshake = t}, "", "hi\r\nx\r\n", echoed) == "x");
         BOOST_TEST(heard<ice::line>({.message = t}, "he", "llo\r\n", echoed) == "hello");
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(a_listener_waits_as_long_as_it_is_told) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_listener_does_not_wait_at_all_if_told_so) {
+BOOST_AUTO_TEST_CASE(timeouts_of_zero_expire_at_once) {
     const std::string closed = make_error_code(ice::errc::closed).message();
     for (const ms t : none) {
         BOOST_TEST(heard<greeted>({.handshake = t}, "", "hi\r\nx\r\n", echoed) == closed);
@@ -122,7 +122,7 @@ ice::task<> close_late(ice::testing::simulation& sim) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_listener_writes_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_write_timeout_may_be_any_duration) {
     constexpr std::size_t size = 1'000'000;  // more than the kernels between hold
     const auto more = [](std::string_view) { return std::string(size, 'x'); };
     const auto got = [&](ms t) {
@@ -138,7 +138,7 @@ BOOST_AUTO_TEST_CASE(a_listener_writes_as_long_as_it_is_told) {
     for (const ms t : none) BOOST_TEST(got(t) < size);
 }
 
-BOOST_AUTO_TEST_CASE(a_listener_lingers_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_linger_timeout_may_be_any_duration) {
     const auto bye = [](std::string_view, lines& peer) { peer.close(); };
     const auto left = [&](ms t) {
         ice::testing::simulation sim;
@@ -185,7 +185,7 @@ struct slow : asking {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_request_takes_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_request_and_acquire_timeouts_may_be_any_duration) {
     for (const ms t : longest) {
         slow a;
         a.add(1, {.acquire = t, .request = t});
@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(a_request_takes_as_long_as_it_is_told) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_request_may_be_given_any_duration) {
+BOOST_AUTO_TEST_CASE(the_timeout_of_a_single_request_may_be_any_duration) {
     const auto ask = [](auto span) {
         slow a;
         a.add(1);
@@ -225,7 +225,7 @@ BOOST_AUTO_TEST_CASE(a_request_may_be_given_any_duration) {
     BOOST_TEST((ask(-1h) == ice::errc::acquire_timeout));
 }
 
-BOOST_AUTO_TEST_CASE(what_callers_have_waited_together_does_not_overflow) {
+BOOST_AUTO_TEST_CASE(the_sum_of_the_waits_of_callers_does_not_overflow) {
     // 10,000 requests in flight add up to 292 years within 11 days.
     static constexpr auto ages = std::chrono::years(200);
     asking a;
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(what_callers_have_waited_together_does_not_overflow) {
     BOOST_TEST(p.report().find(" 2 replies") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(a_lease_may_be_given_any_duration) {
+BOOST_AUTO_TEST_CASE(the_timeout_of_a_lease_may_be_any_duration) {
     const auto talk = [](ice::pool<ice::line>& p, auto span, std::string& said) -> ice::task<> {
         auto lease = co_await p.acquire(span);
         if (!lease) said = lease.error().message();
@@ -265,8 +265,8 @@ BOOST_AUTO_TEST_CASE(a_lease_may_be_given_any_duration) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_connection_lives_as_long_as_it_is_told) {
-    // It was found too old at once, and another was made for each request.
+BOOST_AUTO_TEST_CASE(the_longest_lifetimes_keep_connections_open) {
+    // The pool took the connection for too old at once, and made another for each request.
     for (const ms t : longest) {
         slow a;
         auto& p = a.add(2, {.idle = t, .max_lifetime = t}, {.min_connections = 2});
@@ -277,8 +277,8 @@ BOOST_AUTO_TEST_CASE(a_connection_lives_as_long_as_it_is_told) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_life_of_nothing_serves_callers_and_spins_not) {
-    // With connections to keep that end at once, it connected as fast as the network could.
+BOOST_AUTO_TEST_CASE(a_lifetime_of_zero_serves_callers_and_does_not_spin) {
+    // With min_connections that end at once, the pool connected as fast as the network allowed.
     for (const ms t : none) {
         for (const auto& times :
              {ice::pool_timeouts{.idle = t}, ice::pool_timeouts{.max_lifetime = t}}) {
@@ -291,7 +291,7 @@ BOOST_AUTO_TEST_CASE(a_life_of_nothing_serves_callers_and_spins_not) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(connecting_takes_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_connect_timeout_may_be_any_duration) {
     const auto tried = [](ms t) {
         asking a;
         a.serve();
@@ -318,7 +318,7 @@ struct patient : ice::line {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_handshake_takes_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_handshake_timeout_may_be_any_duration) {
     constexpr ice::pool_name<patient> name{"patient"};
     const auto idle = [&](ms t, ice::duration span) {
         slow a;
@@ -331,7 +331,7 @@ BOOST_AUTO_TEST_CASE(a_handshake_takes_as_long_as_it_is_told) {
     for (const ms t : none) BOOST_TEST(idle(t, 10min) == 0U);  // it connects without end
 }
 
-BOOST_AUTO_TEST_CASE(a_health_check_takes_as_long_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_check_timeout_may_be_any_duration) {
     using counts = std::pair<std::uint64_t, std::uint64_t>;
     const auto failed = [](ms reply, auto interval) {
         slow a;
@@ -347,7 +347,7 @@ BOOST_AUTO_TEST_CASE(a_health_check_takes_as_long_as_it_is_told) {
     for (const ms t : none) BOOST_TEST(failed(t, 1h).second > 0U);
 }
 
-BOOST_AUTO_TEST_CASE(an_interval_of_nothing_checks_often_and_spins_not) {
+BOOST_AUTO_TEST_CASE(a_check_interval_of_zero_checks_often_and_does_not_spin) {
     for (const ms t : none) {
         asking a;
         a.serve();
@@ -361,8 +361,8 @@ BOOST_AUTO_TEST_CASE(an_interval_of_nothing_checks_often_and_spins_not) {
 
 // -- upstreams that are down
 
-BOOST_AUTO_TEST_CASE(callers_cause_attempts_as_seldom_as_it_is_told) {
-    // Each of fifty callers in 50 ms connected.
+BOOST_AUTO_TEST_CASE(the_retry_interval_may_be_any_duration) {
+    // Each of fifty callers within 50 ms caused a connect.
     const auto connects = [](ms t) {
         asking a;
         auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}
@@ -378,7 +378,7 @@ BOOST_AUTO_TEST_CASE(callers_cause_attempts_as_seldom_as_it_is_told) {
     for (const ms t : none) BOOST_TEST((connects(t) > 2U && connects(t) <= 51U));
 }
 
-BOOST_AUTO_TEST_CASE(an_upstream_is_tried_as_seldom_as_it_is_told) {
+BOOST_AUTO_TEST_CASE(the_back_off_may_be_any_duration) {
     const auto connects = [](ice::backoff_limits b) {
         asking a;
         auto& p = a.open(ice::tcp_client_action{asking::far, asking::name, 1}.backoff(b));
@@ -396,8 +396,8 @@ BOOST_AUTO_TEST_CASE(an_upstream_is_tried_as_seldom_as_it_is_told) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_pause_of_the_breaker_is_no_longer_than_its_cause) {
-    // Whatever the cap: it was waited for centuries.
+BOOST_AUTO_TEST_CASE(a_pause_of_the_breaker_is_no_longer_than_the_outage_whatever_its_cap) {
+    // With a large cap the pause lasted centuries.
     const auto pause = [](ice::breaker_limits b) {
         slow a;
         b.failures = 1;
@@ -418,7 +418,7 @@ BOOST_AUTO_TEST_CASE(a_pause_of_the_breaker_is_no_longer_than_its_cause) {
 
 // -- what else takes a duration
 
-BOOST_AUTO_TEST_CASE(a_sleep_and_a_drain_may_be_given_any_duration) {
+BOOST_AUTO_TEST_CASE(a_sleep_and_a_grace_period_may_be_any_duration) {
     const auto sleep = [](std::shared_ptr<ice::transport> net, auto span,
                           bool& over) -> ice::task<> {
         co_await net->sleep(span);
@@ -441,7 +441,7 @@ BOOST_AUTO_TEST_CASE(a_sleep_and_a_drain_may_be_given_any_duration) {
     BOOST_TEST(!reply->error());
 }
 
-BOOST_AUTO_TEST_CASE(a_simulation_may_be_given_any_duration) {
+BOOST_AUTO_TEST_CASE(durations_of_a_simulation_may_be_any) {
     ice::testing::simulation sim;
     quiet_server srv{sim.host("10.0.0.1")};
     srv.add(ice::tcp_server_action{asking::far}.protocol(ice::line{}));

@@ -1,4 +1,4 @@
-// Real sockets: what they are set to, and how connecting and listening fail.
+// The transport of real sockets: their options, and the errors of connecting and listening.
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -61,9 +61,9 @@ struct temporary_path {
 
 BOOST_FIXTURE_TEST_SUITE(transport, fixture)
 
-BOOST_AUTO_TEST_CASE(a_deadline_that_throws_does_not_take_the_others_with_it) {
-    // A user's deadline may throw out of run(), as each handler of the user's own; who runs the
-    // loop again finds the others still set.
+BOOST_AUTO_TEST_CASE(a_deadline_that_throws_does_not_stop_the_others) {
+    // A deadline of the user may throw out of run(), as any handler may; when the loop runs again
+    // the other deadlines are still set.
     bool rang = false;
     ice::deadline first(
         net->deadlines(), [](void*) { throw std::logic_error("the user's own"); }, nullptr);
@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(a_deadline_that_throws_does_not_take_the_others_with_it) {
 }
 
 BOOST_AUTO_TEST_CASE(after_release_the_loop_ends_with_the_last_deadline) {
-    // A user's io.run() would go on for as long as something that is gone had meant to wait.
+    // Otherwise io.run() of the user would wait for a deadline of an object that is gone.
     asio::io_context loop;
     const auto own = ice::make_socket_transport(loop.get_executor());
     std::optional<ice::deadline> late;
@@ -92,8 +92,8 @@ BOOST_AUTO_TEST_CASE(after_release_the_loop_ends_with_the_last_deadline) {
     BOOST_TEST(loop.stopped());
 }
 
-BOOST_AUTO_TEST_CASE(accepted_sockets_are_set_as_servers_need_them) {
-    // Linux lets them inherit TCP options from the listening socket; close-on-exec it does not.
+BOOST_AUTO_TEST_CASE(accepted_sockets_have_the_options_of_a_server) {
+    // On Linux they inherit TCP options from the listening socket, but not close-on-exec.
     int fd = -1;
     auto look = [&](std::string_view, ice::session<ice::raw>& s) {
         fd = ice::socket(s).native_handle();
@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(accepted_sockets_are_set_as_servers_need_them) {
     check_options(fd, true);
 }
 
-BOOST_AUTO_TEST_CASE(sockets_of_pools_are_set_likewise) {
+BOOST_AUTO_TEST_CASE(sockets_of_pools_have_the_same_options) {
     upstream up(*this);
     int fd = -1;
     constexpr ice::pool_name<ice::line> name{"up"};
@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(ipv6_works_and_is_printed_with_brackets) {
     BOOST_TEST(p.read(3) == "six");
 }
 
-BOOST_AUTO_TEST_CASE(the_bytes_of_a_peer_are_those_of_its_text) {
+BOOST_AUTO_TEST_CASE(peer_ip_has_the_bytes_of_the_text_of_peer) {
     // The limit of connections per peer counts by the bytes, and its log shows the text.
     for (const char* host : {"127.0.0.1", "::1", "::ffff:127.0.0.1"}) {
         const auto listening = net->listen(ice::address{host, 0});
@@ -171,7 +171,7 @@ BOOST_AUTO_TEST_CASE(a_name_that_does_not_exist_is_an_error_with_a_text) {
 }
 
 BOOST_AUTO_TEST_CASE(a_zone_that_is_no_interface_is_an_error) {
-    // It was taken for none: a connection could go out by another interface.
+    // Such a zone was ignored: a connection could use another interface.
     for (const char* host : {"::1%nosuch", "fe80::1%4typo", "fe80::1%4000000"}) {
         const ice::address where(host, 9);
         BOOST_TEST((connect_error(where) == std::errc::no_such_device), host);
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_zone_that_is_no_interface_is_an_error) {
     BOOST_TEST((connect_error(ice::address("::1%lo", 9)) == std::errc::connection_refused));
 }
 
-BOOST_AUTO_TEST_CASE(every_ipv6_address_takes_ipv4_too_and_every_ipv4_address_no_ipv6) {
+BOOST_AUTO_TEST_CASE(the_ipv6_wildcard_accepts_ipv4_and_the_ipv4_wildcard_no_ipv6) {
     const auto any = net->listen(ice::address("::", 0));
     BOOST_TEST(!connect_error(ice::address("127.0.0.1", any->local().port())));
     BOOST_TEST(!connect_error(ice::address("::1", any->local().port())));
@@ -193,7 +193,7 @@ BOOST_AUTO_TEST_CASE(every_ipv6_address_takes_ipv4_too_and_every_ipv4_address_no
                 std::errc::connection_refused));
 }
 
-BOOST_AUTO_TEST_CASE(a_refused_connection_says_so_and_is_not_executed) {
+BOOST_AUTO_TEST_CASE(a_refused_connect_equals_connection_refused_and_not_executed) {
     const auto ec = connect_error(ice::address{"127.0.0.1", 1});
     BOOST_TEST((ec == std::errc::connection_refused));
     BOOST_TEST((ec == ice::condition::not_executed));
@@ -201,8 +201,8 @@ BOOST_AUTO_TEST_CASE(a_refused_connection_says_so_and_is_not_executed) {
 }
 
 BOOST_AUTO_TEST_CASE(a_socket_that_would_connect_to_itself_is_refused) {
-    // The caller got its own request as the reply. In a network of its own, with one ephemeral
-    // port, the kernel has no other choice. Afterwards the upstream can start on that port.
+    // The caller got its own request as the reply. In a network namespace with one ephemeral port
+    // the kernel has no other choice. Afterwards the upstream can start on that port.
     const pid_t child = ::fork();
     if (child == 0) {
         if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
@@ -313,7 +313,7 @@ BOOST_AUTO_TEST_CASE(a_socket_mode_that_is_not_octal_is_refused_and_tcp_has_none
 }
 
 BOOST_AUTO_TEST_CASE(the_file_of_a_successor_is_not_removed) {
-    // The old server took the new one's path with it when it ended.
+    // The old server removed the file of the new one when it ended.
     const temporary_path at;
     const ice::address where("unix:" + at.path), beside("unix:" + at.path + ".new");
     auto old = net->listen(where);
@@ -324,8 +324,9 @@ BOOST_AUTO_TEST_CASE(the_file_of_a_successor_is_not_removed) {
     BOOST_TEST(!connect_error(where));
 }
 
-BOOST_AUTO_TEST_CASE(of_starts_at_the_same_moment_one_wins) {
-    // Each took the other's file, bound and not listening yet, for one that was left behind.
+BOOST_AUTO_TEST_CASE(of_servers_that_start_at_once_one_listens) {
+    // Each server took the file of another, which was bound and did not listen yet, for one of a
+    // dead server.
     const temporary_path at;
     const ice::address where("unix:" + at.path);
     for (int round = 0; round < 100; ++round) {
@@ -354,7 +355,7 @@ BOOST_AUTO_TEST_CASE(of_starts_at_the_same_moment_one_wins) {
 }
 
 BOOST_AUTO_TEST_CASE(a_large_answer_to_a_slow_reader_arrives_whole) {
-    // The danger: a short write starts again from the beginning, or its rest is forgotten.
+    // The danger: a short write starts again from the beginning, or its rest is lost.
     std::string large(8 * 1024 * 1024, '\0');
     for (std::size_t i = 0; i < large.size(); ++i) large[i] = static_cast<char>(i * 31 >> 3);
     auto answer = [&](std::string_view) -> std::string_view { return large; };

@@ -1,4 +1,4 @@
-// The protocol of the tutorial's third step, which users copy: how much it looks at.
+// The protocol of step 3 of the tutorial, which users copy: how many bytes it searches.
 #include <boost/test/unit_test.hpp>
 #include <ice/testing/script.hpp>
 
@@ -12,9 +12,9 @@
 
 BOOST_AUTO_TEST_SUITE(tutorial_protocol)
 
-BOOST_AUTO_TEST_CASE(each_byte_of_a_line_is_looked_at_once_however_it_comes) {
-    // The danger: a parser that begins anew with each piece takes n * n time for n bytes, and a
-    // peer that sends few bytes at a time stops the server.
+BOOST_AUTO_TEST_CASE(each_byte_of_a_line_is_searched_once_at_any_split) {
+    // The danger: a parser that begins again with each piece takes O(n * n) for n bytes, and a peer
+    // that sends few bytes at a time stops the server.
     const std::size_t size = 1024 * 1024, piece = 16;
     std::string input;
     telnet protocol;
@@ -34,11 +34,11 @@ BOOST_AUTO_TEST_CASE(each_byte_of_a_line_is_looked_at_once_however_it_comes) {
     BOOST_TEST(compared <= size + size / piece + 3);
 }
 
-BOOST_AUTO_TEST_CASE(lines_are_the_same_however_they_are_cut) {
+BOOST_AUTO_TEST_CASE(lines_are_the_same_at_every_split) {
     BOOST_TEST(ice::testing::split_difference(telnet{}, "gettime\r\n\r\n\r\r\n\n\rx\r\n") == "");
 }
 
-BOOST_AUTO_TEST_CASE(no_bytes_are_no_line) {
+BOOST_AUTO_TEST_CASE(an_empty_input_is_no_line) {
     telnet protocol;
     BOOST_TEST(!protocol.parse("").has_message());
     BOOST_TEST(protocol.parse("a\r\n").has_message());

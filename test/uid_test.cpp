@@ -29,7 +29,7 @@ ice::task<> collect(ice::pool<ice::line>& p, int n, std::multiset<std::uint64_t>
 BOOST_AUTO_TEST_SUITE(uid)
 
 BOOST_AUTO_TEST_CASE(uids_are_ordered_by_their_numbers) {
-    // The order of the connections' beginnings, and a key of a map.
+    // The order of uids is that in which connections began, and a uid may be the key of a map.
     constexpr ice::uid first(1);
     constexpr ice::uid second(2);
     BOOST_TEST((first < second));
@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(uids_are_ordered_by_their_numbers) {
     BOOST_TEST(names.at(ice::uid(2)) == 2);
 }
 
-BOOST_AUTO_TEST_CASE(a_uid_is_printed_with_its_sign) {
+BOOST_AUTO_TEST_CASE(a_uid_is_printed_with_a_number_sign) {
     // A bare number in a log could be a descriptor or a port.
     BOOST_TEST(fmt::format("{}", ice::uid(42)) == "#42");
     BOOST_TEST(fmt::format("session {}.", ice::uid()) == "session #0.");
@@ -50,7 +50,7 @@ BOOST_AUTO_TEST_CASE(a_uid_is_printed_with_its_sign) {
     BOOST_TEST(ice::uid(most).number() == most);
 }
 
-BOOST_AUTO_TEST_CASE(a_number_is_no_uid_by_itself) {
+BOOST_AUTO_TEST_CASE(a_number_does_not_convert_to_a_uid) {
     // Otherwise find(port) would compile.
     static_assert(!std::is_convertible_v<std::uint64_t, ice::uid>);
     static_assert(!std::is_convertible_v<ice::uid, std::uint64_t>);
@@ -58,7 +58,8 @@ BOOST_AUTO_TEST_CASE(a_number_is_no_uid_by_itself) {
 }
 
 BOOST_AUTO_TEST_CASE(two_listeners_and_two_pools_of_a_server_give_each_uid_once) {
-    // Counted by each listener, "session #1" in the log was two of them; a pool's were all #0.
+    // When each listener counted its own, two sessions were "session #1", and those of pools were
+    // all #0.
     constexpr ice::pool_name<ice::line> one{"one"}, other{"other"};
     const ice::address here{"127.0.0.1", 7}, there{"127.0.0.1", 8};
     ice::testing::simulation sim;

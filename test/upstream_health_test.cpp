@@ -71,14 +71,14 @@ BOOST_AUTO_TEST_SUITE(upstream_health)
 
 // -- the decisions
 
-BOOST_AUTO_TEST_CASE(it_begins_in_good_health) {
-    // A pool that is new would refuse its first callers.
+BOOST_AUTO_TEST_CASE(a_new_upstream_counts_as_healthy) {
+    // Otherwise a new pool would refuse its first callers.
     const ice::upstream_health h(growing, 500ms);
     BOOST_TEST(!h.is_failing());
     BOOST_TEST(!h.why());
 }
 
-BOOST_AUTO_TEST_CASE(a_failure_lasts_until_a_connection_and_says_why) {
+BOOST_AUTO_TEST_CASE(a_failure_and_its_cause_last_until_a_connection_is_made) {
     ice::upstream_health h(growing, 500ms);
     h.failed(ice::errc::connect_timeout, at(0s), 0);
     h.failed(ice::errc::host_not_found, at(1s), 0);
@@ -89,8 +89,8 @@ BOOST_AUTO_TEST_CASE(a_failure_lasts_until_a_connection_and_says_why) {
     BOOST_TEST(!h.connected(), "it is none");
 }
 
-BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_in_each_trial_time) {
-    // More, and a dead upstream gets a storm; fewer, and one that was restarted is not used.
+BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_per_retry_interval) {
+    // More attempts are a storm against a dead upstream; with fewer, a restarted one stays unused.
     ice::upstream_health h(growing, 500ms);
     h.failed(ice::errc::connect_timeout, at(1s), 0);
     BOOST_TEST(!h.may_try(at(1s)));
@@ -104,8 +104,8 @@ BOOST_AUTO_TEST_CASE(callers_cause_one_attempt_in_each_trial_time) {
     BOOST_TEST(h.may_try(at(2400ms)));
 }
 
-BOOST_AUTO_TEST_CASE(after_three_trial_times_callers_cause_fewer_attempts_and_not_together) {
-    // A thousand pools whose callers have each tried twice a second are a herd.
+BOOST_AUTO_TEST_CASE(after_three_retry_intervals_attempts_are_rarer_and_spread) {
+    // A thousand pools that each try twice a second, in step, overload the upstream.
     const auto next = [](std::uint64_t random) {
         ice::upstream_health h(growing, 500ms);
         h.failed(ice::errc::connect_timeout, at(1s), random);
@@ -127,7 +127,7 @@ BOOST_AUTO_TEST_CASE(after_three_trial_times_callers_cause_fewer_attempts_and_no
 }
 
 BOOST_AUTO_TEST_CASE(the_next_attempt_backs_off_until_there_is_a_reply) {
-    // An upstream that accepts and closes at once has proven nothing.
+    // An upstream that accepts and closes at once does not prove that it works.
     ice::upstream_health h({.first = 1ms, .cap = 1h}, 500ms);
     ice::duration bound = 1ms;
     for (int i = 0; i < 5; ++i, bound *= 4) {
@@ -141,9 +141,8 @@ BOOST_AUTO_TEST_CASE(the_next_attempt_backs_off_until_there_is_a_reply) {
 
 // -- a pool
 
-BOOST_FIXTURE_TEST_CASE(callers_of_an_upstream_that_went_away_have_it_tried_in_time, pooled) {
-    // Without attempts it is forgotten for as long as the back-off says; with too many, it is
-    // attacked.
+BOOST_FIXTURE_TEST_CASE(callers_cause_attempts_to_an_upstream_that_went_away, pooled) {
+    // Without attempts the upstream stays unused for the whole back-off; too many overload it.
     BOOST_TEST(ask());
     BOOST_TEST(dials == 1);
     go_down();
@@ -159,8 +158,7 @@ BOOST_FIXTURE_TEST_CASE(callers_of_an_upstream_that_went_away_have_it_tried_in_t
     BOOST_TEST(replies.back()->error() == ice::errc::host_not_found);
 }
 
-BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_a_moment_is_used_within_the_trial_time,
-                        pooled) {
+BOOST_FIXTURE_TEST_CASE(an_upstream_that_returns_soon_is_used_within_the_retry_interval, pooled) {
     go_down();
     BOOST_TEST(!ask());
     advance(200ms);
@@ -175,7 +173,7 @@ BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_a_moment_is_used_within_th
     BOOST_TEST(dials == 3);
 }
 
-BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_long_is_used_after_a_pause, pooled) {
+BOOST_FIXTURE_TEST_CASE(an_upstream_that_returns_late_is_used_after_a_pause, pooled) {
     go_down();
     BOOST_TEST(!ask());
     advance(1h - 10s);
@@ -188,8 +186,8 @@ BOOST_FIXTURE_TEST_CASE(an_upstream_that_was_away_for_long_is_used_after_a_pause
     BOOST_TEST(dials == 4);
 }
 
-BOOST_FIXTURE_TEST_CASE(an_upstream_that_nobody_asks_for_is_tried_by_back_off, pooled) {
-    // The first caller after a long time should find a connection.
+BOOST_FIXTURE_TEST_CASE(without_callers_an_upstream_is_tried_by_back_off, pooled) {
+    // The first caller after a long pause should find a connection.
     go_down();
     BOOST_TEST(!ask());
     up = true;

@@ -1,5 +1,5 @@
-// upstream: which of several addresses gets the next connection; and a pool of several, in virtual
-// time, while some of them fail and come back.
+// upstream: which of several addresses gets the next connection; and a pool of several addresses,
+// in virtual time, while some of them fail and come back.
 #include <ice/detail/upstream.hpp>
 
 #include <map>
@@ -43,7 +43,8 @@ BOOST_AUTO_TEST_SUITE(upstream)
 
 // -- the decisions
 
-BOOST_FIXTURE_TEST_CASE(the_one_with_the_fewest_connections_is_next_and_they_take_turns, three) {
+BOOST_FIXTURE_TEST_CASE(a_connection_goes_to_the_address_with_the_fewest_and_ties_alternate,
+                        three) {
     std::map<std::string, int> given;
     std::list<ice::pool_connection> open;
     for (int i = 0; i < 9; ++i) {
@@ -59,14 +60,14 @@ BOOST_FIXTURE_TEST_CASE(the_one_with_the_fewest_connections_is_next_and_they_tak
     BOOST_TEST(next() != next(), "none is always the first");
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_fails_gets_none_while_others_serve, three) {
+BOOST_FIXTURE_TEST_CASE(a_failing_address_gets_no_connection_while_others_work, three) {
     fail("b");
     for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(1h)) != "b");
     BOOST_TEST(!all.are_down());
     BOOST_TEST(all.any_available());
 }
 
-BOOST_FIXTURE_TEST_CASE(when_all_fail_each_is_tried_once_in_its_retry_interval, three) {
+BOOST_FIXTURE_TEST_CASE(if_all_addresses_fail_each_is_tried_once_per_retry_interval, three) {
     for (const auto* host : {"a", "b", "c"}) fail(host);
     BOOST_TEST(all.are_down());
     BOOST_TEST(all.why() == ice::errc::connect_timeout);
@@ -77,7 +78,7 @@ BOOST_FIXTURE_TEST_CASE(when_all_fail_each_is_tried_once_in_its_retry_interval, 
     BOOST_TEST(next(at(500ms)) == "none");
 }
 
-BOOST_FIXTURE_TEST_CASE(an_open_breaker_takes_an_address_out_until_its_pause_is_over, three) {
+BOOST_FIXTURE_TEST_CASE(an_address_with_an_open_breaker_is_unused_until_its_pause_ends, three) {
     for (auto& u : all) u.breaker.failed(ice::errc::request_timeout, 0, at(0s), 500'000'000);
     BOOST_TEST(all.are_down());
     BOOST_TEST(all.why() == ice::errc::breaker_open);
@@ -90,7 +91,7 @@ BOOST_FIXTURE_TEST_CASE(an_open_breaker_takes_an_address_out_until_its_pause_is_
     for (int i = 0; i < 9; ++i) BOOST_TEST(next(at(500ms)) == first);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_connection_counts_as_long_as_it_lives_and_leaves_its_trial, three) {
+BOOST_FIXTURE_TEST_CASE(a_connection_counts_until_its_end_which_also_ends_its_trial, three) {
     auto& a = (*this)["a"];
     a.breaker.failed(ice::errc::request_timeout, 0, at(0s), 0);
     {
@@ -188,14 +189,14 @@ struct fixture {
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_CASE(connections_and_requests_are_spread_over_all, fixture) {
+BOOST_FIXTURE_TEST_CASE(connections_and_requests_are_spread_over_all_addresses, fixture) {
     add(6);
     BOOST_TEST((open() == counts{2, 2, 2}));
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_is_down_leaves_its_share_to_the_others, fixture) {
-    // The danger: a third of all requests fails, as long as one of three machines is away.
+BOOST_FIXTURE_TEST_CASE(the_others_take_the_share_of_an_address_that_is_down, fixture) {
+    // The danger: a third of all requests fails while one of three machines is down.
     auto& p = add(6);
     kill(2);
     BOOST_TEST(ask(30) == "1:15 3:15");
@@ -207,8 +208,8 @@ BOOST_FIXTURE_TEST_CASE(one_that_is_down_leaves_its_share_to_the_others, fixture
                p.report());
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_comes_back_gets_its_share_again, fixture) {
-    // The danger: the pool is full of the others' connections, so nobody ever connects to it.
+BOOST_FIXTURE_TEST_CASE(an_address_that_comes_back_gets_its_share_again, fixture) {
+    // The danger: the pool is full of connections to the others, so it never connects to this one.
     auto& p = add(6);
     kill(2);
     ask(30);
@@ -225,8 +226,9 @@ BOOST_FIXTURE_TEST_CASE(one_that_comes_back_gets_its_share_again, fixture) {
     BOOST_TEST(log.find("10.0.0.2:7 is back") != std::string::npos);
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_cannot_be_reached_while_the_pool_is_full_is_tried_again, fixture) {
-    // The danger: its attempt fails, nobody needs another, and it is never heard of again.
+BOOST_FIXTURE_TEST_CASE(a_full_pool_tries_an_unreachable_address_again, fixture) {
+    // The danger: one attempt fails, no caller needs another connection, and the pool never uses
+    // the address again.
     auto& p = add(6);
     kill(2);
     ask(30);
@@ -249,7 +251,7 @@ BOOST_FIXTURE_TEST_CASE(one_that_cannot_be_reached_while_the_pool_is_full_is_tri
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_trial, fixture) {
+BOOST_FIXTURE_TEST_CASE(an_address_that_hangs_is_unused_until_its_trial_succeeds, fixture) {
     auto& p = add(3);
     hangs = 3;
     BOOST_TEST(ask(9) == "1:3 2:3 x:3");
@@ -267,9 +269,9 @@ BOOST_FIXTURE_TEST_CASE(one_that_hangs_is_ejected_and_comes_back_by_its_trial, f
     BOOST_TEST(ask(30) == "1:10 2:10 3:10");
 }
 
-BOOST_FIXTURE_TEST_CASE(those_that_wait_for_a_trial_do_not_drive_each_other_out, fixture) {
-    // The danger: in a pool of one the trial of each has to make room for that of the next, which
-    // is due at once: hundreds of connects a second, while nobody asks.
+BOOST_FIXTURE_TEST_CASE(addresses_that_need_a_trial_do_not_evict_each_other, fixture) {
+    // The danger: in a pool of size 1 each trial evicts the one before and is due at once: hundreds
+    // of connects a second without a caller.
     auto& p = add(1);
     hangs = everybody;
     ask(12);
@@ -286,9 +288,9 @@ BOOST_FIXTURE_TEST_CASE(those_that_wait_for_a_trial_do_not_drive_each_other_out,
     BOOST_TEST(ask(30).find('x') == std::string::npos);
 }
 
-BOOST_FIXTURE_TEST_CASE(one_that_hung_comes_back_to_a_pool_that_is_never_idle, fixture) {
-    // The danger: the others' connections fill the pool, none is ever free to make room, and the
-    // load that they have to bear now keeps it so.
+BOOST_FIXTURE_TEST_CASE(an_address_that_hung_returns_to_a_pool_that_is_never_idle, fixture) {
+    // The danger: connections to the others fill the pool, and under their load none is ever idle,
+    // so none makes room.
     add(3);
     hangs = 3;
     ask(12);
@@ -301,7 +303,7 @@ BOOST_FIXTURE_TEST_CASE(one_that_hung_comes_back_to_a_pool_that_is_never_idle, f
     sim.run_for(2s);
 }
 
-BOOST_FIXTURE_TEST_CASE(with_all_down_callers_are_told_at_once_and_why, fixture) {
+BOOST_FIXTURE_TEST_CASE(if_all_addresses_are_down_callers_fail_at_once_with_the_cause, fixture) {
     add(3);
     for (int i = 1; i <= 3; ++i) kill(i);
     ask(1);
@@ -316,8 +318,8 @@ BOOST_FIXTURE_TEST_CASE(with_all_down_callers_are_told_at_once_and_why, fixture)
     BOOST_TEST(ask(10) == "2:10");
 }
 
-BOOST_FIXTURE_TEST_CASE(a_caller_has_all_tried_that_were_down, fixture) {
-    // The danger: it is told that nobody can be reached by the one that is still away.
+BOOST_FIXTURE_TEST_CASE(a_caller_makes_the_pool_try_all_addresses_that_were_down, fixture) {
+    // The danger: the caller fails because one address is still down, while another is up again.
     for (int i = 1; i <= 3; ++i) kill(i);
     srv.add(ice::tcp_client_action{{place(1), place(2), place(3)}, name, 1}.backoff(
         {.first = 1h, .cap = 1h}));
@@ -327,14 +329,14 @@ BOOST_FIXTURE_TEST_CASE(a_caller_has_all_tried_that_were_down, fixture) {
     BOOST_TEST(ask(3) == "3:3");
 }
 
-BOOST_FIXTURE_TEST_CASE(a_dead_first_address_delays_nobody_at_the_start, fixture) {
+BOOST_FIXTURE_TEST_CASE(a_dead_first_address_delays_no_caller_at_the_start, fixture) {
     kill(1);
     add(1);
     BOOST_TEST(ask(10).find('x') == std::string::npos);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_name_is_resolved_anew_for_each_connection, fixture) {
-    // The danger: the pool stays with a machine that the name has left.
+BOOST_FIXTURE_TEST_CASE(a_name_is_resolved_again_for_each_connection, fixture) {
+    // The danger: the pool keeps using a machine that the name no longer means.
     sim.resolves("up", {"10.0.0.1"});
     srv.add(ice::tcp_client_action{ice::address("up", 7), name, 1}.timeouts({.max_lifetime = 10s}));
     BOOST_TEST(ask(5) == "1:5");

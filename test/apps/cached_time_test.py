@@ -50,14 +50,14 @@ def mark(cache):
     assert cache.ask("SET", KEY, MARKER) == b"+OK\r\n"
 
 
-def test_what_redis_has_is_answered_and_the_time_server_is_not_asked(front, cache, upstream):
+def test_a_value_in_redis_is_answered_without_the_time_server(front, cache, upstream):
     # Danger: a cache that is filled, and never read.
     mark(cache)
     upstream.kill()
     assert [answer(front) for _ in range(5)] == ["the cache's"] * 5
 
 
-def test_what_redis_does_not_have_is_fetched_and_kept_for_a_second(front, cache):
+def test_a_missing_value_is_fetched_and_stored_for_a_second(front, cache):
     # Danger: without an expiry the clock stands still for ever.
     assert cache.ask("GET", KEY) == NOTHING
     text, _, _ = ask(front.address)
@@ -70,8 +70,8 @@ def test_what_redis_does_not_have_is_fetched_and_kept_for_a_second(front, cache)
     assert hours_ahead(later) == 5
 
 
-def test_what_is_no_time_in_redis_is_not_answered(front, cache):
-    # Danger: whoever can write into the cache speaks through the front.
+def test_a_value_in_redis_that_is_no_time_is_not_answered(front, cache):
+    # Danger: a program that can write into the cache chooses the answers of the server.
     cache.ask("SET", KEY, "rubbish")
     assert answer(front) == "the time server's"
     cache.ask("DEL", KEY)
@@ -80,7 +80,7 @@ def test_what_is_no_time_in_redis_is_not_answered(front, cache):
 
 
 def test_with_redis_killed_the_time_server_answers_until_it_is_back(front, cache):
-    # Danger: the cache, which was to make it faster, takes the service down with it.
+    # Danger: the service fails with its cache.
     mark(cache)
     assert answer(front) == "the cache's"
     cache.kill()
@@ -91,8 +91,8 @@ def test_with_redis_killed_the_time_server_answers_until_it_is_back(front, cache
 
 
 def test_with_redis_stopped_every_answer_still_comes_in_time(front, cache):
-    # Danger: the kernel accepts for it, so each request waits for its own timeout, and a late
-    # reply belongs to nobody.
+    # Danger: the kernel accepts connections for a stopped redis, so each request waits for its
+    # timeout, and a late reply goes to another request.
     mark(cache)
     assert answer(front) == "the cache's"
     cache.stop()
@@ -102,8 +102,8 @@ def test_with_redis_stopped_every_answer_still_comes_in_time(front, cache):
 
 
 def test_with_the_time_server_down_redis_answers_and_then_our_own_clock(front, cache, upstream):
-    # Danger: nothing is left when the key expires; or our own time is kept as if it were the
-    # time server's, and outlives its return.
+    # Danger: there is no answer when the key expires; or our own time is stored as that of the
+    # time server, and stays after its return.
     mark(cache)
     upstream.kill()
     assert answer(front) == "the cache's"
@@ -113,7 +113,7 @@ def test_with_the_time_server_down_redis_answers_and_then_our_own_clock(front, c
 
 
 def test_with_the_time_server_stopped_every_answer_still_comes_in_time(front, cache, upstream):
-    # Danger: all wait for one that will never say no.
+    # Danger: all requests wait for an upstream that never refuses.
     with upstream.frozen():
         assert [answer(front) for _ in range(3)] == ["ours"] * 3
         mark(cache)
@@ -123,14 +123,14 @@ def test_with_the_time_server_stopped_every_answer_still_comes_in_time(front, ca
 
 
 def test_with_both_down_our_own_clock_answers(front, cache, upstream):
-    # Danger: two failures at once are one that nobody tried.
+    # Danger: each failure alone is handled, and both together are not.
     cache.kill()
     upstream.kill()
     assert [answer(front) for _ in range(5)] == ["ours"] * 5
 
 
 def test_both_may_start_late(start, tmp_path):
-    # Danger: what cannot be reached at the start is never tried again.
+    # Danger: an upstream that is down at the start is never tried again.
     gone = start("time")
     gone.kill()
     front = start("cached_time", "--redis", f"unix:{tmp_path}/redis", "--upstream", gone.address)

@@ -24,7 +24,7 @@ def run(name, *options):
 
 @pytest.mark.parametrize("name", APPS)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_polite_signal_ends_with_0(start, name, number):
+def test_sigint_and_sigterm_end_with_0(start, name, number):
     # Danger: a service manager takes a normal stop for a crash, and starts the service again. It
     # may come at any time after the line that says "ready", hence also at once.
     app = start(name)
@@ -34,7 +34,7 @@ def test_a_polite_signal_ends_with_0(start, name, number):
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_a_port_in_use_is_one_clear_sentence_and_1(start, name):
+def test_a_port_in_use_is_one_line_and_exit_code_1(start, name):
     # Danger: an exception's text, a core dump, or a server that listens on nothing.
     taken = start("echo")
     done = run(name, "--listen", taken.address)
@@ -48,8 +48,8 @@ def test_a_port_in_use_is_one_clear_sentence_and_1(start, name):
     ("no.such.host.invalid:9", ".+"),
     ("unix:/no/such/folder/socket", "No such file or directory"),
     ("unix:/tmp", "Address already in use")])
-def test_what_cannot_be_listened_on_is_named(where, why):
-    # Danger: "bind: error 99": which of my twenty servers was it?
+def test_an_address_that_cannot_be_listened_on_is_named(where, why):
+    # Danger: "bind: error 99" does not say which of twenty servers failed.
     done = run("echo", "--listen", where)
     assert done.returncode == 1
     assert re.fullmatch(rf"cannot listen on {re.escape(where)}: {why}\n", done.stderr)
@@ -76,7 +76,7 @@ def test_wrong_usage_is_explained_and_ends_with_2(name, options):
 
 @pytest.mark.parametrize("name", APPS)
 def test_help_and_version_are_printed_and_end_with_0(name):
-    # Danger: asking a server what it can do starts it.
+    # Danger: --help starts the server.
     helped, version = run(name, "--help"), run(name, "--version")
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "--listen ADDRESS" in helped.stdout and "--version" in helped.stdout
@@ -99,7 +99,7 @@ def test_ipv6_is_an_address_like_any_other(start, connect):
 
 
 def test_a_unix_socket_serves_and_is_gone_at_the_end(start, connect, tmp_path):
-    # Danger: the file stays, and looks like a server for ever.
+    # Danger: the file stays, and looks like that of a running server.
     path = tmp_path / "time"
     app = start("time", listen=f"unix:{path}")
     assert app.address == f"unix:{path}" and path.is_socket()
@@ -130,8 +130,8 @@ def test_a_unix_socket_left_by_a_killed_server_is_replaced(start, connect, tmp_p
 
 
 @pytest.mark.parametrize("what", ["a living server", "a file", "a link to a file"])
-def test_nothing_but_a_dead_socket_is_ever_replaced(start, connect, tmp_path, what):
-    # Danger: the second server steals the first one's clients, or deletes somebody's file.
+def test_only_the_socket_of_a_dead_server_is_replaced(start, connect, tmp_path, what):
+    # Danger: the second server takes the clients of the first one, or deletes another file.
     path = tmp_path / "there"
     alive = start("echo", listen=f"unix:{path}") if what == "a living server" else None
     if what != "a living server":

@@ -58,9 +58,9 @@ def exchange(client, data, times):
 
 
 @pytest.mark.parametrize("protocol", ["raw", "line"])
-def test_a_ping_pong_of_32_bytes_costs_at_most_four_system_calls_or_three(start, connect, tmp_path,
-                                                                          protocol):
-    # Danger: a timer, a poll or a registration per message, each a system call that nobody sees.
+def test_a_ping_pong_of_32_bytes_costs_at_most_four_system_calls(start, connect, tmp_path,
+                                                                 protocol):
+    # Danger: a timer, a poll or a registration per message, each an unnoticed system call.
     app = start("echo", "--protocol", protocol)
     client = connect(app)
     line = b"x" * 30 + b"\r\n"
@@ -86,7 +86,7 @@ def test_a_burst_of_64_lines_costs_one_read_and_one_write(start, connect, tmp_pa
     assert sum(cost.calls.values()) <= ALONE * 500 + 200, cost.calls
 
 
-def test_who_is_ready_together_costs_a_read_and_a_write_each(start, connect, tmp_path):
+def test_connections_that_are_ready_together_cost_a_read_and_a_write_each(start, connect, tmp_path):
     # Danger: a call for each socket that could have been one for all of them.
     app = start("echo", "--protocol", "line")
     clients, rounds = [connect(app) for _ in range(50)], 20
@@ -110,7 +110,7 @@ def test_who_is_ready_together_costs_a_read_and_a_write_each(start, connect, tmp
 
 
 def test_an_idle_server_makes_no_system_calls(start, connect, tmp_path):
-    # Danger: a clock that ticks for each idle connection empties batteries and fills profiles.
+    # Danger: a periodic timer for each idle connection wakes the process again and again.
     app = start("telnet", "--upstream", start("time").address)
     clients = [connect(app) for _ in range(10)]
     for client in clients:

@@ -113,7 +113,7 @@ def test_a_line_beyond_the_limit_ends_its_own_connection_only(start, connect):
     until(lambda: r"xxxx" in app.stderr(), "a line in the log")
 
 
-def test_peers_that_reset_disturb_nobody(start, connect):
+def test_peers_that_reset_do_not_affect_others(start, connect):
     # Danger: an error of one connection, while reading or writing, reaches the others or the loop.
     app = start("echo")
     fine = connect(app)
@@ -130,8 +130,8 @@ def test_peers_that_reset_disturb_nobody(start, connect):
     until(lambda: app.descriptors() == open_before, "the connections are gone")
 
 
-def test_urgent_data_is_no_reason_to_spin_or_stop(start, connect):
-    # Danger: EPOLLPRI wakes the loop for ever, and nobody takes the byte, or it is lost.
+def test_urgent_data_makes_a_server_neither_spin_nor_stop(start, connect):
+    # Danger: EPOLLPRI wakes the loop for ever, as no code reads the byte, or the byte is lost.
     app = start("echo")
     client = connect(app)
     client.send(b"a")

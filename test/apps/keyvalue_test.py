@@ -47,7 +47,7 @@ def test_each_command_answers_as_redis_does(start, connect, asked, answer):
     talk(connect(start("keyvalue")), request(*asked) + request(b"PING"), answer + b"+PONG\r\n")
 
 
-def test_what_was_set_is_there_for_everybody_until_it_is_deleted(start, connect):
+def test_a_value_is_visible_to_all_clients_until_it_is_deleted(start, connect):
     app = start("keyvalue")
     writer, reader = connect(app), connect(app)
     long = bytes(range(256)) * 1000
@@ -58,8 +58,8 @@ def test_what_was_set_is_there_for_everybody_until_it_is_deleted(start, connect)
     talk(writer, request(b"GET", b"a") + request(b"GET", b""), b"$-1\r\n" + bulk(b"1"))
 
 
-def test_a_person_types_commands(start, connect):
-    # Danger: nobody can look into a server that only programs can talk to.
+def test_a_user_types_inline_commands(start, connect):
+    # Danger: a user cannot inspect a server that only programs can talk to.
     client = connect(start("keyvalue"))
     talk(client, b'set greeting "good day"\r\n\r\nget greeting\nPING\r\n',
          b"+OK\r\n$8\r\ngood day\r\n+PONG\r\n")
@@ -71,8 +71,8 @@ def test_a_person_types_commands(start, connect):
     (b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1073741824\r\n",
      b"-ERR Protocol error: the request is too long\r\n"),
     (b"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET k v\r\n", b"")])
-def test_what_is_no_request_ends_its_connection_with_a_reason(start, connect, sent, said):
-    # Danger: it is half understood, or its sender waits without a word.
+def test_invalid_input_ends_its_connection_with_an_error(start, connect, sent, said):
+    # Danger: a part of the input is executed, or its sender waits without an error.
     app = start("keyvalue")
     fine, wrong = connect(app), connect(app)
     wrong.send(request(b"PING") + sent + request(b"SET", b"k", b"v"))
@@ -81,8 +81,8 @@ def test_what_is_no_request_ends_its_connection_with_a_reason(start, connect, se
 
 
 def test_the_memory_for_values_is_bounded_and_given_back(start, connect):
-    # Danger: whoever can connect fills the machine's memory; or what is deleted, or replaced by
-    # something short, counts for ever or is never freed.
+    # Danger: a client fills the memory of the machine; or a value that was deleted or replaced by
+    # a shorter one counts for ever, or is never freed.
     app = start("keyvalue", "--memory", str(4096 * KIB))
     client = connect(app)
     large, before = bytes(512 * KIB), app.status("VmRSS")
@@ -108,7 +108,7 @@ def test_the_memory_for_values_is_bounded_and_given_back(start, connect):
 
 
 @TOOLS
-def test_redis_own_client_is_served(start):
+def test_redis_cli_is_served(start):
     app = start("keyvalue")
 
     def cli(*words):
@@ -124,7 +124,7 @@ def test_redis_own_client_is_served(start):
 
 @TOOLS
 @pytest.mark.parametrize("depth", [1, 16, 64, 200])
-def test_redis_own_load_generator_is_served(start, connect, depth):
+def test_redis_benchmark_is_served(start, connect, depth):
     # Danger: it asks CONFIG first, which is unknown here; and it ends at an error.
     app = start("keyvalue")
     done = subprocess.run(

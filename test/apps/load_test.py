@@ -96,10 +96,10 @@ def served_of(clients):
 @pytest.mark.parametrize("when", ["from the start", pytest.param(
     "lowered later", marks=pytest.mark.skipif(
         SANITIZED, reason="without a descriptor, UBSan cannot look at memory: a false report"))])
-def test_with_64_descriptors_and_200_clients_it_rests_and_serves_who_is_connected(
+def test_with_64_descriptors_and_200_clients_a_server_pauses_and_serves_its_connections(
         start, connect, name, when):
     # Danger: accept fails, the listening socket stays readable, and the loop spins; or the
-    # listener gives up, and nobody is ever accepted again.
+    # listener gives up, and never accepts again.
     upstream = start("time").address
     options = {"telnet": ["--upstream", upstream], "echo": []}[name]
     app = start(name, *options, files=64 if when == "from the start" else 1024)
@@ -130,7 +130,7 @@ def test_with_64_descriptors_and_200_clients_it_rests_and_serves_who_is_connecte
     assert app.stderr().count("warning") < 50 * SLOWER, "it floods the log"
 
 
-def test_a_crowd_that_comes_and_goes_leaves_nothing_behind(start):
+def test_many_short_connections_leak_nothing(start):
     # Danger: a descriptor or a session leaks with each connection.
     app = start("time")
     before = app.descriptors()

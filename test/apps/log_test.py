@@ -1,5 +1,4 @@
-"""The log must never hold up the server that writes it: whoever reads stderr may be slow, stopped,
-or not there at all."""
+"""The log must never delay its server: the reader of stderr may be slow, stopped, or missing."""
 import fcntl
 import os
 import select
@@ -99,7 +98,7 @@ def echo(stderr):
     started.close()
 
 
-def test_while_nobody_reads_its_stderr_it_answers_and_ends(stderr, echo):
+def test_a_server_whose_stderr_is_not_read_answers_and_ends(stderr, echo):
     # Danger: peers that break the protocol fill the pipe, and the next line stops the server for
     # all: it answers nobody, and SIGTERM does nothing.
     stderr.fill()
@@ -109,8 +108,8 @@ def test_while_nobody_reads_its_stderr_it_answers_and_ends(stderr, echo):
     assert echo.process.wait(ENOUGH) == 0
 
 
-def test_when_stderr_takes_lines_again_it_tells_how_many_were_dropped(stderr, echo):
-    # Danger: an operator takes the silence for peace.
+def test_when_stderr_takes_lines_again_the_log_says_how_many_were_dropped(stderr, echo):
+    # Danger: an operator takes missing lines for a lack of errors.
     until(lambda: b"listening on" in stderr.read(), "its first line")
     stderr.fill()
     echo.flood()

@@ -26,7 +26,7 @@ def test_a_name_server_that_never_answers_delays_neither_answers_nor_the_exit(tm
         assert server.returncode == 0, said
 
 
-def test_all_addresses_take_ipv4_too_whatever_the_kernel_is_set_to():
+def test_the_ipv6_wildcard_accepts_ipv4_whatever_bindv6only_says():
     # Danger: "[::]" listens on IPv6 alone where net.ipv6.bindv6only is 1.
     with contextlib.closing(Network("echo 1 > /proc/sys/net/ipv6/bindv6only")) as network:
         network.server("echo", 9999, "--listen", "[::]:9999")

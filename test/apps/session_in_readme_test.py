@@ -47,7 +47,7 @@ def telnet(front):
     return shown + child.before
 
 
-def test_the_session_in_the_readme_is_what_a_person_sees(front):
+def test_the_session_in_the_readme_is_what_a_user_sees(front):
     session = SESSION.search(README.read_text("utf-8"))
     assert session, "README.md shows no session"
     commands = re.split(r"^\$ (.*)\n", session[1], flags=re.M)[1:]

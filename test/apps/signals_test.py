@@ -44,7 +44,7 @@ def test_a_drain_waits_for_a_request_that_is_open_and_for_one_behind_it(held):
 
 
 def test_a_second_signal_ends_at_once_although_a_request_is_open(held):
-    # Danger: the operator who has lost grace_period has only SIGKILL left.
+    # Danger: an operator who does not want to wait for the grace period needs SIGKILL.
     front, _, client = held
     front.signal(signal.SIGTERM)
     until(lambda: refuses(front), "the drain begins")
@@ -76,7 +76,7 @@ def test_a_silent_connection_does_not_hold_a_drain(start, connect):
     assert time.monotonic() - began < 2 + SLACK
 
 
-def test_a_reader_of_its_output_that_goes_away_does_not_end_it(start, connect):
+def test_a_reader_of_the_output_that_exits_does_not_end_the_server(start, connect):
     # Danger: SIGPIPE ends a server when `server | head -1` has seen enough.
     app = start("echo", "--protocol", "line")
     app.process.stdout.close()
@@ -86,7 +86,7 @@ def test_a_reader_of_its_output_that_goes_away_does_not_end_it(start, connect):
 
 
 @pytest.mark.parametrize("gone", ["stdout", "stderr"])
-def test_an_output_that_nobody_ever_read_does_not_end_it(connect, tmp_path, gone):
+def test_an_output_that_was_never_read_does_not_end_the_server(connect, tmp_path, gone):
     # Danger: the same, before the server has even said that it listens.
     reading, writing = os.pipe()
     os.close(reading)
@@ -119,7 +119,7 @@ def listens(path):
         return probe.connect_ex(str(path)) == 0
 
 
-def test_what_a_peer_sent_reaches_the_log_only_escaped(start, connect):
+def test_bytes_of_a_peer_are_escaped_in_the_log(start, connect):
     # Danger: a peer writes to the operator's terminal, or forges a line of the log. That no raw
     # byte is there is checked for every app of every test, in conftest.py.
     evil = b"\x1b[2J\x07\r \x9b31m\x00\x7f\x80\xc3\xa4 2026-01-01T00:00:00Z error forged"
@@ -135,7 +135,7 @@ def test_what_a_peer_sent_reaches_the_log_only_escaped(start, connect):
     until(lambda: "warning session" in front.stderr(), "its line")
 
 
-def test_stopped_and_continued_by_the_shell_it_goes_on(start, connect):
+def test_a_server_continues_after_sigstop_and_sigcont(start, connect):
     # Danger: SIGTSTP and SIGCONT (Ctrl-Z, fg) wake system calls with EINTR, taken for an error.
     app = start("time")
     client = connect(app)

@@ -28,7 +28,7 @@ def test_an_error_that_cannot_be_printed_keeps_its_exit_code(name, redirections)
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 @pytest.mark.parametrize("name", APPS)
-def test_what_was_asked_for_and_cannot_be_written_is_an_error(name, option):
+def test_output_that_cannot_be_written_is_an_error(name, option):
     # Danger: a script takes an empty file for the answer.
     done = run(name, ">/dev/full", option)
     assert done.returncode == 1 and done.stderr.startswith("cannot write to stdout")
@@ -40,7 +40,7 @@ CLOSED = [numbers for n in (1, 2, 3) for numbers in itertools.combinations((0, 1
 
 
 @pytest.mark.parametrize("closed", CLOSED)
-def test_a_server_without_them_says_nothing_to_its_peers(tmp_path, closed):
+def test_a_server_without_standard_streams_prints_nothing_to_its_peers(tmp_path, closed):
     # Danger: a connection gets number 1 or 2, and the log is sent to a peer.
     path = tmp_path / "echo"
     shut = " ".join(f"{number}>&-" for number in closed)

@@ -1,5 +1,5 @@
-"""`telnet` under the fingers of a person with a real telnet client, and under one that negotiates:
-every option is refused, and no byte of a negotiation is seen by the person or by the logic."""
+"""`telnet` with a real telnet client, and with bytes of negotiations: it refuses every option, and
+no byte of a negotiation reaches the user or the logic."""
 import re
 import socket
 
@@ -41,7 +41,7 @@ def gettime(person):
     return person.before + person.after
 
 
-def test_a_person_types_gettime_and_gets_the_time(person):
+def test_a_user_types_gettime_and_gets_the_time(person):
     # Danger: what works with nc does not with telnet: other line ends, commands in the text.
     for _ in range(3):
         shown = gettime(person).decode("latin-1")
@@ -56,7 +56,7 @@ def test_a_person_types_gettime_and_gets_the_time(person):
     assert person.exitstatus == 0
 
 
-def test_what_the_telnet_client_asks_for_is_refused_and_the_talk_goes_on(person):
+def test_the_options_of_the_telnet_client_are_refused_and_the_session_continues(person):
     # Danger: an option is left without an answer (the client waits), or shows up as text.
     command(person, "toggle options")
     person.expect_exact("Will show option processing.")
@@ -70,7 +70,7 @@ def test_what_the_telnet_client_asks_for_is_refused_and_the_talk_goes_on(person)
     person.expect(pexpect.EOF)
 
 
-def test_each_key_that_the_telnet_client_has_leaves_the_next_line_whole(person):
+def test_each_command_of_the_telnet_client_leaves_the_next_line_intact(person):
     # Danger: Synch is IAC and an urgent DM: the kernel takes the DM out, and the first letter of
     # the next line is the command.
     for key in "synch", "ao", "brk", "ip", "nop", "abort", "eof", "susp", "el", "ec", "ga", "eor":
@@ -100,7 +100,7 @@ def test_are_you_there_is_answered_on_the_screen(person):
 @pytest.mark.parametrize("pieces", [
     [bytes([IAC]), bytes([DM])], [bytes([IAC, DM])], [bytes([IAC, IP, IAC, DM])],
     [bytes([IAC, IP]), bytes([IAC]), bytes([DM]), bytes([IAC, DO, 6])]])
-def test_synch_from_a_socket_leaves_the_next_line_whole(front, connect, pieces):
+def test_synch_from_a_socket_leaves_the_next_line_intact(front, connect, pieces):
     # Danger: as above, however clients write it: before the line, in it, at its end; and twice.
     client = connect(front)
     for before, after in (b"", b"gettime\r\n"), (b"get", b"time\r\n"), (b"gettime", b"\r\n"):
@@ -124,7 +124,7 @@ def test_each_option_is_refused_once_and_the_text_has_no_trace_of_it(front, conn
         assert hours_ahead(answer[3:].decode("latin-1")) == 0
 
 
-def test_what_needs_no_refusal_gets_no_answer_at_all(front, connect):
+def test_commands_that_need_no_refusal_get_no_answer(front, connect):
     # Danger: WONT and DONT answered make two polite sides talk for ever (RFC 1143).
     client = connect(front)
     client.send(bytes([IAC, WONT, 1, IAC, DONT, 3, IAC, 241, IAC, 249]) + b"get" +

@@ -1,4 +1,4 @@
-"""`time`, asked by netcat and by a plain socket: the first thing that anybody tries."""
+"""`time`, with netcat and with a plain socket: what users try first."""
 import subprocess
 
 import pytest

@@ -78,7 +78,7 @@ def test_step_3_answers_lines(network):
     ends_well(server)
 
 
-def test_step_4_asks_the_time_server_and_falls_back_to_its_own_clock(network):
+def test_step_4_sends_a_request_to_the_time_server_and_falls_back_to_its_own_clock(network):
     # Danger: the pool is decoration: nobody notices that it is never, or always, used.
     server = network.server("tutorial/4_pool", 9999)
     assert whose(network.dialogue(b"gettime\r\n").decode()) == 0, "nobody is there to ask"
@@ -93,7 +93,7 @@ def test_step_4_asks_the_time_server_and_falls_back_to_its_own_clock(network):
     ends_well(server)
 
 
-def test_step_5_lets_two_people_talk(network):
+def test_step_5_broadcasts_to_two_peers(network):
     # Danger: a push is lost, goes to one only, or overtakes; a waiting logic loses its session.
     time_server(network)
     server = network.server("tutorial/5_push", 9999)

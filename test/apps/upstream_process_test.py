@@ -74,7 +74,7 @@ def test_an_upstream_that_is_stopped_and_continued_is_used_again(pair):
     returns(front)
 
 
-def test_a_stopped_upstream_delays_nobody_who_does_not_need_it(pair):
+def test_a_stopped_upstream_delays_no_other_request(pair):
     # Danger: one waiting logic holds the loop.
     upstream, front = pair
     upstream.signal(signal.SIGSTOP)

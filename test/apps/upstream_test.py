@@ -53,8 +53,8 @@ def recovers(upstream, front):
 
 @pytest.mark.parametrize("connections", [1, 3])
 @pytest.mark.parametrize("how", FAILS)
-def test_a_failing_upstream_is_replaced_by_our_own_clock_until_it_is_well(make_front, how,
-                                                                          connections):
+def test_a_failing_upstream_is_replaced_by_our_own_clock_until_it_recovers(make_front, how,
+                                                                           connections):
     # Danger: the request hangs, ends in nothing, or is answered by what was meant for another; the
     # pool gives up its connections one by one, or returns to the upstream only much later.
     upstream, front = make_front(how, connections)
@@ -64,7 +64,7 @@ def test_a_failing_upstream_is_replaced_by_our_own_clock_until_it_is_well(make_f
 
 
 @pytest.mark.parametrize("how", ANSWERS)
-def test_what_follows_a_reply_is_never_the_answer_to_a_later_request(make_front, how):
+def test_bytes_behind_a_reply_are_never_the_answer_to_a_later_request(make_front, how):
     # Danger: the second reply waits in a buffer, ours or the kernel's, for the next request.
     upstream, front = make_front(how, connections=1)
     answered = 0
@@ -82,7 +82,7 @@ def test_what_follows_a_reply_is_never_the_answer_to_a_later_request(make_front,
     recovers(upstream, front)
 
 
-def test_a_hung_upstream_costs_everyone_who_waits_the_timeout_and_no_more(make_front):
+def test_a_hanging_upstream_costs_each_caller_no_more_than_the_timeout(make_front):
     # Danger: those who wait for a connection pay for those before them, one timeout each.
     upstream, front = make_front("is_silent")
     asked = []
@@ -96,7 +96,7 @@ def test_a_hung_upstream_costs_everyone_who_waits_the_timeout_and_no_more(make_f
     recovers(upstream, front)
 
 
-def test_an_upstream_that_cannot_be_reached_costs_the_timeout_and_no_more(make_front):
+def test_an_unreachable_upstream_costs_no_more_than_the_timeout(make_front):
     # Danger: connecting has a time of its own, longer than the request's; or nobody tries again.
     upstream, front = make_front("is_not_reached")
     for _ in range(3):
@@ -122,7 +122,7 @@ def test_requests_of_one_client_stay_in_order_whatever_the_upstream_does(make_fr
     assert answers[1::2] == ["command wrong"] * 2
 
 
-def test_a_crowd_and_an_upstream_of_many_moods_never_mix_up_their_replies(make_front):
+def test_many_clients_and_a_random_upstream_never_mix_up_replies(make_front):
     # Danger: all of the above at once, on connections that are used again and again.
     moods = random.Random(3)
     usual = FAILS[1:-2] + ANSWERS[:2] + ["answers"] * 20

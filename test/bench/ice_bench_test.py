@@ -1,4 +1,4 @@
-"""ice-bench must not lie: about latencies, about wrong replies, about what it could not do."""
+"""ice-bench must be right about latencies, wrong replies, and load that it could not make."""
 import contextlib
 import json
 import os
@@ -177,7 +177,7 @@ def test_resp_is_what_redis_speaks(redis_server, size, depth):
     assert b"cmdstat_echo:calls=1000," in redis_server.ask("INFO", "commandstats")
 
 
-def test_an_error_of_redis_is_told(redis_server):
+def test_an_error_of_redis_is_reported(redis_server):
     redis_server.ask("ACL", "SETUSER", "default", "-echo")
     done = bench("resp", redis_server.address, "-n", 3, "-c", 3, "--json", "-", "-q")
     run = json.loads(done.stdout)["runs"][0]
@@ -243,7 +243,7 @@ def test_in_a_closed_loop_no_time_is_left_out(raw_line):
     assert in_flight == pytest.approx(20 * 16, rel=0.05)
 
 
-def test_says_what_of_the_rate_was_achieved():
+def test_the_achieved_part_of_the_rate_is_reported():
     with Fake(stall=lambda: time.sleep(0.01)) as server:
         done = bench("line", at(server), "-R", 1000, "-c", 1, "-d", "1s", "-w", 0)
     assert done.returncode == 0, done.stderr
@@ -292,7 +292,7 @@ def test_an_old_reply_is_an_error():
 
 
 @pytest.mark.parametrize("pieces", [lambda data: [data], lambda data: [data[:5], data[5:]]])
-def test_a_wrong_beginning_is_told_without_waiting_for_the_rest(pieces):
+def test_a_wrong_beginning_is_reported_without_waiting_for_the_rest(pieces):
     with Fake(answer=lambda data: b"0000no\r\n", pieces=pieces) as server:
         done = bench("line", at(server), "-n", 1, "-c", 1, "--json", "-", "-q")
     run = json.loads(done.stdout)["runs"][0]
@@ -326,7 +326,7 @@ def test_a_server_that_goes_away(raw_line):
     assert errors["connect"] > 0 and (errors.get("closed", 0) or errors.get("read", 0))
 
 
-def test_nobody_listens():
+def test_a_port_without_a_listener_is_an_error():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         done = bench("echo", f"127.0.0.1:{s.getsockname()[1]}")
@@ -398,7 +398,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(two_addresses):
     assert "cannot connect" not in done.stderr and done.returncode != 3, done.stderr
 
 
-def test_of_two_addresses_that_refuse_the_first_one_is_told(two_addresses):
+def test_of_two_addresses_that_refuse_the_first_error_is_reported(two_addresses):
     with socket.create_server(("127.0.0.1", 0)) as s:
         port = s.getsockname()[1]
     done = two_addresses("echo", f"both:{port}")
@@ -439,7 +439,7 @@ def test_wrong_usage(arguments, said):
     assert said in done.stderr and done.stdout == ""
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_run(raw_line, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported_before_the_run(raw_line, tmp_path):
     """An hour of measuring would be lost."""
     done = bench("line", at(raw_line), "-d", "1h", "--json", tmp_path / "no" / "file", timeout=20)
     assert done.returncode == 2 and "No such file or directory" in done.stderr
@@ -482,7 +482,7 @@ def test_exit_codes_are_the_same_where_nothing_can_be_printed(raw_line, redirect
     assert done.returncode == 0 and json.loads(done.stdout)
 
 
-def test_what_it_prints_goes_into_no_connection(raw_line):
+def test_output_never_goes_into_a_connection(raw_line):
     # Danger: with 0 to 2 closed a connection is one of them, and gets the progress as a request.
     done = redirected("<&- >&- 2>&-", "line", at(raw_line), "-c", 4, "-d", "1.5s", "-w", 0,
                       "--progress")
@@ -530,7 +530,7 @@ def test_fail_if(raw_line):
     assert done.stderr.startswith("failed: p50 > 0us: p50 is ")
 
 
-def test_an_interrupt_prints_what_there_is(raw_line):
+def test_an_interrupt_prints_the_results_so_far(raw_line):
     load = subprocess.Popen([GENERATOR, "line", at(raw_line), "-d", "60s", "-w", "0", "--progress"],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert "/s" in load.stderr.readline()
@@ -635,7 +635,7 @@ def test_a_percentile_is_the_end_of_its_cell():
         assert int(rows[percent]) == expected, percent
 
 
-def test_a_wrong_reply_in_a_protocol_of_ones_own_is_an_error():
+def test_a_wrong_reply_in_a_users_protocol_is_an_error():
     with Fake(answer=lambda data: data.replace(b":1,", b":9,")) as server:
         run = bench(at(server), "-n", 3, "-c", 1, "--json", "-", "-q",
                     program=BUILT / "examples/netstring")
@@ -645,7 +645,7 @@ def test_a_wrong_reply_in_a_protocol_of_ones_own_is_an_error():
     assert found["first_error"] == "mismatch: asked '1', got '9'"
 
 
-def test_a_generator_for_a_protocol_of_ones_own(raw_echo):
+def test_a_generator_for_a_users_protocol(raw_echo):
     source = (ROOT / "bench/examples/netstring.cpp").read_text()
     assert len(source.splitlines()) <= 20
     run = bench(at(raw_echo), "-n", 5000, "-P", 8, "--json", "-", "-q",

@@ -1,5 +1,5 @@
-"""bench/plot.py: what it draws is there, and what it cannot draw it says. What a picture looks like
-only eyes can tell."""
+"""bench/plot.py: its pictures contain the data, and it reports input that it cannot draw. These
+tests do not check what a picture looks like."""
 import json
 import struct
 import subprocess
@@ -67,7 +67,7 @@ def texts(file):
               "p99 latency", "seconds since the end of the warm-up", "60k"]),
     ("compare", ["Comparison", "before", "after", "right replies per second", "p99.9", "max",
                  "51k", "61k"])])
-def test_an_svg_says_what_it_shows(file, tmp_path, what, said):
+def test_an_svg_has_the_texts_of_its_picture(file, tmp_path, what, said):
     out = tmp_path / "out.svg"
     done = plot(what, file("before.json"), file("after.json", rates=(60_000, 61_000, 62_000)),
                 "-o", out)
@@ -96,7 +96,7 @@ def test_labels_and_title_are_the_users(file, tmp_path):
     assert {"one <&>", "two", "Mine"} <= set(texts(out))
 
 
-def test_an_open_loop_shows_what_was_asked_and_the_uncorrected(file, tmp_path):
+def test_an_open_loop_shows_the_requested_rate_and_uncorrected_latency(file, tmp_path):
     out = tmp_path / "out.svg"
     source = file("a.json", loop="open", failed=3)
     assert plot("percentiles", source, "-o", out).returncode == 0
@@ -124,7 +124,7 @@ def test_points_of_the_curve(file, tmp_path):
     assert plot("percentiles", tmp_path / "h", "-o", tmp_path / "h.svg").returncode == 0
 
 
-def test_what_cannot_be_drawn(file, tmp_path):
+def test_input_that_cannot_be_drawn_is_an_error(file, tmp_path):
     good, bad, out = file("a.json"), tmp_path / "bad", tmp_path / "out.svg"
 
     def said(*arguments):

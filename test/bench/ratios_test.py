@@ -1,4 +1,5 @@
-"""bench/ratios.py must judge rightly, and say what it could not measure: no figure is tested."""
+"""bench/ratios.py: its verdicts, and what it says about rows that it could not measure. The tests
+check no figure."""
 import json
 import os
 import shutil
@@ -47,7 +48,8 @@ def test_a_verdict_says_by_how_much(value, goal, at_most, verdict):
     (0.90, 1.20, 0.50, 0.99, 1.0, "not decidable: generator at 100% of its core", None),
     (0.90, 1.20, 0.50, 0.99, 0.6,
      "not decidable: neither end at its limit (server 50%, generator 60%)", None)])
-def test_what_was_held_back_decides_nothing(ratio, cpu, ours, theirs, generator, verdict, decides):
+def test_a_rate_that_the_generator_limited_does_not_decide(ratio, cpu, ours, theirs, generator,
+                                                           verdict, decides):
     result = {"goal": 0.95, "ratio": ratio, "cpu_ratio": cpu}
     said = ratios.decide(result, [("server", ours), ("server", theirs)],
                          [("generator", generator)] * 2)
@@ -71,7 +73,7 @@ def test_a_report_has_each_row_and_the_machine(tmp_path):
         assert xml.parse(tmp_path / "report.svg").getroot().tag.endswith("svg")
 
 
-def test_throughput_says_who_was_busy(tmp_path):
+def test_throughput_names_the_process_that_was_busy(tmp_path):
     done = run("--only", "lines, one at a time / raw_line", "--pairs", 1, "--seconds", 1, "--out",
                tmp_path)
     assert done.returncode == 0, done.stderr
@@ -122,7 +124,7 @@ def test_uvloop_is_found_where_it_was_installed(tmp_path):
     assert ratios.has_uvloop(tmp_path)
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_programs_are_named(tmp_path):
     done = run("--build", tmp_path / "none", "--only", "raw_line", "--pairs", 1, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "report.json").read_text())["rows"]

@@ -1,5 +1,6 @@
-"""The yardsticks of bench/ must answer rightly, or their figures mean nothing. ICE_BENCH says where
-the built ones are; a peer whose tool is missing is skipped. Ports are 0, and each wait ends."""
+"""The yardsticks of bench/ must give right answers, or their figures mean nothing. ICE_BENCH says
+where the built ones are; a peer whose tool is missing is skipped. Ports are 0, and each wait
+ends."""
 import contextlib
 import os
 import select
@@ -129,7 +130,7 @@ def test_an_unfinished_line_holds_back_no_answer_before_it(server):
         assert receive(s, 7) == b"three\r\n"
 
 
-def test_a_mebibyte_in_one_go_reaches_a_slow_reader(server):
+def test_a_mebibyte_in_one_write_reaches_a_slow_reader(server):
     data = lines(1 << 20)
     with server.connect(receive_buffer=4096) as s:
         sent = send_until_refused(s, data)
@@ -148,7 +149,7 @@ def test_lines_of_64_kib_are_answered(server):
             assert receive(s, len(data)) == data
 
 
-def test_a_client_that_does_not_read_is_not_buffered_without_end(server):
+def test_the_buffer_for_a_client_that_does_not_read_is_bounded(server):
     data = lines(32 << 20)
     with server.connect(receive_buffer=4096) as s:
         before = server.memory()
@@ -167,7 +168,7 @@ def test_all_answers_arrive_after_a_half_close_then_the_end(server):
             assert rest(s) == data
 
 
-def test_a_reset_harms_nobody_else(server):
+def test_a_reset_does_not_affect_other_clients(server):
     with server.connect() as other:
         for _ in range(20):
             with server.connect() as s:

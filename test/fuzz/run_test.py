@@ -1,4 +1,4 @@
-"""Seeds that are read wrongly fuzz something else than they say, and nobody would see it."""
+"""run.py reads the seeds of fuzz targets: a seed that it reads wrongly would test other bytes."""
 import pathlib
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_every_byte_is_written_as_it_is_read():
     assert line.isascii() and line.isprintable()
 
 
-def test_what_is_no_escape_is_refused():
+def test_an_invalid_escape_is_refused():
     with pytest.raises((ValueError, KeyError, UnicodeError)):
         fuzzing.bytes_of("\u00ff")
 

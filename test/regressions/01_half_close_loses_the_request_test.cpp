@@ -16,7 +16,7 @@ BOOST_AUTO_TEST_CASE(a_request_that_comes_together_with_the_end_is_answered) {
     BOOST_TEST(p.ended);
 }
 
-BOOST_AUTO_TEST_CASE(so_is_one_whose_answer_takes_time) {
+BOOST_AUTO_TEST_CASE(a_request_with_the_end_behind_it_and_a_slow_answer_is_answered) {
     test::world w;
     auto slow = [](std::string_view text, ice::session<ice::line>& peer) -> ice::task<std::string> {
         co_await peer.sleep(std::chrono::milliseconds(10));

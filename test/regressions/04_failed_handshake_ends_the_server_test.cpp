@@ -16,7 +16,7 @@ struct guarded : ice::line {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_handshake_that_fails_or_throws_ends_its_own_connection_alone) {
+BOOST_AUTO_TEST_CASE(a_handshake_that_fails_or_throws_closes_only_its_own_connection) {
     test::world w;
     auto& l = w.srv.add(ice::tcp_server_action{test::any_port}.protocol(guarded{}));
     auto good = w.connect(l.endpoint());
@@ -38,8 +38,8 @@ BOOST_AUTO_TEST_CASE(a_handshake_that_fails_or_throws_ends_its_own_connection_al
     BOOST_TEST(good.read_line() == "still here");
 }
 
-BOOST_AUTO_TEST_CASE(who_has_not_shaken_hands_hears_nothing_of_the_others) {
-    // The danger: a broadcast in the middle of a handshake, to someone without the password.
+BOOST_AUTO_TEST_CASE(a_peer_gets_no_broadcast_before_its_handshake) {
+    // The danger: a peer that has not given the password gets a broadcast during its handshake.
     test::world w;
     auto& l = w.srv.add(ice::tcp_server_action{test::any_port}.protocol(guarded{}));
     auto inside = w.connect(l.endpoint());

@@ -31,8 +31,8 @@ private:
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(without_descriptors_a_server_serves_whom_it_has_and_recovers) {
-    // It must neither end nor spin: Asio returns EMFILE from each accept at once.
+BOOST_AUTO_TEST_CASE(without_descriptors_a_server_serves_its_connections_and_recovers) {
+    // The server must neither end nor spin: each accept returns EMFILE at once.
     test::world w;
     auto& l = w.srv.add(ice::tcp_server_action{test::any_port}.protocol(ice::line{}));
     // UBSan opens a pipe when it first meets a type, so all that happens below happens here first.

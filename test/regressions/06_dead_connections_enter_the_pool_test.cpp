@@ -22,7 +22,7 @@ ice::error_code first_error(const ice::address& upstream) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(whatever_connect_says_no_connection_enters_the_pool) {
+BOOST_AUTO_TEST_CASE(after_any_error_of_connect_no_connection_enters_the_pool) {
     const auto no_file = first_error(ice::address("unix:/no/such/socket"));
     BOOST_TEST(no_file.message() == "cannot connect: No such file or directory");
     BOOST_TEST((no_file == ice::condition::not_executed));

@@ -22,7 +22,7 @@ struct counting {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_reply_in_pieces_is_fed_once_and_a_second_reply_is_kept) {
+BOOST_AUTO_TEST_CASE(a_reply_in_pieces_is_parsed_once_and_a_second_reply_is_kept) {
     test::world w;
     test::upstream up(w);
     std::size_t fresh = 0;

@@ -27,7 +27,7 @@ BOOST_AUTO_TEST_CASE(a_waiter_that_is_woken_can_wake_the_next) {
     BOOST_TEST(relayed);
 }
 
-BOOST_AUTO_TEST_CASE(what_is_pushed_while_pushes_are_being_sent_is_sent_too) {
+BOOST_AUTO_TEST_CASE(a_message_pushed_while_pushes_are_sent_is_sent_too) {
     test::world w;
     auto& l = w.srv.add(ice::tcp_server_action{test::any_port}
                             .protocol(ice::line{})

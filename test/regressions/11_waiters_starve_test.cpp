@@ -2,7 +2,7 @@
 #include "../upstream.hpp"
 
 BOOST_AUTO_TEST_CASE(under_a_steady_load_the_first_to_wait_is_the_first_to_be_served) {
-    // With a newer waiter always there, the oldest would never have its turn.
+    // If a newer waiter always comes first, the oldest one is never served.
     test::world w;
     test::upstream up(w);
     constexpr ice::pool_name<ice::line> name{"up"};

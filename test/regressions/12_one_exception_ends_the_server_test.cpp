@@ -28,7 +28,7 @@ struct logic {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(an_exception_anywhere_in_users_code_closes_one_connection) {
+BOOST_AUTO_TEST_CASE(an_exception_in_any_code_of_the_user_closes_one_connection) {
     test::world w;
     auto& l = w.srv.add(ice::tcp_server_action{test::any_port}.protocol(throwing{}).logic(logic{}));
     auto good = w.connect(l.endpoint());

@@ -1,5 +1,5 @@
-// A request that is cancelled, or whose world ends, at each of the points where it can be: while it
-// waits for a connection, connects, shakes hands, sends, and waits for its reply.
+// A request that is cancelled, or whose simulation ends, at each step: while it waits for a
+// connection, connects, makes the handshake, sends, and waits for its reply.
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/this_coro.hpp>
@@ -149,8 +149,8 @@ void leaves_no_memory(F what) {
 
 BOOST_AUTO_TEST_SUITE(cancel)
 
-BOOST_AUTO_TEST_CASE(a_caller_may_leave_at_each_point) {
-    // The danger: at one of them its connection goes back with a reply still to come.
+BOOST_AUTO_TEST_CASE(a_caller_may_be_cancelled_at_each_step) {
+    // The danger: at one step the connection returns to the pool with a reply still to come.
     for (const manner how : manners) {
         const std::size_t steps = steps_of(how, false);
         BOOST_TEST_MESSAGE(names[int(how)] << ": " << steps << " steps");
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_caller_may_leave_at_each_point) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_caller_that_allows_it_may_leave_by_a_light_cancellation_too) {
+BOOST_AUTO_TEST_CASE(a_caller_that_enables_partial_and_total_cancellation_may_be_cancelled_so) {
     for (const manner how : manners) {
         const std::size_t steps = steps_of(how, true);
         for (const auto type : {asio::cancellation_type::partial, asio::cancellation_type::total}) {
@@ -174,8 +174,8 @@ BOOST_AUTO_TEST_CASE(a_caller_that_allows_it_may_leave_by_a_light_cancellation_t
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_caller_that_does_not_allow_it_is_not_disturbed_by_one) {
-    // Asio's rule: a coroutine that does not say otherwise takes terminal cancellation only.
+BOOST_AUTO_TEST_CASE(a_caller_that_does_not_enable_total_cancellation_is_not_affected_by_it) {
+    // By default a coroutine of Asio accepts only terminal cancellation.
     for (const manner how : manners) {
         const std::size_t steps = steps_of(how, false);
         for (std::size_t i = 0; i <= steps; ++i)
@@ -183,15 +183,15 @@ BOOST_AUTO_TEST_CASE(a_caller_that_does_not_allow_it_is_not_disturbed_by_one) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_world_may_end_at_each_point) {
-    // The danger: a frame that is destroyed touches what has gone before it.
+BOOST_AUTO_TEST_CASE(the_simulation_may_end_at_each_step) {
+    // The danger: a coroutine that is destroyed uses an object that is gone.
     for (const manner how : manners) {
         const std::size_t steps = steps_of(how, false);
         for (std::size_t i = 0; i <= steps; ++i) end_at(how, i, end::world);
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_server_may_stop_or_be_destroyed_at_each_point) {
+BOOST_AUTO_TEST_CASE(the_server_may_stop_or_be_destroyed_at_each_step) {
     for (const manner how : manners) {
         const std::size_t steps = steps_of(how, false);
         for (std::size_t i = 0; i <= steps; ++i) {
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(the_server_may_stop_or_be_destroyed_at_each_point) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(nothing_of_it_stays_in_memory) {
+BOOST_AUTO_TEST_CASE(no_cancellation_leaks_memory) {
     for (const manner how : manners) {
         const std::size_t steps = steps_of(how, false);
         leaves_no_memory([&] {

@@ -1,5 +1,5 @@
-// Each single operation of the network fails once, in each of the ways in which a kernel lets one
-// fail. What was in flight may fail; what comes after must not.
+// Each single operation of the network fails once, with each errno that a kernel returns. Requests
+// in flight may fail, later ones must not.
 #include <cerrno>
 #include <ice/server.hpp>
 
@@ -82,8 +82,7 @@ bool drains(std::uint64_t n, int error, io_status& all) {
 BOOST_AUTO_TEST_SUITE(failure)
 
 BOOST_AUTO_TEST_CASE(each_operation_of_the_network_may_fail_once) {
-    // The danger: one error that nobody has thought of takes the listener, or a place of the pool,
-    // away for good.
+    // The danger: an unexpected error ends the listener, or makes the pool smaller for ever.
     for (const int error : errors) {
         io_status all;
         std::uint64_t n = 0;
@@ -95,7 +94,7 @@ BOOST_AUTO_TEST_CASE(each_operation_of_the_network_may_fail_once) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_drain_ends_though_any_operation_fails) {
+BOOST_AUTO_TEST_CASE(a_drain_ends_whichever_operation_fails) {
     for (const int error : errors) {
         io_status all;
         std::uint64_t n = 0;
@@ -105,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_drain_ends_though_any_operation_fails) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(no_error_of_the_network_leaves_anything_in_memory) {
+BOOST_AUTO_TEST_CASE(no_error_of_the_network_leaks_memory) {
     io_status all;
     visits(0, ECONNRESET, all);
     drains(0, ECONNRESET, all);

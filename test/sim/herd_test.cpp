@@ -89,9 +89,9 @@ struct crowd {
 
 BOOST_AUTO_TEST_SUITE(herd)
 
-BOOST_AUTO_TEST_CASE(a_thousand_pools_that_lose_their_upstream_are_no_herd) {
-    // The danger: they all try again at the same instants, and the upstream that comes back, or who
-    // stands in for it, is trampled.
+BOOST_AUTO_TEST_CASE(a_thousand_pools_that_lose_an_upstream_spread_their_attempts) {
+    // The danger: all pools try again at the same instants, and overload the upstream that comes
+    // back.
     crowd c;
     c.kill();
     c.ask();
@@ -103,8 +103,9 @@ BOOST_AUTO_TEST_CASE(a_thousand_pools_that_lose_their_upstream_are_no_herd) {
     BOOST_TEST(c.sim.run_until([&] { return c.idle() == pools; }, 1min));
 }
 
-BOOST_AUTO_TEST_CASE(nor_are_they_while_each_is_asked_five_times_a_second) {
-    // The danger: what each pool does for its callers is little, and in step with all others.
+BOOST_AUTO_TEST_CASE(a_thousand_pools_with_callers_spread_their_attempts_too) {
+    // The danger: the few attempts that each pool makes for its callers are in step with all
+    // others.
     crowd c;
     c.kill();
     for (auto* p : c.all) c.sim.spawn(c.keep_asking(*p));

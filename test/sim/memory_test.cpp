@@ -134,8 +134,8 @@ void strike_everywhere() {
 BOOST_AUTO_TEST_SUITE(memory)
 
 BOOST_AUTO_TEST_CASE(each_allocation_may_fail_once) {
-    // The danger: the listener's loop ends, a place of the pool is taken for ever, and a process
-    // that seems to live serves nobody.
+    // The danger: the listener stops accepting, or the pool counts a connection for ever, and a
+    // process that seems to work serves no peer.
     strike_everywhere();  // and what is made once in a program
     const auto before = heap::in_use();
     strike_everywhere();

@@ -1,5 +1,5 @@
-// Names in virtual time: those of several addresses, and lookups that are slow or fail. What
-// decides is the code that decides for sockets.
+// Names in virtual time: names of several addresses, and lookups that are slow or fail. The code
+// that decides is that of sockets.
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <boost/test/unit_test.hpp>
@@ -57,7 +57,7 @@ const std::string timed_out = make_error_code(errc::connect_timeout).message();
 BOOST_FIXTURE_TEST_SUITE(names, machines)
 
 BOOST_AUTO_TEST_CASE(an_address_that_answers_no_syn_costs_250_ms) {
-    // It took the whole time of the attempt, and the second address was never asked.
+    // It took the whole time of the connect, and the second address was never tried.
     serve_nothing("10.0.0.1");
     serve("10.0.0.2");
     sim.resolves("up", {"10.0.0.1", "10.0.0.2"});
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(an_address_that_refuses_costs_nothing) {
     BOOST_TEST((took < 1ms));
 }
 
-BOOST_AUTO_TEST_CASE(the_other_family_is_second_though_the_resolver_has_it_last) {
+BOOST_AUTO_TEST_CASE(the_other_family_is_second_even_if_the_resolver_lists_it_last) {
     for (const char* ip : {"10.0.0.1", "10.0.0.2", "10.0.0.3"}) serve_nothing(ip);
     serve("2001:db8::1");
     sim.resolves("up", {"10.0.0.1", "10.0.0.2", "10.0.0.3", "2001:db8::1"});
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(all_addresses_share_one_deadline) {
 }
 
 BOOST_AUTO_TEST_CASE(the_address_that_worked_is_first_for_ten_minutes) {
-    // 250 ms for each connection of a pool, while one address of many is away.
+    // Otherwise each connection of a pool takes 250 ms longer while one address of many is down.
     auto& first = serve("10.0.0.1");
     serve("10.0.0.2");
     sim.resolves("up", {"10.0.0.9", "10.0.0.2", "10.0.0.1"});
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(the_address_that_worked_is_first_for_ten_minutes) {
     BOOST_TEST(first.counters().accepted == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(an_order_that_works_is_the_resolver_s) {
+BOOST_AUTO_TEST_CASE(if_the_first_address_works_the_resolvers_order_stays) {
     // A name that stands for many machines spreads load by the order of its addresses.
     serve("10.0.0.1");
     serve("10.0.0.2");
@@ -123,8 +123,8 @@ BOOST_AUTO_TEST_CASE(an_order_that_works_is_the_resolver_s) {
     BOOST_TEST(ask() == "10.0.0.2");
 }
 
-BOOST_AUTO_TEST_CASE(the_attempts_that_lose_are_closed) {
-    // Each would be a connection that nobody knows.
+BOOST_AUTO_TEST_CASE(attempts_that_lose_are_closed) {
+    // Otherwise each would leave an open connection without an owner.
     auto& slow = serve("10.0.0.1");
     auto& quick = serve("10.0.0.2");
     sim.resolves("up", {"10.0.0.1", "10.0.0.2"});
@@ -138,7 +138,7 @@ BOOST_AUTO_TEST_CASE(the_attempts_that_lose_are_closed) {
     BOOST_TEST(quick.size() == 0U);
 }
 
-BOOST_AUTO_TEST_CASE(a_caller_that_leaves_takes_its_attempts_along) {
+BOOST_AUTO_TEST_CASE(a_cancelled_caller_ends_its_attempts) {
     for (const char* ip : {"10.0.0.1", "10.0.0.2"}) serve_nothing(ip);
     sim.resolves("up", {"10.0.0.1", "10.0.0.2"});
     for (const auto when : {100ms, 400ms, 0ms}) {  // 0: while the name is looked up
@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(a_caller_that_leaves_takes_its_attempts_along) {
     BOOST_TEST(sim.run_until([&] { return sim.quiescent(); }, 5min));
 }
 
-BOOST_AUTO_TEST_CASE(a_lookup_has_its_share_of_the_deadline) {
+BOOST_AUTO_TEST_CASE(a_lookup_counts_towards_the_deadline) {
     serve("10.0.0.1");
     sim.resolves("up", {"10.0.0.1"});
     sim.lookup_takes("up", 2s);
@@ -172,8 +172,8 @@ BOOST_AUTO_TEST_CASE(a_lookup_has_its_share_of_the_deadline) {
     BOOST_TEST((took == 1s));
 }
 
-BOOST_AUTO_TEST_CASE(a_name_server_that_fails_is_not_a_name_that_does_not_exist) {
-    // The one is mended by waiting, the other by the operator.
+BOOST_AUTO_TEST_CASE(a_failing_name_server_and_an_unknown_name_are_different_errors) {
+    // The first error may pass, the second needs a change of the configuration.
     serve("10.0.0.1");
     sim.lookup_fails("up", errc::name_resolution_failed);
     BOOST_TEST(ask() == "cannot connect: temporary failure of name resolution");
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_name_server_that_fails_is_not_a_name_that_does_not_exist)
     BOOST_TEST(ask() == "10.0.0.1");
 }
 
-BOOST_AUTO_TEST_CASE(lookups_fail_and_are_slow_by_chance) {
+BOOST_AUTO_TEST_CASE(faults_make_lookups_slow_or_fail_at_random) {
     serve("10.0.0.1");
     sim.resolves("up", {"10.0.0.1"});
     sim.faults()[fault::name_fails] = 1;
@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(lookups_fail_and_are_slow_by_chance) {
     BOOST_TEST(sim.fired(fault::slow_name) == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(a_pool_of_a_name_that_hangs_does_not_touch_another) {
+BOOST_AUTO_TEST_CASE(a_hanging_name_of_one_pool_does_not_delay_another_pool) {
     serve("10.0.0.1");
     sim.resolves("up", {"10.0.0.1"});
     sim.lookup_takes("hangs", 1h);

@@ -1,4 +1,5 @@
-// Telnet clients that live for days, and some that do harm, against a whole server in virtual time.
+// Telnet clients that stay connected for days, and hostile ones, with a whole server in virtual
+// time.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -127,7 +128,7 @@ std::size_t take_out_yes(std::string& answers) {
 
 BOOST_AUTO_TEST_SUITE(telnet_peers)
 
-// Danger: what a client does so that its connection lives, ends it. 83 hours, each 30 s.
+// Danger: keep-alives of a client end its connection. One each 30 s, for 83 hours.
 BOOST_AUTO_TEST_CASE(a_client_may_keep_its_connection_alive_for_days) {
     const auto tm_refused = iac + "\xfc\x06";
     for (const auto& [command, answer] :
@@ -147,8 +148,8 @@ BOOST_AUTO_TEST_CASE(a_client_may_keep_its_connection_alive_for_days) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_client_that_falls_silent_between_keep_alives_is_idle) {
-    // timeouts::idle begins anew with each command, and is as long as it was.
+BOOST_AUTO_TEST_CASE(a_client_is_idle_if_its_keep_alives_are_too_rare) {
+    // timeouts::idle restarts with each command, with its full length.
     simulation sim;
     telnet_server srv(sim, echo_line);
     peer p(sim);
@@ -162,8 +163,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_falls_silent_between_keep_alives_is_idle) {
     BOOST_TEST(srv.on.counters().timeouts == 1U);
 }
 
-// Danger: commands hide a message that never ends (slowloris).
-BOOST_AUTO_TEST_CASE(commands_within_a_line_do_not_lengthen_its_time) {
+// Danger: commands keep a message alive that never ends (slowloris).
+BOOST_AUTO_TEST_CASE(commands_within_a_line_do_not_extend_its_timeout) {
     simulation sim;
     telnet_server srv(sim, echo_line);
     for (const std::string& begun : {"a"s, iac + "\xfa\x18"s, iac + "\xfb"s}) {
@@ -182,8 +183,8 @@ BOOST_AUTO_TEST_CASE(commands_within_a_line_do_not_lengthen_its_time) {
     }
 }
 
-// Danger: answers to options are kept for a peer that does not read, without end.
-BOOST_AUTO_TEST_CASE(a_peer_that_asks_without_reading_is_read_no_more) {
+// Danger: answers to options of a peer that does not read grow without a bound.
+BOOST_AUTO_TEST_CASE(a_server_stops_reading_from_a_peer_that_does_not_read) {
     simulation sim;
     telnet_server srv(sim, echo_line);
     peer p(sim, true);
@@ -202,7 +203,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_asks_without_reading_is_read_no_more) {
 
 // A hundred thousand commands of each kind that there is, in random pieces on a network that cuts
 // them: beside them a client keeps its connection alive, and one talks.
-BOOST_AUTO_TEST_CASE(random_commands_get_no_more_bytes_than_they_have_and_disturb_nobody) {
+BOOST_AUTO_TEST_CASE(random_commands_cause_no_more_bytes_than_they_have) {
     for (std::uint64_t seed = 1; seed <= 10; ++seed) {
         simulation sim(seed);
         sim.faults()[fault::short_read] = 0.3;
@@ -250,8 +251,8 @@ BOOST_AUTO_TEST_CASE(random_commands_get_no_more_bytes_than_they_have_and_distur
     }
 }
 
-// Danger: to an upstream "[Yes]" is a line: it answers, and its answer is the next caller's reply.
-BOOST_AUTO_TEST_CASE(an_upstream_that_asks_are_you_there_gets_no_line_and_gives_the_right_replies) {
+// Danger: to an upstream "[Yes]" is a request: the next caller gets the reply to it.
+BOOST_AUTO_TEST_CASE(are_you_there_from_an_upstream_does_not_shift_replies) {
     simulation sim;
     quiet_server srv(sim.net());
     auto& up = srv.add(ice::tcp_server_action{here}.protocol(ice::line{}).logic(asks_back));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A proxy that does to bytes what networks and crashes do: proxy.py UPSTREAM (a unix socket).
+"""A proxy that harms bytes as networks and crashes do: proxy.py UPSTREAM (a unix socket).
 It prints where it listens; each line that it reads is the fault from then on. The same seed of
 chance in each run."""
 import asyncio

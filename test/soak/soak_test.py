@@ -162,7 +162,7 @@ def calm_for(trials, seconds):
         trial.calm.append((begin + RECOVERY, time.monotonic() - 0.05))
 
 
-def test_killed_and_started_again(upstreams):
+def test_an_upstream_that_is_killed_and_restarted(upstreams):
     servers, trials = upstreams
     calm_for(trials, 0.7)
     for _ in range(20 * TIMES):
@@ -177,7 +177,7 @@ def test_killed_and_started_again(upstreams):
         trial.finish()
 
 
-def test_stopped_and_continued(upstreams):
+def test_an_upstream_that_is_stopped_and_continued(upstreams):
     servers, trials = upstreams
     calm_for(trials, 0.5)
     for _ in range(5 * TIMES):
@@ -192,7 +192,7 @@ def test_stopped_and_continued(upstreams):
         trial.finish()
 
 
-def test_behind_a_proxy_that_harms(cleanup, tmp_path):
+def test_an_upstream_behind_a_faulty_proxy(cleanup, tmp_path):
     redis = Redis(tmp_path)
     cleanup.callback(redis.close)
     proxy = cleanup.enter_context(subprocess.Popen(
