@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "../random_world.hpp"
+
 namespace swarm {
 
 inline constexpr std::size_t longest = 100'000;
@@ -41,16 +43,12 @@ struct frames {
 
 // A text of a kind, a number and some padding: "q17 ppp".
 inline std::string text_of(char kind, std::uint64_t id, std::size_t padding = 0) {
-    std::string text = fmt::format("{}{} ", kind, id);
-    text.append(padding, 'p');
-    return text;
+    return test::numbered(kind, id).append(padding, 'p');
 }
 // The number of such a text, or -1 if it is none of that kind.
 inline std::int64_t id_of(char kind, std::string_view text) {
-    if (text.empty() || text.front() != kind) return -1;
-    std::int64_t id = -1;
-    const auto [end, ec] = std::from_chars(text.data() + 1, text.data() + text.size(), id);
-    return ec == std::errc() && end != text.data() + text.size() && *end == ' ' ? id : -1;
+    const auto id = test::take_number(text, kind);
+    return id ? static_cast<std::int64_t>(*id) : -1;
 }
 // What has come of the first text in there.
 inline std::string_view head_of(std::string_view input) {

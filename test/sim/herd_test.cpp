@@ -25,7 +25,7 @@ struct crowd {
     }
     void revive() {
         up = std::make_unique<quiet_server>(sim.host("10.0.0.1"));
-        up->add(ice::tcp_server_action{to}.protocol(called()).logic(answer));
+        up->add(ice::tcp_server_action{to}.protocol(greeting{}).logic(answer));
     }
     void kill() {
         up->stop();

@@ -103,7 +103,7 @@ private:
     // A request like the others, of a number that no caller has.
     template <class Action>
     void draw_checks(Action& to_up) {
-        ++w_.seen["health_checks"];
+        w_.saw("health_checks");
         const std::chrono::milliseconds interval(w_.chance.between(1, 3000));
         const auto good = [](std::string_view reply) { return id_of('a', reply) == 0; };
         std::move(to_up).health_check(text_of('q', 0), interval, good);
@@ -113,7 +113,7 @@ private:
     void draw_name() {
         up_ips_ = {"10.0.0.1"};
         if (w_.chance.hit(0.3)) {
-            ++w_.seen["name_of_several"];
+            w_.saw("name_of_several");
             for (auto n = w_.chance.between(1, 3); n != 0; --n) {
                 up_ips_.insert(up_ips_.begin(), fmt::format("10.0.1.{}", n));
                 if (w_.does("silent_address", 0.3)) hush(up_ips_.front());
@@ -134,7 +134,7 @@ private:
     // Other machines that answer the same, as well or as badly; one may be nobody's.
     void draw_twins(std::vector<ice::address>& hosts) {
         if (!w_.chance.hit(0.4)) return;
-        ++w_.seen["several_hosts"];
+        w_.saw("several_hosts");
         const bool nobody = w_.chance.hit(0.3);
         const std::uint64_t n = w_.chance.between(1, 2);
         for (std::uint64_t i = 0; i < n; ++i) {
@@ -266,7 +266,7 @@ private:
 
     ice::task<> crash() {
         co_await net_->sleep(w_.chance.below(2s));
-        ++w_.seen["crash"];
+        w_.saw("crash");
         w_.sim.note("crash");
         up_.crash();
         co_await net_->sleep(w_.chance.below(2s));
@@ -277,7 +277,7 @@ private:
     // For a while the name means a machine where nobody is, or nothing, or cannot be looked up.
     ice::task<> move() {
         co_await net_->sleep(w_.chance.below(1s));
-        ++w_.seen["dns_change"];
+        w_.saw("dns_change");
         switch (w_.chance.below(4)) {
             case 0: w_.sim.resolves("up", {}); break;
             case 1: w_.sim.resolves("up", {"10.0.0.9"}); break;
@@ -315,7 +315,7 @@ private:
                 before.since = w_.sim.last_idle();
             }
             before = {u.open, in_trial, before.since};
-            if (u.trips > trips_) w_.seen["breaker_opens"] += u.trips - trips_;
+            if (u.trips > trips_) w_.saw("breaker_opens", u.trips - trips_);
             trips_ = std::max(trips_, u.trips);
         }
         if (all_open) w_.check(pool_->idle() == 0, "a connection that nobody may ask is idle");

@@ -9,6 +9,7 @@
 #include <ice/testing/sim.hpp>
 #include <string>
 
+#include "../greeting.hpp"
 #include "../printing.hpp"
 #include "../quiet_server.hpp"
 
@@ -16,29 +17,7 @@ namespace scene {
 
 using namespace std::chrono_literals;
 
-// Lines, after who calls has said hello and was welcomed.
-struct greeting : ice::line {
-    bool calls = true;
-
-    ice::task<ice::error_code> handshake(ice::session<greeting>& peer) {
-        if (calls) {
-            const ice::error_code unsent = co_await peer.send(std::string_view("hello"));
-            if (unsent) co_return unsent;
-        }
-        const auto heard = co_await peer.receive();
-        if (!heard) co_return heard.error();
-        if (*heard != (calls ? "welcome" : "hello")) co_return ice::errc::handshake_failed;
-        if (calls) co_return ice::error_code();
-        const ice::error_code unsent = co_await peer.send(std::string_view("welcome"));
-        co_return unsent;
-    }
-};
-
-inline greeting called() {
-    greeting g;
-    g.calls = false;
-    return g;
-}
+using test::greeting;
 
 inline constexpr ice::pool_name<greeting> upstream{"upstream"};
 using pool = ice::pool<greeting>;
@@ -67,10 +46,10 @@ struct gateway {
 class gateway_scene {
 public:
     explicit gateway_scene(ice::pool_limits limits = {}, std::size_t size = 1) {
-        behind = &up->add(ice::tcp_server_action{far}.protocol(called()).logic(answer));
+        behind = &up->add(ice::tcp_server_action{far}.protocol(greeting{}).logic(answer));
         auto to_up = ice::tcp_client_action{far, upstream, size};
         p = &srv->add(std::move(to_up).limits(limits));
-        front = &srv->add(ice::tcp_server_action{near}.protocol(called()).logic(gateway{*srv}));
+        front = &srv->add(ice::tcp_server_action{near}.protocol(greeting{}).logic(gateway{*srv}));
     }
 
     // What a request through the pool gives, at last: "" if it fails.

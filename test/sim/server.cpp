@@ -79,7 +79,7 @@ private:
         if (late) w_.check(refused, "a pool that drains has taken a request");
         // Its timeout is 30 s, and no request's is as long.
         else if (refused) w_.check(w_.sim.now() >= ice::after(drained_, 30s), "a request is lost");
-        if (refused) ++w_.seen[ec == ice::errc::draining ? "refused_draining" : "refused_stopped"];
+        if (refused) w_.saw(ec == ice::errc::draining ? "refused_draining" : "refused_stopped");
         if (reply) w_.check(id_of('a', *reply) == static_cast<std::int64_t>(id), "another's reply");
         else if (!refused) w_.check(is_hostile(), "a request of a good upstream failed");
         const unsigned times = up_.executed(id);
@@ -299,7 +299,7 @@ void drain(world& w) {
     s.passes([] { return false; }, w.chance.below(60ms));
     w.sim.faults()[fault::no_descriptors] = 0;
     w.sim.note("drain");
-    ++w.seen["drain"];
+    w.saw("drain");
     s.srv_->drain();
     if (beside) beside->drained();
     // What is in flight is sent later; and where handlers take time, so is what has come meanwhile.

@@ -4,15 +4,9 @@
 namespace swarm {
 namespace {
 
-constexpr auto timeout = 10min;  // much longer than any timeout of the server
+using test::counted;
 
-struct counted {
-    explicit counted(std::size_t& n) : there(n) { ++there; }
-    ~counted() { --there; }
-    counted(const counted&) = delete;
-    counted& operator=(const counted&) = delete;
-    std::size_t& there;
-};
+constexpr auto timeout = 10min;  // much longer than any timeout of the server
 
 }  // namespace
 

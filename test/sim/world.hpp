@@ -6,11 +6,11 @@
 
 #include <ice/ice.hpp>
 #include <ice/testing/sim.hpp>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "../quiet_server.hpp"
+#include "../random_world.hpp"
 
 #include "frames.hpp"
 
@@ -19,12 +19,10 @@ namespace swarm {
 using namespace std::chrono_literals;
 using ice::testing::dice;
 using ice::testing::fault;
+using test::tally;
 
-// What a peer or an upstream does wrong, and how often a run has seen it.
-using tally = std::map<std::string, std::uint64_t, std::less<>>;
-
-struct world {
-    world(std::uint64_t seed, tally& seen_) : sim(seed), seen(seen_) {}
+struct world : test::random_world {
+    world(std::uint64_t seed, tally& seen_) : random_world(seen_), sim(seed) {}
 
     void fail(const std::string& what) {
         if (failure.empty()) failure = what;
@@ -39,16 +37,11 @@ struct world {
         check(sim.last_idle() <= deadline + 1ms, "a request ended late");
     }
     // True with probability `p`; counted under that name.
-    bool does(const char* what, double p) {
-        if (!chance.hit(p)) return false;
-        ++seen[what];
-        return true;
-    }
+    bool does(std::string_view what, double p) { return random_world::does(chance, what, p); }
     void wait(ice::duration span) { sim.run_for(span); }
 
     ice::testing::simulation sim;
     dice& chance = sim.chance();
-    tally& seen;
     std::string failure;  // the first thing that was wrong
     std::uint64_t requests = 0;
 };

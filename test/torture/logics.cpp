@@ -6,19 +6,6 @@
 
 namespace torture {
 
-ice::task<ice::error_code> greeting::handshake(ice::session<greeting>& peer) {
-    if (calls) {
-        const ice::error_code unsent = co_await peer.send(std::string_view("hello"));
-        if (unsent) co_return unsent;
-    }
-    const auto heard = co_await peer.receive();
-    if (!heard) co_return heard.error();
-    if (*heard != (calls ? "welcome" : "hello")) co_return ice::errc::handshake_failed;
-    if (calls) co_return ice::error_code();
-    const ice::error_code unsent = co_await peer.send(std::string_view("welcome"));
-    co_return unsent;
-}
-
 void stage::in_logic() {
     if (!std::exchange(ends_in_logic, false)) return;
     w.saw("end: from inside a logic");

@@ -158,7 +158,7 @@ std::unique_ptr<source> make_source(stage& s, speech how, upstream& up, const st
         case speech::resp:
             return std::make_unique<typed_source<ice::resp>>(s, up, name, size, ice::resp{});
         case speech::greeting:
-            return std::make_unique<typed_source<greeting>>(s, up, name, size, greeting{true});
+            return std::make_unique<typed_source<greeting>>(s, up, name, size, greeting{});
         default:
             return std::make_unique<typed_source<ice::line>>(s, up, name, size,
                                                              ice::line{"\r\n", 100'000});

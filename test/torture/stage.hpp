@@ -7,18 +7,14 @@
 #include <memory>
 #include <vector>
 
+#include "../greeting.hpp"
 #include "upstream.hpp"
 
 namespace torture {
 
-struct stage;
+using test::greeting;
 
-// A line protocol that begins with "hello" and "welcome".
-struct greeting : ice::line {
-    explicit greeting(bool calls_ = false) : ice::line("\r\n", 100'000), calls(calls_) {}
-    bool calls;
-    ice::task<ice::error_code> handshake(ice::session<greeting>&);
-};
+struct stage;
 
 // How likely it is that a logic or a caller does something else than it is asked.
 struct habits {
@@ -75,15 +71,6 @@ struct stage {
 
     // A logic has been called.
     void in_logic();
-};
-
-// Counts itself, also when a coroutine is destroyed.
-struct counted {
-    explicit counted(std::size_t& n) : there(n) { ++there; }
-    ~counted() { --there; }
-    counted(const counted&) = delete;
-    counted& operator=(const counted&) = delete;
-    std::size_t& there;
 };
 
 // What a logic or a caller throws.

@@ -8,18 +8,9 @@
 namespace torture {
 namespace {
 
-constexpr std::size_t longest = 10'000'000;
+using test::take_number;
 
-// The number behind `text`'s first character, and what follows it and a blank.
-std::optional<std::uint64_t> take_number(std::string_view& text, char kind) {
-    if (text.empty() || text.front() != kind) return std::nullopt;
-    std::uint64_t number = 0;
-    const char* const end = text.data() + text.size();
-    const auto [behind, ec] = std::from_chars(text.data() + 1, end, number);
-    if (ec != std::errc() || behind == end || *behind != ' ') return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(behind - text.data()) + 1);
-    return number;
-}
+constexpr std::size_t longest = 10'000'000;
 
 char body_byte(std::uint64_t id, std::size_t place) noexcept {
     return static_cast<char>('A' + (id * 7 + place + place / 26) % 26);
@@ -38,7 +29,9 @@ std::string_view name(speech s) noexcept {
     return "?";
 }
 
-std::string to_text(const question& q) { return fmt::format("q{} {} ", q.id, q.size); }
+std::string to_text(const question& q) {
+    return fmt::format("{}{} ", test::numbered('q', q.id), q.size);
+}
 
 std::optional<question> to_question(std::string_view text) {
     const auto id = take_number(text, 'q');
@@ -49,7 +42,7 @@ std::optional<question> to_question(std::string_view text) {
 }
 
 std::string to_text(const answer& a) {
-    std::string text = fmt::format("{}{} u{} ", a.kind, a.id, a.session);
+    std::string text = test::numbered(a.kind, a.id) + test::numbered('u', a.session);
     for (std::size_t i = 0; i < a.size; ++i) text += body_byte(a.id, i);
     return text;
 }

@@ -6,40 +6,26 @@
 
 #include <chrono>
 #include <cstdint>
-#include <ice/testing/faults.hpp>
-#include <map>
 #include <set>
-#include <string>
 #include <string_view>
+
+#include "../random_world.hpp"
 
 namespace torture {
 
 using namespace std::chrono_literals;
 using ice::testing::dice;
+using test::counted;
+using test::tally;
 
-// How often each thing has happened in all worlds.
-using tally = std::map<std::string, std::uint64_t, std::less<>>;
-
-struct world {
+struct world : test::random_world {
     world(std::uint64_t seed, tally& seen_)
-        : chance(seed), outside(seed ^ 0x6f75747369), inside(seed ^ 0x696e73696465), seen(seen_) {}
-
-    void saw(std::string_view what, std::uint64_t times = 1) {
-        auto found = seen.find(what);
-        if (found == seen.end()) found = seen.emplace(what, 0).first;
-        found->second += times;
-    }
-    // True with probability `p`; counted under that name.
-    bool does(dice& by, std::string_view what, double p) {
-        if (!by.hit(p)) return false;
-        saw(what);
-        return true;
-    }
+        : random_world(seen_), chance(seed), outside(seed ^ 0x6f75747369),
+          inside(seed ^ 0x696e73696465) {}
 
     dice chance;   // what there is: listeners, limits, peers
     dice outside;  // what peers, upstreams and the kernel do
     dice inside;   // what logics and callers do
-    tally& seen;
 
     std::set<std::uint64_t> refused;  // pushes that must not arrive
 
