@@ -9,6 +9,10 @@ namespace {
 
 const ice::timeouts defaults;
 
+// Danger: each idle connection pays for a field that only its listener or its pool needs. What
+// these know of a connection belongs into listener_base::numbered_session and pool_connection.
+static_assert(sizeof(ice::session_base) <= 80);
+
 std::string_view same(std::string_view line) { return line; }
 
 // A logic that answers when the test lets it.

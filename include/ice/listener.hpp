@@ -102,7 +102,7 @@ private:
     task<> run_session(std::unique_ptr<channel> bytes, uid id,
                        listener_base::counted_connection) override {
         try {
-            session<P> peer(std::move(bytes), protocol_, id, this->settings_, this);
+            session<P> peer(std::move(bytes), protocol_, id, this->settings_);
             const listener_base::registration known(peer);
             error_code why;
             bool opened = false;
@@ -120,13 +120,13 @@ private:
         const error_code refused = co_await peer.shake_hands(this->settings_.timeouts.handshake);
         if (refused) co_return refused;
         opened = true;
-        this->set_established(peer, true);
+        peer.set_established(true);
         if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
         co_return error_code();
     }
 
     task<> end(session<P>& peer, bool opened, error_code why) {
-        this->set_established(peer, false);
+        peer.set_established(false);
         if (peer.has_spawned()) co_await peer.end_spawned();
         if constexpr (has_closed<L, P>) {
             const bool may_push = is_told_why<L, P> && opened && !this->is_stopped();

@@ -44,9 +44,8 @@ class session final : public session_base {
 public:
     using message = message_t<P>;
 
-    session(std::unique_ptr<channel> bytes, P p, ice::uid id, session_settings& settings,
-            listener_base* owner = nullptr)
-        : session_base(std::move(bytes), id, settings, owner), protocol_(std::move(p)) {}
+    session(std::unique_ptr<channel> bytes, P p, ice::uid id, session_settings& settings)
+        : session_base(std::move(bytes), id, settings), protocol_(std::move(p)) {}
 
     // Sends a message, and waits until the kernel has taken it and all before it. Returns the error
     // of packet(), such as errc::unencodable or message_too_large, if the protocol refuses the

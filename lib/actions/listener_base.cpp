@@ -62,6 +62,7 @@ listener_base::listener_base(std::shared_ptr<server_context> context, const addr
       look_again_(
           net_->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); }, this),
       again_(net_->deadlines(), accept_again, this) {
+    settings_.listener = this;
     settings_.spawned_threw = [](session_base& s, std::exception_ptr thrown) {
         s.owner().threw(s, std::move(thrown));
         s.close();
@@ -230,8 +231,7 @@ listener_base::counted_connection::~counted_connection() {
 
 listener_base::registration::registration(session_base& s) : session_(s) {
     listener_base& l = s.owner();
-    l.sessions_.push_back({s.uid().number(), &s});
-    s.opened_ = whole_seconds(s.now());
+    l.sessions_.push_back({s.uid().number(), &s, whole_seconds(s.now())});
     if (l.ending_) s.bytes().drain(errc::draining);
 }
 
@@ -267,7 +267,7 @@ task<> listener_base::finish(session_base& peer, error_code why) {
     const bool usual = why == errc::closed || why == errc::stopped || why == errc::draining;
     if (!usual) {
         const bool theirs =
-            !peer.unencodable_ && (why == errc::bad_message || why == errc::message_too_large);
+            !peer.is_unencodable() && (why == errc::bad_message || why == errc::message_too_large);
         const auto level =
             gone || why == errc::idle_timeout ? log_level::debug : log_level::warning;
         if (context_->log.writes(level)) {  // its text is a third of what a short connection costs
@@ -275,7 +275,7 @@ task<> listener_base::finish(session_base& peer, error_code why) {
             context_->write(
                 level, why.message(),
                 fmt::format("session {} of {}: {}{}{}", peer.uid(), peer.peer(),
-                            peer.unencodable_ ? "its logic's answer cannot be sent: " : "",
+                            peer.is_unencodable() ? "its logic's answer cannot be sent: " : "",
                             why.message(), shown));
         }
     }
@@ -348,16 +348,16 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
             ++more;
             continue;
         }
-        const session_base& one = *s.session;
-        const std::size_t unsent = one.channel_->unsent(), unread = one.channel_->data().size();
+        session_base& one = *s.session;
+        const std::size_t unsent = one.bytes().unsent(), unread = one.bytes().data().size();
         const char* waits = unsent != 0                   ? "its peer to read"
-                            : !one.established_           ? "its handshake or its end"
+                            : !one.is_established()       ? "its handshake or its end"
                             : one.is_in_partial_message() ? "the rest of a message"
                                                           : "a message or its logic";
         lines.push_back(
             fmt::format("session {} of {}: {} s old, waits for {}, {} bytes to send, {} "
                         "received and not used",
-                        one.uid(), one.peer(), now - one.opened_, waits, unsent, unread));
+                        one.uid(), one.peer(), now - s.opened, waits, unsent, unread));
     }
     if (more != 0) lines.push_back(fmt::format("and {} more sessions", more));
     return lines;

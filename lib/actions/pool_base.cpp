@@ -102,7 +102,8 @@ task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point unti
         if (s.bytes().has_no_input()) co_return served;  // mutant: served_input
         if (stopped_) co_return errc::stopped;           // stop() has run since assign()
         ++counters_.stale;
-        if (!s.proven_) {  // a new connection that the upstream closed before its first use
+        if (!served->own
+                 .is_proven()) {  // a new connection that the upstream closed before its first use
             open_failed(served->own.upstream(), errc::upstream_closes);
             if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }
@@ -213,18 +214,18 @@ void pool_base::assign(pool_connection c) {
 
 void pool_base::release(pool_connection c, bool reusable, error_code why) noexcept {
     std::erase(busy_, c.session.get());
-    const session_base& s = *c.session;
+    session_base& s = *c.session;
     const exchange_state state{
-        .asked = s.asked_,
-        .replied = s.received_,
-        .unsent = s.channel_->unsent(),
-        .residual = s.channel_->data().size(),
-        .failed = s.failed_ || s.channel_->cancelled(),
+        .asked = s.asked(),
+        .replied = s.received(),
+        .unsent = s.bytes().unsent(),
+        .residual = s.bytes().data().size(),
+        .failed = s.failed() || s.bytes().cancelled(),
         .reusable = reusable,
     };
     if (stopped_) return;
     try {
-        const bool well = reusable && s.received_ != 0;
+        const bool well = reusable && s.received() != 0;
         const bool has_recovered = well && succeeded(*c.at);
         if (!well && why) failed(c, why);
         if (may_return(state)) {
@@ -244,8 +245,8 @@ void pool_base::release(pool_connection c, bool reusable, error_code why) noexce
 
 void pool_base::returned(pool_connection c) {
     ++counters_.returned;
-    if (c.session->received_ != 0) {
-        c.session->proven_ = true;
+    if (c.session->received() != 0) {
+        c.is_proven = true;
         c.at->health.replied();
     }
     c.since = now();
@@ -263,8 +264,7 @@ void pool_base::returned(pool_connection c) {
         return open_more(1);
     }
     c.at->breaker.give_up(c.trial, never);
-    c.session->asked_ = c.session->received_ = 0;
-    c.session->ends_idle_ = false;
+    c.session->begin_lease();
     c.session->set_deadline(never, errc{});      // mutant: request_time_ends
     c.session->bytes().deadline(never, errc{});  // mutant: request_timer_ends
     assign(std::move(c));

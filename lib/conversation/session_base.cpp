@@ -19,10 +19,9 @@ std::uint32_t turn_of(const limits& l) noexcept {
 
 }  // namespace
 
-session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
-                           listener_base* owner) noexcept
-    : settings_(settings), channel_(std::move(bytes)), owner_(owner), uid_(id),
-      batch_(turn_of(settings.limits)) {
+session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id,
+                           session_settings& settings) noexcept
+    : settings_(settings), channel_(std::move(bytes)), uid_(id), batch_(turn_of(settings.limits)) {
     channel_->read_at_most(settings.limits.inbox);
     channel_->write_timeout(settings.timeouts.write);
 }
@@ -159,8 +158,9 @@ task<error_code> session_base::sent() {
 }
 
 listener_base& session_base::owner() const {
-    if (owner_ == nullptr) throw std::logic_error("this session belongs to no listener");
-    return *owner_;
+    if (settings_.listener == nullptr)
+        throw std::logic_error("this session belongs to no listener");
+    return *settings_.listener;
 }
 
 }  // namespace ice

@@ -91,6 +91,7 @@ protected:
     struct numbered_session {
         std::uint64_t number;
         session_base* session;
+        std::uint32_t opened;  // at which second of the clock
     };
     const std::vector<numbered_session>& open_sessions() const noexcept { return sessions_; }
     session_base* find_base(uid) const noexcept;
@@ -98,10 +99,9 @@ protected:
     // Whether stop() was called: no session sends anything from then on.
     bool is_stopped() const noexcept { return settings_.stopped; }
 
-    // Between its handshake and its end: only then a session can be found and pushed to.
-    static void set_established(session_base& s, bool talks) noexcept { s.established_ = talks; }
-    static bool is_established(const session_base* s) noexcept {
-        return s && s->established_ && !s->channel_->cancelled();
+    // Whether a session can be found and pushed to.
+    static bool is_established(session_base* s) noexcept {
+        return s && s->is_established() && !s->bytes().cancelled();
     }
 
     // One of size(), from its accepting to its end, however that comes; holds the listener.

@@ -86,6 +86,8 @@ public:
         session_base& session() const noexcept { return *connection_.session; }
         pool_base& pool() const noexcept { return *pool_; }
         struct upstream& upstream() const noexcept { return *connection_.at; }
+        // Whether the connection has given a reply.
+        bool is_proven() const noexcept { return connection_.is_proven; }
         time_point retires() const noexcept { return connection_.retires; }
         // The exchange ended in order: no exception left it, and no coroutine was destroyed in it.
         void mark_reusable() noexcept { reusable_ = true; }  // mutant: mark_reusable

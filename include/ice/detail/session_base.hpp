@@ -25,6 +25,7 @@ struct session_settings {
     std::uint64_t outbox_full = 0;  // pushes refused
     std::uint64_t unencodable = 0;  // answers
 
+    listener_base* listener = nullptr;  // that accepted them; null in pools
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
     std::map<const session_base*, task_group> spawned{};
     bool stopped = false;  // stop() was called: sessions begin nothing, and send nothing
@@ -34,8 +35,7 @@ struct session_settings {
 
 class ICE_API session_base {
 public:
-    session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings,
-                 listener_base* owner) noexcept;
+    session_base(std::unique_ptr<channel> bytes, ice::uid id, session_settings& settings) noexcept;
     session_base(const session_base&) = delete;
     session_base& operator=(const session_base&) = delete;
     virtual ~session_base();
@@ -78,6 +78,9 @@ public:
 
     ice::channel& bytes() noexcept { return *channel_; }
 
+    // The listener that accepted this connection. Throws std::logic_error for a pool's session.
+    listener_base& owner() const;
+
     // Sends what was answered and pushed so far, in one write. False if bytes are left.
     bool try_flush() { return channel_->try_flush(); }
     task<io_status> flush();
@@ -103,8 +106,31 @@ public:
     // Cancels what was spawned, and returns when all of it has ended. Requires: has_spawned().
     task<> end_spawned();
 
-    // Nothing was sent by send(), and nothing received, since the handshake or the lease began.
+    // Messages sent, and messages received, since the handshake or the lease began. Equal numbers
+    // prove that each exchange is complete: further messages come unasked.
+    std::uint32_t asked() const noexcept { return asked_; }
+    std::uint32_t received() const noexcept { return received_; }
     bool is_untouched() const noexcept { return asked_ == 0 && received_ == 0; }
+    // Counts both anew, for the next lease.
+    void begin_lease() noexcept {
+        asked_ = received_ = 0;
+        ends_idle_ = false;
+    }
+    // Ends the lease when it has nothing to wait for: receive() returns errc::draining, now or
+    // later, when each message sent has had its reply.
+    void drain_when_idle();
+
+    // Whether the session is between its handshake and its end, and close() was not called. The
+    // code that runs the session says so.
+    bool is_established() const noexcept { return established_; }
+    void set_established(bool is) noexcept { established_ = is; }
+    // A message was consumed in part, or its first bytes have been seen.
+    bool is_in_partial_message() const noexcept { return in_partial_message_ || begun_ != never; }
+
+    // The error of the protocol or of close(), which ends the conversation; none before.
+    error_code failed() const noexcept { return failed_; }
+    // Whether failed() is of an answer that could not be packed.
+    bool is_unencodable() const noexcept { return unencodable_; }
 
     // Starts timeouts::logic for a logic that may wait. Each further message of the burst has it
     // anew, up to twice as long, as the clock is not read for every message.
@@ -136,7 +162,6 @@ protected:
     // An answer cannot be packed, nor what was to go in its place.
     void fail_unencodable(error_code why) noexcept;
     void count_unencodable() noexcept { ++settings_.unencodable; }
-    error_code failed() const noexcept { return failed_; }
     // After a push, whose bytes begin at `before`: they are to be sent soon, or taken back.
     error_code queued(std::size_t before);
     task<error_code> sent();
@@ -147,44 +172,33 @@ protected:
     // Of a lease that its pool's drain has reached: it has nothing to wait for.
     bool ends_idle() const noexcept { return ends_idle_ && is_idle(); }
     void receiving(bool does) noexcept { receiving_ = does; }
-    listener_base& owner() const;
 
     session_settings& settings_;
-    std::uint32_t asked_ = 0;     // messages sent by send(); with received_ the proof that an
-    std::uint32_t received_ = 0;  // exchange is complete
+    std::uint32_t asked_ = 0;
+    std::uint32_t received_ = 0;
 
 private:
-    friend class pool_base;
-    friend class listener_base;
-
-    // Each message sent has had its reply: further ones come unasked.
     bool is_idle() const noexcept { return asked_ <= received_; }
-    // Of a lease: receive() gives errc::draining, now or later, when it is idle.
-    void drain_when_idle();
     bool has_own_deadline() const noexcept { return until_why_ != 0; }
-    bool is_in_partial_message() const noexcept { return in_partial_message_ || begun_ != never; }
     task<io_status> fill_flushed();
     task<io_status> flush_and_fill();
 
     std::unique_ptr<channel> channel_;
-    listener_base* owner_;
     ice::uid uid_;
-    std::uint32_t batch_;       // messages left in it
-    std::uint32_t opened_ = 0;  // of a listener: at which second of the clock
-    time_point begun_ = never;  // when an unfinished message was first seen
-    time_point until_ = never;
-    // What follows is small, as each idle connection has it.
+    std::uint32_t batch_;  // messages left in it
+    // Four bytes, as each idle connection has them.
     std::uint8_t until_why_ = 0;            // an errc
     std::uint8_t filled_at_ = 0;            // the last bits of received_ at the last fill
     bool in_partial_message_ = false;       // an unfinished message has been consumed in part
-    bool established_ = false;              // of a listener: between its handshake and its end
+    bool established_ : 1 = false;          // between its handshake and its end
     bool logic_timeout_armed_ : 1 = false;  // a logic that may wait has a message
     bool receiving_ : 1 = false;            // receive() waits
     bool ends_idle_ : 1 = false;            // see drain_when_idle()
     bool unencodable_ : 1 = false;          // failed_ is of an answer
-    bool proven_ : 1 = false;               // of a pool: it has given a reply
     bool has_spawned_ : 1 = false;          // settings_.spawned has a group of this session
-    error_code failed_;                     // the protocol's, or of close(); ends the conversation
+    time_point begun_ = never;              // when an unfinished message was first seen
+    time_point until_ = never;
+    error_code failed_;
 };
 
 }  // namespace ice

@@ -65,7 +65,7 @@ struct pool_connection {
     pool_connection(pool_connection&& other) noexcept
         : session(std::move(other.session)), at(std::exchange(other.at, nullptr)),
           trial(other.trial), since(other.since), used(other.used), retires(other.retires),
-          is_checked(other.is_checked) {}
+          is_checked(other.is_checked), is_proven(other.is_proven) {}
     pool_connection& operator=(pool_connection&& other) noexcept {
         pool_connection taken(std::move(other));
         std::swap(session, taken.session);
@@ -75,6 +75,7 @@ struct pool_connection {
         used = taken.used;
         retires = taken.retires;
         is_checked = taken.is_checked;
+        is_proven = taken.is_proven;
         return *this;
     }
     ~pool_connection() {
@@ -90,6 +91,7 @@ struct pool_connection {
     time_point used{};                      // when a caller used it last
     time_point retires = never;             // when its max_lifetime ends
     bool is_checked = false;                // a health check uses it
+    bool is_proven = false;                 // it has given a reply
 };
 
 // All addresses of a pool, in the order of its action.
