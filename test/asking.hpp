@@ -2,6 +2,7 @@
 // pool of it, and callers whose replies are kept. Both servers' logs are quiet.
 #pragma once
 
+#include <ice/protocols/line.hpp>
 #include <ice/server.hpp>
 #include <ice/testing/sim.hpp>
 #include <list>

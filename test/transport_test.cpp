@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <asio/co_spawn.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <atomic>
 #include <barrier>
