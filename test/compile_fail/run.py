@@ -41,16 +41,28 @@ def precompile(command, directory):
     return [*command, "-fsyntax-only", "-include", str(header)]
 
 
-def judge(command, case):
+def twins_compile(command, cases, directory):
+    """Whether all correct twins compile together, each in a namespace of its own. It takes one run
+    of the compiler for all of them; if they do not, each is compiled alone, to name the culprit."""
+    together = Path(directory) / "twins.cpp"
+    includes = [line for case in cases for line in case.read_text("utf-8").splitlines()
+                if line.startswith("#include ")]
+    together.write_text("\n".join(dict.fromkeys(includes)) + "".join(
+        f'\nnamespace {case.stem} {{\n#include "{case.resolve()}"\n}}' for case in cases) + "\n")
+    return compiled([*command, "-DRIGHT"], together)[0]
+
+
+def judge(command, case, twin_compiles):
     """What is wrong with the case; empty if nothing is."""
     lines = case.read_text("utf-8").splitlines()
     sentences = [match[1].strip() for match in
                  itertools.takewhile(bool, map(EXPECT.fullmatch, lines))]
     if not sentences:
         return "its first line is not `// expect: <sentence>`"
-    right, output = compiled([*command, "-DRIGHT"], case)
-    if not right:
-        return f"the correct twin does not compile:\n{output}"
+    if not twin_compiles:
+        right, output = compiled([*command, "-DRIGHT"], case)
+        if not right:
+            return f"the correct twin does not compile:\n{output}"
     wrong, output = compiled(command, case)
     if wrong:
         return "the mistake compiles"
@@ -72,7 +84,8 @@ def main():
     cases = options.cases or sorted(Path(__file__).parent.glob("*.cpp"))
     with TemporaryDirectory() as directory, ThreadPoolExecutor(AT_ONCE) as pool:
         command = precompile(command, directory)
-        faults = list(pool.map(lambda case: judge(command, case), cases))
+        right = twins_compile(command, cases, directory)
+        faults = list(pool.map(lambda case: judge(command, case, right), cases))
     for case, fault in zip(cases, faults):
         print(f"{case.name}: {fault or 'refused, as it should be'}")
     if not cases:
