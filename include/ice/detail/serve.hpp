@@ -20,13 +20,17 @@ void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
     if (a) send_answer(peer, logic, *a);
 }
 
+// Answers one message by a logic that never waits.
+template <protocol P, class L>
+void answer_plainly(session<P>& peer, L& logic, message_t<P>& request) {
+    if constexpr (std::is_void_v<called_t<L, P>>) call<P>(logic, request, peer);
+    else send_answer(peer, logic, call<P>(logic, request, peer));
+}
+
 // Answers what has arrived by a logic that never waits. Not a coroutine: so all is in registers.
 template <protocol P, class L>
 void answer_arrived(session<P>& peer, L& logic) {
-    while (auto request = peer.next()) {
-        if constexpr (std::is_void_v<called_t<L, P>>) call<P>(logic, *request, peer);
-        else send_answer(peer, logic, call<P>(logic, *request, peer));
-    }
+    while (auto request = peer.next()) answer_plainly(peer, logic, *request);
 }
 
 }  // namespace detail
@@ -56,10 +60,7 @@ task<error_code> serve(session<P>& peer, L& logic) {
                 if (!request) break;
 
                 if constexpr (!detail::is_task<answer_type>) {
-                    if constexpr (std::is_void_v<answer_type>)
-                        detail::call<P>(logic, *request, peer);
-                    else detail::send_answer(peer, logic, detail::call<P>(logic, *request, peer));
-                    continue;
+                    detail::answer_plainly(peer, logic, *request);
                 } else {
                     if (first) peer.arm_logic_timeout();
                     // Should this logic wait, the answers before it go out meanwhile.
