@@ -1,5 +1,5 @@
-// conversation: one session in memory, with a clock that the test moves. What the peer says is
-// wire.arrive(..), what it hears is wire.written. For exact counts and for timeouts.
+// conversation: one session on a memory_channel, with a clock that the test moves. The peer sends
+// by wire.arrive(..), and wire.written is what it received. For exact counts and for timeouts.
 #pragma once
 
 #include <asio/io_context.hpp>

@@ -18,7 +18,7 @@ struct fixture : asking {
             const auto got = co_await (*lease)->receive();
             BOOST_TEST(*got == fmt::format("{}", i));
         }
-        if (throws) throw std::runtime_error("the borrower failed");
+        if (throws) throw std::runtime_error("the holder failed");
         co_return true;
     }
 
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(a_lease_that_only_waits_for_messages_does_not_hold_a_drain)
     BOOST_TEST_REQUIRE(why.has_value());
     BOOST_TEST(*why == ice::errc::draining);
     BOOST_TEST((ended == begin));
-    // Its connection was told that it ends: nobody else gets it.
+    // The drain has reached its connection: no other caller gets it.
     BOOST_TEST(pool.counters().discarded == 1U);
     BOOST_TEST(sim.run(talk(1, 1)));
 }

@@ -21,7 +21,7 @@ struct fixture : world {
 
 std::string same(std::string_view text) { return std::string(text); }
 
-// Throws on demand, and keeps count of who came and went.
+// Throws on demand, and counts the sessions that began and ended.
 struct moody {
     int* opened_count;
     int* closed_count;

@@ -1,4 +1,4 @@
-// How Boost.Test prints what ice itself has no stream operator for.
+// Stream operators by which Boost.Test prints values of ice.
 #pragma once
 
 #include <ice/error.hpp>

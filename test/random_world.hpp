@@ -1,5 +1,5 @@
-// random_world: what the worlds of the swarm (sim/) and of the torture test (torture/) share: how
-// often each thing has happened, and numbered texts, by which a reply is known.
+// random_world: the parts that the worlds of the swarm (sim/) and of the torture test (torture/)
+// share: how often each event has happened, and numbered texts, which tell one reply from another.
 #pragma once
 
 #include <fmt/format.h>

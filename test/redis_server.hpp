@@ -1,5 +1,5 @@
-// redis_server: a real one, on a unix socket in a folder of its own, which a test kills and starts
-// again as it likes. It keeps nothing on disk, and dies with the test.
+// redis_server: a real redis-server on a Unix socket in a temporary folder, which a test kills and
+// restarts. It stores nothing on disk, and ends with the test.
 #pragma once
 
 #include <fcntl.h>

@@ -62,7 +62,7 @@ std::string array(const strings& all) {
 BOOST_AUTO_TEST_SUITE(resp_requests_)
 
 BOOST_AUTO_TEST_CASE(an_array_of_strings_is_a_request) {
-    // A length has more than one digit only when nobody looks.
+    // Lengths and counts of one, two and three digits.
     for (const auto& all :
          {strings{"PING"}, strings{"GET", "k"}, strings{"SET", "", "\r\n$3\r\n*\0"s},
           strings{"A", std::string(9, 'x'), std::string(10, 'y'), std::string(99, 'z'),

@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(names_resolve_as_the_test_says_and_machines_have_addresses)
     BOOST_TEST(ask().error() == ice::errc::host_not_found);
     world.resolves("upstream", {"10.0.0.1"});
     BOOST_TEST(ask().value() == "a to 127.0.0.1");
-    world.resolves("upstream", {"10.0.0.3", "10.0.0.2"});  // nobody is at the first
+    world.resolves("upstream", {"10.0.0.3", "10.0.0.2"});  // the first has no listener
     BOOST_TEST(ask().value() == "b to 127.0.0.1");
 }
 

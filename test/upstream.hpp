@@ -1,4 +1,5 @@
-// upstream: the other end of a pool's connections, which behaves as badly as a test wants.
+// upstream: the other end of a pool's connections, over real sockets. The test does each of its
+// steps.
 #pragma once
 
 #include <list>

@@ -147,7 +147,7 @@ struct fixture {
         auto got = co_await srv.get(name).request("who?", timeout);
         co_return got;
     }
-    // Who has answered `n` requests, one after the other: "1:10 2:10", errors as "x:2".
+    // Which machines have answered `n` requests in a row: "1:10 2:10", errors as "x:2".
     std::string ask(int n, ice::duration timeout = 100ms) {
         std::map<std::string, int> seen;
         for (int i = 0; i < n; ++i) {

@@ -1,4 +1,4 @@
-// Texts of addresses: what is taken can be written and read again, what is refused says why.
+// Texts of addresses: an accepted one can be written and parsed again, a refused one has an error.
 #include <ice/address.hpp>
 #include <stdexcept>
 

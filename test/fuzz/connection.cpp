@@ -1,6 +1,6 @@
-// A whole connection in a simulated world: a server that echoes, and a peer that sends the data in
-// pieces. However they are cut, and however the network reads and writes them, what comes back is
-// what the protocol makes of the data in one piece; and then nothing is left running.
+// A whole connection in a simulation: an echo server, and a peer that sends the data in pieces. At
+// any split, and whatever the network does, the answers are those to the data in one piece; and
+// nothing is left running.
 #include <ice/ice.hpp>
 #include <ice/testing/sim.hpp>
 

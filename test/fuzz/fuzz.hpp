@@ -1,5 +1,5 @@
-// fuzz: what every fuzz target is made of: an input, which is data and a plan of how to
-// cut it; checks that end the program with their words, and the heap that a protocol takes.
+// fuzz: the parts of every fuzz target: an input, which is data and a plan of how to split it;
+// checks that print their text and end the program; and the heap that a protocol uses.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The heap under watch, by the hooks of the address sanitizer: malloc and operator new alike.
+// Measures the heap by the hooks of the address sanitizer: malloc and operator new.
 #include <sanitizer/allocator_interface.h>
 
 #include "fuzz.hpp"

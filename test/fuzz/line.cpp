@@ -1,4 +1,4 @@
-// The lines of `line`, beside those that std::string::find cuts.
+// Compares `line` with lines that std::string::find() finds.
 #include <ice/protocols/line.hpp>
 
 #include "fuzz.hpp"

@@ -1,4 +1,4 @@
-// The bytes of `raw`: all come out, in order, however they went in.
+// `raw`: all bytes come out in order, at any split.
 #include <ice/protocols/raw.hpp>
 
 #include "fuzz.hpp"

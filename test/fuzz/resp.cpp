@@ -1,4 +1,4 @@
-// RESP's values, beside a parser of ten lines that is slow, recursive and easily seen to be right.
+// Compares `resp` with a parser of ten lines, which is slow, recursive and obviously correct.
 #include <ice/protocols/resp.hpp>
 
 #include "fuzz.hpp"

@@ -1,5 +1,5 @@
-// The requests that a server of Redis' protocol gets: each is an array of bulk strings, which the
-// strict parser of replies takes as well, and which is the same request when it is sent again.
+// `resp_requests`: each request is an array of bulk strings, which `resp` accepts too, and which is
+// the same request when it is sent again.
 #include <ice/protocols/resp_requests.hpp>
 
 #include "fuzz.hpp"

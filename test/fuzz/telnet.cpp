@@ -1,5 +1,5 @@
-// Telnet's bytes: lines without what is no text, and an answer to options that is never longer than
-// what asked for it, so that two ends cannot talk each other to death.
+// `telnet`: lines contain only text, and an answer to options is never longer than the options, so
+// two ends cannot answer each other for ever.
 #include <ice/protocols/telnet.hpp>
 
 #include "fuzz.hpp"

@@ -47,18 +47,18 @@ BOOST_AUTO_TEST_CASE(without_descriptors_a_server_serves_its_connections_and_rec
     BOOST_TEST((served.now() > ice::time_point()));
     std::list<test::peer> waiting;
     {
-        // Three for the peers, who are in this process too; one for the server.
+        // Three for the peers, which are in this process too; one for the server.
         const scarcity few(4);
         for (int i = 0; i < 3; ++i) waiting.push_back(w.connect(l.endpoint()));
         for (auto& p : waiting) p.send("me\r\n");
         w.until([&] { return l.counters().accept_errors != 0; }, "accept to fail");
         const auto later = served.now() + std::chrono::milliseconds(350);
         w.until([&] { return served.now() > later; }, "a third of a second");
-        BOOST_TEST(l.counters().accept_errors <= 5U);  // 100 ms apart; who spins has thousands
+        BOOST_TEST(l.counters().accept_errors <= 5U);  // 100 ms apart; spinning makes thousands
         BOOST_TEST(w.logged("Too many open files"));
         first.send("two\r\n");
         BOOST_TEST(first.read_line() == "two");
-        // Who leaves makes room for the two who wait: its descriptor is here, and the server's.
+        // A peer that leaves frees two descriptors, its own and that of the server.
         first.close();
         for (auto& p : waiting) BOOST_TEST(p.read_line() == "me");
         BOOST_TEST(l.counters().accepted == 5U);

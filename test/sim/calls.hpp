@@ -1,5 +1,5 @@
-// calls: who has called the running function, by their names as the linker knows them (mangled), of
-// the running program itself. For builds that are not optimised: else many a call is inlined.
+// calls: the callers of the running function, by their mangled names, for functions of the program
+// itself. For builds that are not optimised: others inline many calls.
 #pragma once
 
 #include <elf.h>

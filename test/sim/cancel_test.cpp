@@ -23,7 +23,7 @@ ice::pool_limits limits_of(manner m) {
     return l;
 }
 
-// One who asks, and those beside it; what became of the request.
+// A caller, others beside it, and the result of its request.
 struct caller {
     gateway_scene& w;
     manner how;
@@ -97,7 +97,7 @@ bool leave_at(manner how, std::size_t step, asio::cancellation_type type, bool l
     const bool came = w.sim.run_until([&] { return c.ended && c.beside_ended; }, 20s);
     BOOST_REQUIRE_MESSAGE(came, when << ": a request never ends\n" << w.sim.history());
     if (c.held.use_count() != 1) BOOST_ERROR(when << ": its frame lives on");
-    // Who leaves takes nothing from who stays.
+    // The cancelled caller must not affect the others.
     if (c.beside != "a2") BOOST_ERROR(when << ": the other got '" << c.beside << "'");
     w.sim.run_for(6s);  // a late reply, a deadline
     w.check_counters(when);
@@ -130,7 +130,7 @@ void end_at(manner how, std::size_t step, end what) {
             if (!c->ended || !c->beside_ended) BOOST_ERROR(when << ": a request goes on");
             if (what == end::stop) w->close(when);
         }
-        w.reset();  // with whoever still waits in it
+        w.reset();  // with the coroutines that still wait in it
         if (held.use_count() != 1) BOOST_ERROR(when << ": a frame outlives its world");
     }
     if (!held.expired()) BOOST_ERROR(when << ": something holds the caller");

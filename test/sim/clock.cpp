@@ -1,6 +1,6 @@
-// The clocks of the swarm. The system clock jumps, by decades: nothing may depend on it. This one
-// is asked by the whole program, libraries included, as it comes before the C library's. The
-// virtual clock moves within handlers, and the loop is late.
+// The clocks of the swarm. The system clock jumps by decades, as nothing may depend on it: the
+// whole program calls the clock_gettime() below, libraries included, as it precedes that of the C
+// library. The virtual clock moves within handlers, and the loop is late.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,7 +14,8 @@ namespace {
 constexpr std::int64_t billion = 1'000'000'000;  // seconds: 31 years
 std::int64_t system_clock_is_ahead = 0;          // by seconds
 
-// When, depends on the seed; how far, does not: the second run of a seed has other jumps.
+// The times of the jumps depend on the seed, their lengths do not: the second run of a seed has
+// other ones.
 dice distance(0);
 
 ice::task<> jumps(world& w, dice when, std::uint64_t times) {
@@ -29,7 +30,8 @@ ice::task<> jumps(world& w, dice when, std::uint64_t times) {
 
 }  // namespace
 
-// Drawn apart from all else: a seed has the same world with these and without.
+// Drawn from separate random numbers: the rest of the world of a seed is the same with them and
+// without.
 void draw_clocks(world& w, std::uint64_t seed) {
     dice drawn(seed ^ 0x636c6f636b);
     const std::uint64_t times = drawn.below(3);

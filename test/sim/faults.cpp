@@ -1,4 +1,4 @@
-// What goes wrong in a seed. Each has a mixture of its own, as faults that always come together
+// Draws the faults of a seed. Each seed has its own mixture, as faults that always occur together
 // hide each other.
 #include "world.hpp"
 

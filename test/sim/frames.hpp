@@ -1,5 +1,5 @@
-// frames: the protocol of the swarm, netstrings ("5:hello,"): what is not one is noticed, so that
-// garbage can never pass for a reply.
+// frames: the protocol of the swarm, netstrings ("5:hello,"). It detects anything else, so garbage
+// is never taken for a reply.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// heap: every operator new of a test program, counted: what is left when all has ended, and, if it
-// is told so, one that fails. To be included once in a program.
+// heap: counts every operator new of a test program: finds leaks at the end, and lets a chosen one
+// fail. Include it once in a program.
 #pragma once
 
 #include <cstddef>

@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(a_thousand_pools_with_callers_spread_their_attempts_too) {
     BOOST_TEST(c.most_at_once(tried) <= pools * 5 / 100);
     BOOST_TEST(tried > 3 * pools);  // more often than nobody asked for
     c.revive();
-    // Nobody waits for longer than a pause.
+    // No caller waits for longer than a pause.
     const auto all_up = [&] { return c.idle() + c.busy() == pools; };
     BOOST_TEST(c.sim.run_until(all_up, 8s));
     c.asking = false;

@@ -19,7 +19,7 @@ using ice::testing::fault;
 
 const ice::address up{"up", 7};
 
-// Machines whose answers tell who they are, on a network where nothing takes time.
+// Machines that answer with their names, on a network without delays.
 struct machines {
     machines() { sim.faults().latency = sim.faults().jitter = 0ns; }
 
@@ -29,14 +29,14 @@ struct machines {
                            .protocol(ice::line{})
                            .logic([ip](std::string_view) { return ip; }));
     }
-    // Nobody answers its SYN.
+    // A machine that answers no SYN.
     void serve_nothing(const std::string& ip) {
         sim.faults().backlog = 0;
         silent.push_back(sim.host(ip)->listen(ice::address(ip, 7)));
         sim.faults().backlog = 128;
     }
 
-    // Who answers, or what is wrong.
+    // The machine that answers, or the error.
     std::string ask(ice::duration timeout = 3s) {
         const ice::time_point began = sim.now();
         const auto reply = sim.run(sim.ask<ice::line>(up, "who", timeout));

@@ -1,5 +1,5 @@
-// The scenario of a pool: callers that give up, leave and throw, and an upstream that misbehaves,
-// crashes and moves.
+// The scenario of a pool: callers that time out, leave and throw, and an upstream that misbehaves,
+// crashes and changes its address.
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/system_error.hpp>
@@ -84,7 +84,7 @@ private:
         if (pipelined_) share(l);
         if (t.idle > 1s) l.min_connections = w_.chance.between(0, size_);
         if (pipelined_ && w_.sim.faults()[fault::clock_moves] > 0) {
-            // Connections come of age often, some of them in the middle of a caller's decision.
+            // Connections often reach their lifetime, some of them while a caller chooses one.
             t.max_lifetime /= 500;
             l.min_connections = 0;  // else new ones are made all the time, though nobody asks
         }
@@ -100,7 +100,7 @@ private:
         pool_ = &srv_->add(std::move(to_up));
     }
 
-    // A request like the others, of a number that no caller has.
+    // The check is a request with a number that no caller uses.
     template <class Action>
     void draw_checks(Action& to_up) {
         w_.saw("health_checks");
@@ -109,7 +109,7 @@ private:
         std::move(to_up).health_check(text_of('q', 0), interval, good);
     }
 
-    // At its first addresses may be nobody, or what takes SYNs and answers none.
+    // Its first addresses may have no listener, or one that answers no SYN.
     void draw_name() {
         up_ips_ = {"10.0.0.1"};
         if (w_.chance.hit(0.3)) {
@@ -123,7 +123,7 @@ private:
         if (w_.chance.hit(0.2)) w_.sim.lookup_takes("up", w_.chance.below(50ms));
     }
 
-    // Nobody answers a SYN for a backlog that is always full.
+    // A backlog that is always full answers no SYN.
     void hush(const std::string& ip) {
         auto& f = w_.sim.faults();
         const std::size_t before = std::exchange(f.backlog, 0);
@@ -131,7 +131,7 @@ private:
         f.backlog = before;
     }
 
-    // Other machines that answer the same, as well or as badly; one may be nobody's.
+    // Other machines give the same replies and misbehave alike; one address may have no machine.
     void draw_twins(std::vector<ice::address>& hosts) {
         if (!w_.chance.hit(0.4)) return;
         w_.saw("several_hosts");
@@ -145,9 +145,9 @@ private:
         }
     }
 
-    // Replies are given out by their order alone. One too many is seen while nobody waits for one,
-    // and else goes to the next: see upstream::lied(). One that is left out, or swallowed by one
-    // that announces more than it sends, shifts all behind it, and no pool can know.
+    // The pool assigns replies by their order. It detects an extra reply only while no caller
+    // waits; otherwise the next caller gets it (upstream::lied()). A missing reply shifts all later
+    // ones, which no pool can detect.
     void share(ice::pool_limits& l) {
         l.pipeline = w_.chance.between(2, 16);
         up_.ways.silent = up_.ways.wrong_length = 0;
@@ -169,7 +169,7 @@ private:
         }
     }
 
-    // A caller that leaves at some instant: at any of the points where it waits.
+    // A caller that is cancelled at any instant at which it waits.
     ice::task<> cancelled_call(std::uint64_t id) {
         asio::cancellation_signal leave;
         ice::event ended(net_->executor());
@@ -209,7 +209,7 @@ private:
         if (!reply && !reply.failure().may_have_been_executed()) unexecuted_.push_back(id);
     }
 
-    // What was left of an earlier request would fire at any time.
+    // A deadline that an earlier request left behind would fire at any time.
     void check_timeout(ice::error_code ec, ice::time_point end) {
         if (ec == ice::errc::request_timeout)
             w_.check(w_.sim.now() >= end, "a request timed out before its time");
@@ -231,7 +231,7 @@ private:
         }
     }
 
-    // Several messages on one connection; some borrowers go in the middle, or throw.
+    // Several messages on one lease; some holders leave before the end, or throw.
     ice::task<> borrow(std::uint64_t id) {
         const auto end = w_.sim.now() + 1s;
         auto taken = co_await pool_->acquire(1s);
@@ -249,7 +249,7 @@ private:
             const auto got = co_await lease->receive();
             check_timeout(got.error(), end);
             if (!got) co_return;
-            // A second reply to the message before: within a lease that is the borrower's to see.
+            // A second reply to the message before: within a lease its holder must detect it.
             if (before >= 0 && id_of('a', *got) == before) co_return lease->close();
             judge(mine, std::string(*got));
             before = static_cast<std::int64_t>(mine);
@@ -274,7 +274,7 @@ private:
         w_.sim.note("restart");
     }
 
-    // For a while the name means a machine where nobody is, or nothing, or cannot be looked up.
+    // For a while the name means a machine without a listener, or no address, or its lookup fails.
     ice::task<> move() {
         co_await net_->sleep(w_.chance.below(1s));
         w_.saw("dns_change");
@@ -294,11 +294,11 @@ private:
         w_.check(w_.sim.events() < 10'000 * requests, "a storm of events");
         if (!pool_) return;
         w_.check(pool_->idle() + pool_->busy() <= size_, "more connections than the pool's size");
-        // Who was served with a connection that had died waits again, before all others.
+        // A caller that got a dead connection waits again, before all others.
         w_.check(pool_->waiting() <= waiters_ + size_, "more callers wait than may");
         watch_breakers();
     }
-    // Nobody asks an address that is given a pause, and after it one does.
+    // An address whose breaker is open gets no request, and one after the pause.
     void watch_breakers() {
         using states = ice::breaker::states;
         bool all_open = true;
@@ -309,8 +309,9 @@ private:
             if (!in_trial || !before.in_trial) {
                 before.since = w_.sim.last_idle();
             } else if (u.open > before.open) {
-                // One is given up after pool_timeouts::request. Handlers take time, so that may be
-                // a moment before its own deadline, which was made of a later reading.
+                // The pool gives a trial up after pool_timeouts::request. Handlers take time, so
+                // that may be a moment before the deadline of the request, which comes from a later
+                // reading of the clock.
                 w_.check(w_.sim.now() - before.since >= times_.request, "a second trial");
                 before.since = w_.sim.last_idle();
             }
@@ -340,8 +341,8 @@ private:
         passes([] { return false; }, span);
     }
 
-    // Within a minute after the last fault every request succeeds, and no connection that the
-    // upstream has closed is lent.
+    // Within a minute after the last fault every request succeeds, and the pool assigns no
+    // connection that the upstream has closed.
     void recover() {
         w_.sim.note("calm");
         const auto first = up_.ways;
@@ -382,7 +383,7 @@ private:
         run_until([&] { return over_ == n; }, 10s, "healthy requests");
         if (good_ != n) w_.fail(fmt::format("{}: {}", otherwise, why_));
     }
-    // Bounds that are too tight even for a good day; each silent address before the one that
+    // Timeouts that are too short even without faults; each silent address before the one that
     // answers costs 250 ms (RFC 8305).
     bool is_tight(ice::error_code ec) const {
         const auto lost = silent_.size() * 250ms;

@@ -1,5 +1,5 @@
-// scene: a small world that is the same in each run, for tests which interrupt it at each of its
-// points: an upstream, a gateway with a pool of connections to it, and peers of that gateway.
+// scene: a small simulation that is the same in each run, for tests that interrupt it at each step:
+// an upstream, a gateway with a pool, and peers of the gateway.
 #pragma once
 
 #include <fmt/format.h>

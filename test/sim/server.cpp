@@ -24,7 +24,7 @@ struct answering {
     }
 };
 
-// Asks the pool; "e17" if that has failed.
+// Sends a request to the pool; answers "e17" if it fails.
 struct asking {
     world& w;
     ice::pool<frames>& up;
@@ -39,7 +39,7 @@ struct asking {
     }
 };
 
-// Who asks a pool beside the listener, again and again, until it takes no more requests.
+// A caller beside the listener, which sends requests to a pool until the pool takes no more.
 class callers {
 public:
     callers(world& w, const upstream& up, ice::pool<frames>& p) : w_(w), up_(up), pool_(p) {}
@@ -48,7 +48,7 @@ public:
         for (there_ = n; n != 0; --n) w_.sim.spawn(asks());
     }
     void drained() { drained_ = w_.sim.now(); }
-    // They, and all connections: one that somebody shared may outlive who has left.
+    // Callers and all connections: a shared connection may outlive callers that have left.
     bool all_gone() const {
         return there_ == 0 && pool_.waiting() == 0 && pool_.state().open() == 0;
     }
@@ -77,7 +77,7 @@ private:
         const ice::error_code ec = reply.error();
         const bool refused = ec == ice::errc::draining || ec == ice::errc::stopped;
         if (late) w_.check(refused, "a pool that drains has taken a request");
-        // Its timeout is 30 s, and no request's is as long.
+        // The grace period is 30 s, longer than the timeout of any request.
         else if (refused) w_.check(w_.sim.now() >= ice::after(drained_, 30s), "a request is lost");
         if (refused) w_.saw(ec == ice::errc::draining ? "refused_draining" : "refused_stopped");
         if (reply) w_.check(id_of('a', *reply) == static_cast<std::int64_t>(id), "another's reply");
@@ -155,7 +155,7 @@ public:
     }
 
     void watch() {
-        // Hostile visitors send 300 kB each: of segments of a few bytes, those are events enough.
+        // Hostile visitors send 300 kB each: in segments of a few bytes, that makes many events.
         const std::uint64_t usual = w_.sim.faults().segment < 20 ? 50'000 : 10'000;
         w_.check(w_.sim.events() < usual * requests, "a storm of events");
         if (!listener_) return;
@@ -165,12 +165,12 @@ public:
         for (auto& s : listener_->sessions()) {
             w_.check(++from[s.peer().host()] <= limits_.connections_per_peer,
                      "more connections of one peer than allowed");
-            // A turn's answers, as the logic makes them, and one more.
+            // The answers of a batch, and one more.
             w_.check(s.bytes().unsent() <= limits_.outbox + (limits_.batch + 1) * longest_answer_,
                      "more unsent bytes than allowed");
             held += s.bytes().data().size();
         }
-        // Each holds the beginning of a message and what one read brings.
+        // Each session holds the beginning of a message and the bytes of one read.
         w_.check(held <= listener_->size() * (longest + 8 + limits_.inbox),
                  "more received bytes than allowed");
     }
@@ -189,7 +189,7 @@ public:
             throw std::runtime_error("a visitor is never rid of");
     }
 
-    // All that is left ends, and then polite visitors are served as on the first day.
+    // All remaining visitors end, and then polite visitors must be served without errors.
     void recover() {
         w_.sim.note("calm");
         calm(w_);
@@ -268,8 +268,8 @@ void draw_faults_of_a_drain(world& w) {
 
 }  // namespace
 
-// What has come before the drain is answered, however it has come: in pieces, into the backlog. So
-// is what was asked of a pool before the last connection to the server ended.
+// Requests from before the drain are answered, also those in pieces or in the backlog. So are
+// requests to a pool from before the end of the last connection.
 void drain(world& w) {
     draw_faults_of_a_drain(w);
     upstream up(w, w.sim.host(there.host()), there);
@@ -302,7 +302,7 @@ void drain(world& w) {
     w.saw("drain");
     s.srv_->drain();
     if (beside) beside->drained();
-    // What is in flight is sent later; and where handlers take time, so is what has come meanwhile.
+    // Bytes in flight arrive later; where handlers take time, so do those that arrive meanwhile.
     s.them_.due_before = w.sim.last_idle() - 5ms;
     s.all_leave();
     const auto is_over = [&] {

@@ -1,4 +1,4 @@
-// What an upstream does to those who ask it.
+// How an upstream replies and misbehaves.
 #include "upstream.hpp"
 
 namespace swarm {
@@ -10,7 +10,7 @@ bool upstream::is_one_segment(std::size_t n) const {
     return n <= f.segment && n <= f.window && f[fault::short_write] == 0;
 }
 
-// While it lives, the connection is one of the open ones.
+// Lists a connection while it is open.
 struct upstream::entry {
     entry(std::shared_ptr<channels> a, ice::channel* c) : all(std::move(a)), one(c) {
         all->push_back(c);

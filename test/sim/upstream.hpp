@@ -1,4 +1,5 @@
-// upstream: the other end of a pool, which misbehaves as it is told. It answers "q17" with "a17".
+// upstream: the other end of a pool, in virtual time. It replies to "q17" with "a17", and
+// misbehaves at random.
 #pragma once
 
 #include <ice/testing/sim.hpp>
@@ -10,7 +11,7 @@
 
 namespace swarm {
 
-// How often, of connections (c) or of requests (r).
+// The probability of each misbehaviour, per connection (c) or per request (r).
 struct manners {
     ice::duration service = 5ms;  // from 0 to this
     double silent = 0;            // r: never answers
@@ -38,14 +39,14 @@ public:
     upstream& operator=(const upstream&) = delete;
 
     void start();
-    // As if its process were killed: whatever it has not yet answered is never answered.
+    // As if its process were killed: pending requests get no reply.
     void crash();
     std::size_t open() const { return channels_->size(); }
     // How often request `id` was executed.
     unsigned executed(std::uint64_t id) const { return id < executed_.size() ? executed_[id] : 0U; }
 
-    // Whether the reply to `id`, or one before it on its connection, was given twice. Where replies
-    // are told apart by their order alone, it may then go to whoever asked next.
+    // Whether the reply to `id`, or an earlier one on its connection, was sent twice. Where only
+    // the order tells replies apart, the next caller may get it.
     bool lied(std::uint64_t id) const { return id < lied_.size() && lied_[id]; }
 
     manners ways;

@@ -1,4 +1,4 @@
-// What visitors do, and what they must see.
+// What visitors do, and the checks of their answers.
 #include "visitors.hpp"
 
 namespace swarm {
@@ -61,7 +61,7 @@ ice::task<> visitors::polite(std::uint64_t requests) {
     --there_;
 }
 
-// Sends requests in pieces that have nothing to do with messages.
+// Sends requests in pieces that do not end where messages end.
 ice::task<> visitors::burst(visit& v, std::uint64_t n) {
     frames protocol;
     std::string all;
@@ -121,7 +121,7 @@ ice::task<> visitors::hostile() {
         c.try_flush();
     } else if (world_.does("slow_sender", 0.3)) {
         c.out() = "9999:";
-        // Not for ever: bytes that vanish on their way are taken without an error.
+        // Not for ever: after fault::end the socket takes bytes without an error.
         for (const auto end = net->now() + timeout; net->now() < end; c.out() += "p") {
             const auto lost = co_await c.flush(timeout, end, ice::errc::stopped);
             if (lost) co_return;
@@ -129,14 +129,14 @@ ice::task<> visitors::hostile() {
         }
         world_.check(world_.sim.faults()[fault::end] > 0, "a slow sender is never closed");
     } else if (world_.does("unresponsive_peer", 0.3)) {
-        // Behind a gateway it may be served for all of it, and hold the only connection that the
-        // listener is allowed: the others must not lose timeout before it does.
+        // A gateway may serve it for the whole time on the only connection of the listener: the
+        // timeouts of the others must not expire before.
         const auto end = net->now() + (answers_soon ? timeout : timeout / 2);
-        // Enough for the answers to fill the window, if nothing of it vanishes on its way.
+        // Enough requests for their answers to fill the window, unless bytes are lost.
         while (c.sent() < 300'000) {
             for (int i = 0; i < 500; ++i) protocol.packet(text_of('q', 1), c.out());
             const auto lost = co_await c.flush(1h, end, ice::errc::stopped);
-            // Stalls of one connection add up, and after each of them some bytes are taken.
+            // Stalls of one connection add up, and the peer takes some bytes after each.
             const bool is_steady = world_.sim.fired(fault::stall) < 5;
             world_.check(lost != ice::errc::stopped || !answers_soon || !is_steady,
                          "a unresponsive peer is never closed");

@@ -1,5 +1,5 @@
-// visitors: peers of a server, polite and otherwise. What they ask is "q17", what they expect "a17"
-// ("e17": a gateway's own excuse), each once and in order.
+// visitors: peers of a server, polite and hostile ones. They send "q17" and expect "a17" ("e17" if
+// the request of a gateway has failed), each once and in order.
 #pragma once
 
 #include <ice/testing/sim.hpp>
@@ -13,15 +13,15 @@ class visitors {
 public:
     visitors(world& w, ice::address server) : world_(w), server_(std::move(server)) {}
 
-    // A polite one: asks `requests` times in bursts, and reads all answers.
+    // A polite peer sends so many requests in bursts, and reads all answers.
     void send_polite(std::uint64_t requests);
-    // One of those that no server can trust: slow, unresponsive, silent, hostile, or gone at once.
+    // A hostile peer is slow, unresponsive or silent, sends garbage, or closes at once.
     void send_hostile();
 
     bool all_gone() const noexcept { return there_ == 0; }
 
     bool answers_soon = true;  // the server: in milliseconds
-    // Nothing can go wrong: all must be answered that was sent before this instant.
+    // Nothing can go wrong: requests that were sent before this instant must be answered.
     bool strict = false;
     ice::time_point due_before = ice::never;
 

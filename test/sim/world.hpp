@@ -1,5 +1,5 @@
-// world: what the scenarios of the swarm share: a simulation of one seed, its faults, and what has
-// been found wrong in it.
+// world: the parts that the scenarios of the swarm share: the simulation of one seed, its faults,
+// and the first failure.
 #pragma once
 
 #include <fmt/format.h>
@@ -46,14 +46,14 @@ struct world : test::random_world {
     std::uint64_t requests = 0;
 };
 
-// A server that does not even make the text of its log: a run has millions of events.
+// A server that does not format lines of its log: a run has millions of events.
 struct unlogged_server : quiet_server {
     explicit unlogged_server(const std::shared_ptr<ice::transport>& net) : quiet_server(net) {
         log().level(ice::log_level::error);
     }
 };
 
-// Draws what goes wrong in this seed: in some nothing, in some one thing alone, else about half.
+// Draws the faults of this seed: none in some, one in some, and about half of them in the others.
 void draw_faults(world&);
 
 // Faults of time, which harm no connection: draw_clocks() draws them for each profile.
@@ -62,7 +62,7 @@ inline constexpr std::array of_clocks{fault::clock_moves, fault::late_loop};
 // The system clock jumps by decades, up to twice; time passes in handlers, and the loop is late.
 void draw_clocks(world&, std::uint64_t seed);
 
-// Nothing goes wrong any more. Handlers take their time as before: that is no fault of anyone.
+// Removes all faults but the time that handlers take.
 inline void calm(world& w) {
     auto& f = w.sim.faults();
     const double moves = f[fault::clock_moves];

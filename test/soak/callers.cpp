@@ -1,5 +1,5 @@
-// callers: some of them ask one upstream through one pool, each so often a second, and check that
-// each reply is their own. Writes what became of that: numbers for each tenth of a second.
+// callers: send requests to one upstream through one pool at a fixed rate, and check that each
+// reply is theirs. Prints numbers for each tenth of a second.
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -90,7 +90,7 @@ struct of_redis {
         return text.size() > 9 && text == sealed(std::string(text.substr(0, text.size() - 9)));
     }
 
-    // A reply that is broken ends its connection: nobody knows what else is broken in it.
+    // A broken reply ends its connection, as later bytes may be broken, too.
     static auto checked(ice::tcp_client_action<protocol> action) {
         return std::move(action).logic([](ice::resp_view reply) -> ice::result<ice::resp_value> {
             if (!is_sealed(reply.text())) return make_error_code(ice::errc::bad_message);

@@ -1,4 +1,5 @@
-// A file of its own: linux/tcp.h has more of tcp_info than netinet/tcp.h, and bears none beside it.
+// A separate file, as linux/tcp.h, whose tcp_info has more members, cannot be included beside
+// netinet/tcp.h.
 #include "arrival.hpp"
 
 #include <linux/sockios.h>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr int descriptors = 256;  // more than a world has
 
-// A socket's own port and its peer's; 0 and 0 of what is no connection of TCP.
+// The ports of a socket and of its peer; 0 and 0 if it is no TCP connection.
 std::pair<std::uint16_t, std::uint16_t> ports_of(int fd) noexcept {
     sockaddr_in own{}, other{};
     socklen_t size = sizeof own;
@@ -37,8 +38,8 @@ std::optional<tcp_info> info_of(int fd) noexcept {
 
 }  // namespace
 
-// What is not acknowledged may have arrived: a kernel acknowledges late what its process has not
-// read. Into the queue of a Unix socket bytes come at once.
+// Bytes that are not acknowledged may have arrived: a kernel may acknowledge late what its process
+// has not read. The queue of a Unix socket gets bytes at once.
 bool all_arrived(int fd) noexcept {
     int left = 0;
     if (::ioctl(fd, SIOCOUTQ, &left) != 0) return false;

@@ -1,4 +1,4 @@
-// arrival: has what a socket sent reached the other end's kernel?
+// arrival: whether the bytes that a socket sent have reached the kernel of the other end.
 #pragma once
 
 namespace torture {

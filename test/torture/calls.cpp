@@ -1,4 +1,4 @@
-// The calls themselves. Each is the kernel's own, but for what the dice say.
+// The wrapped system calls. Each calls the kernel, except where the dice decide otherwise.
 #include "calls.hpp"
 
 #include <sys/epoll.h>
@@ -23,7 +23,7 @@ std::chrono::steady_clock::time_point now() noexcept { return std::chrono::stead
 namespace {
 
 constexpr int descriptors = 1024;  // of which anything is known: more than a world has
-// Rounds of a loop that find something to do, and do nothing, one after the other.
+// How many rounds in a row found an event and did nothing.
 constexpr int idle_rounds = 200;
 constexpr int rounds_of_a_timer = 8;
 constexpr int reads_of_an_end = 10;  // of one connection: the first says all
@@ -81,7 +81,7 @@ meddler::state* running = nullptr;
 
 meddler::state* meddled() { return running && !running->acting ? running : nullptr; }
 
-// What is noted behind a call must not change why it failed.
+// Notes after a call must not change its errno.
 struct keeps_errno {
     int value = errno;
     ~keeps_errno() { errno = value; }
@@ -230,7 +230,7 @@ int __wrap_socket(int family, int type, int protocol) {
     const int fd = __real_socket(family, type, protocol);
     if (state* const s = meddled()) {
         s->opened(fd, state::kind::socket);
-        // What listens hands these on to what it accepts.
+        // Accepted sockets inherit these from the listening socket.
         const auto set = [&](int option, int bytes) {
             if (bytes != 0) ::setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes);
         };

@@ -1,13 +1,13 @@
-// calls: what ice and Asio ask the kernel passes through here, by the linker's --wrap. Between two
-// calls peers act, as if they were on another processor; a call may do less than it could, as the
-// kernel may; and it is noticed if a descriptor is closed twice or the loop turns for nothing.
+// calls: the system calls of ice and Asio pass through here (--wrap of the linker). Peers act
+// between two calls, as if on another processor; a call may do less than it could, as in the
+// kernel; and a descriptor that is closed twice, or a loop that spins, is detected.
 #pragma once
 
 #include "world.hpp"
 
 namespace torture {
 
-// Who is on the other side of the kernel. Their own calls are not meddled with. Must not throw.
+// Peers and upstreams behind the kernel. Their own calls are not changed. Must not throw.
 class outsiders {
 public:
     virtual ~outsiders() = default;

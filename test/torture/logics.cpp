@@ -1,4 +1,4 @@
-// Listeners and what their logics do: they answer, and much else.
+// Listeners, and their logics, which answer, push, wait, throw and close.
 #include <ice/asio.hpp>
 #include <optional>
 
@@ -36,7 +36,7 @@ void place::count(world& w) const {
 
 namespace {
 
-// What each protocol makes of texts.
+// How each protocol represents texts.
 template <class P>
 struct texts {
     static std::string_view of(std::string_view m) { return m; }
@@ -86,7 +86,7 @@ private:
         else stage_.w.saw("pushes");
     }
 
-    // What any logic may do beside its answer.
+    // Actions of any logic beside its answer.
     void beside(session& peer) {
         const habits& h = ways;
         stage_.in_logic();
@@ -113,7 +113,7 @@ private:
     }
 
     std::optional<made> answer_to(std::string_view text, session& peer) {
-        // Not to those that count the answers.
+        // Not to peers that count the answers.
         const bool may_be_silent = text.starts_with("q0 ") || (is_raw && text.front() == 'r');
         if (may_be_silent && does("logic: answers nothing", ways.silent)) return std::nullopt;
         if constexpr (is_raw) {
@@ -122,7 +122,7 @@ private:
             if (does("logic: answers what cannot be packed", ways.unencodable))
                 return texts<P>::answer(std::string(200'000, '\n'));
             const auto q = to_question(text);
-            // Only a peer that sends anything can have sent this.
+            // Only a hostile peer can have sent this.
             if (!q) return texts<P>::answer("what?");
             answer said{'a', q->id, peer.uid().number(), std::min<std::size_t>(q->size, 90'000)};
             return texts<P>::answer(to_text(said));

@@ -1,4 +1,4 @@
-// Raw sockets, and whose turn it is.
+// Raw sockets, and the choice of the peer that acts next.
 #include "outsiders.hpp"
 
 #include <arpa/inet.h>
@@ -23,7 +23,7 @@ void set(int fd, int option, int value) noexcept {
     if (value != 0) ::setsockopt(fd, SOL_SOCKET, option, &value, sizeof value);
 }
 
-// Segments of 64 KiB, as the loopback has them, would wait for a small window until a timer ends.
+// Segments of 64 KiB, as on the loopback, would wait for a timer if the window is small.
 void send_small_segments(int fd) noexcept {
     const int most = 536;
     ::setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &most, sizeof most);

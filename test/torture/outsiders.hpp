@@ -1,5 +1,5 @@
-// outsiders: who is on the other side of the kernel. Raw system calls on non-blocking sockets, one
-// or a few each time that it is somebody's turn; nothing of ice, and no thread of their own.
+// outsiders: peers and upstreams behind the kernel. They make raw system calls on non-blocking
+// sockets, a few each time that they act; they use nothing of ice, and no threads.
 #pragma once
 
 #include <netinet/in.h>
@@ -24,7 +24,7 @@ struct door {
 door door_to(const std::string& unix_path);
 door door_to(std::uint16_t port);  // of 127.0.0.1
 
-// A socket of the outside, closed in the end.
+// A socket of a peer or upstream. The destructor closes it.
 class raw_socket {
 public:
     raw_socket() = default;
@@ -36,27 +36,27 @@ public:
     }
     ~raw_socket() { close(); }
 
-    // Connecting goes on by itself; buffers of 0 bytes are as the system has them.
+    // Connecting continues without calls; buffers of 0 bytes have the size that the system chooses.
     static raw_socket connect(const door&, int send_buffer, int receive_buffer) noexcept;
     static raw_socket listen(const door&, int backlog) noexcept;
     raw_socket accept() noexcept;
     bool is_open() const noexcept { return fd_ >= 0; }
     std::uint16_t port() const noexcept;
 
-    // Is it connected? Refused and the like are an end.
+    // Whether it is connected. A refused connect has ended.
     enum class progress { waiting, done, ended };
     progress connected() noexcept;
 
-    // How many bytes the kernel took of these; -1: the connection is lost.
+    // How many of the bytes the kernel took; -1 if the connection is lost.
     long send(std::string_view bytes) noexcept;
     void send_urgent(char byte) noexcept;
     // Appends at most `most` bytes to `to`; ended: by the peer, or lost.
     progress receive(std::string& to, std::size_t most) noexcept;
     // All that was sent has arrived at the other end's kernel.
     bool all_arrived() const noexcept;
-    // Of all that are open, in a forked child.
+    // Closes the copies of all open sockets, in a forked child.
     static void close_copies() noexcept;
-    // How often anything has come of a call, of any of them.
+    // How many calls of all sockets have had an effect.
     static std::uint64_t moves() noexcept;
 
     void half_close() noexcept;
@@ -87,7 +87,7 @@ public:
     void before_drain() {
         for (auto& o : all_) o->before_drain();
     }
-    // No peer that behaves well is there any more.
+    // Whether all polite peers have ended.
     bool polite_gone() const;
 
 private:
@@ -95,9 +95,9 @@ private:
     std::vector<std::unique_ptr<outsider>> all_;
 };
 
-// A peer of a listener that asks `questions` and reads all answers, in whatever pieces.
+// A polite peer of a listener: it asks questions and reads all answers, in pieces.
 std::unique_ptr<outsider> make_polite(world&, const door&, speech);
-// One of those whom no server can trust.
+// A hostile peer.
 std::unique_ptr<outsider> make_hostile(world&, const door&, speech);
 
 }  // namespace torture

@@ -1,4 +1,4 @@
-// Peers of listeners: those that behave, each of whose answers is checked, and the others.
+// Peers of listeners: polite ones, which check each answer, and hostile ones.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -10,7 +10,7 @@ namespace {
 
 std::uint64_t conversations = 0;  // of raw peers: each has bytes of its own
 
-// What both kinds are made of.
+// The base of both kinds.
 class peer : public outsider {
 public:
     peer(world& w, const door& d, speech s) : w_(w), door_(d), speech_(s) {
@@ -74,7 +74,7 @@ protected:
     std::size_t drawn_size() {
         auto& c = w_.outside;
         const auto kind = c.below(30);
-        // Nobody can wait for a long answer that is read byte by byte.
+        // Reading a long answer byte by byte would take too long.
         return c.below(kind < 20 || piece_ == 1 ? 40 : kind < 28 || piece_ == 50 ? 2000 : 40'000);
     }
 
@@ -103,7 +103,7 @@ public:
     }
     bool is_polite() const override { return true; }
 
-    // On a slow machine something may still be on its way: then nothing is due.
+    // On a slow machine bytes may still be in flight: then no answer is due.
     void before_drain() override {
         due_ = answered_;
         if (answered_ != 0 && out_.empty() && socket_.all_arrived()) due_ = asked_;

@@ -1,4 +1,4 @@
-// Pools and what is asked of them; each reply must be the one to its request.
+// Pools and their callers, which check that each reply is the one to their request.
 #include "stage.hpp"
 
 namespace torture {
@@ -78,7 +78,7 @@ public:
             co_return false;
         }
         auto& peer = **lent;
-        // A second reply to the first request would be taken for the reply to the second.
+        // A second reply to the first request would count as the reply to the second.
         for (auto n = w_.inside.between(0, up->may_reply_twice() ? 1 : 3); n != 0; --n) {
             const question q = next();
             auto message = requests<P>::of(q);

@@ -1,4 +1,4 @@
-// One world: what is drawn for it, how it runs and ends, and what must be left of it: nothing.
+// One world: its random parameters, its run, its end, and the check that nothing is left.
 #include "stage.hpp"
 
 #include <unistd.h>
@@ -96,7 +96,7 @@ ice::timeouts draw_timeouts(world& w) {
     ice::timeouts t;
     for (auto* one : {&t.handshake, &t.message, &t.idle, &t.write, &t.logic, &t.linger})
         *one = ms(w.is_calm || c.hit(0.5) ? 5000 : c.between(1, c.hit(0.5) ? 5 : 50));
-    // A peer that does not read has to stay for as long.
+    // A peer that does not read has to stay connected for that time.
     if (!w.is_calm && c.hit(0.5)) t.write = ms(c.between(1, 3));
     return t;
 }
@@ -204,7 +204,7 @@ private:
         if (how_ == ending::destroy && !io_) how_ = ending::stop;
         if (!w_.is_calm) forks_ = c.hit(0.05);
         in_logic_ = !w_.is_calm && c.hit(0.3);
-        // In a calm world a drain may come while all talk; else it comes when they have talked.
+        // In a calm world a drain may begin at any time; otherwise when the peers have had answers.
         early_ = !w_.is_calm || (c.hit(0.8) && (how_ == ending::drain || how_ == ending::signal));
         leaves_ = w_.is_calm ? 0 : c.hit(0.5) ? 0.05 : 0;
         stage_.end = [this] { end(); };
@@ -231,7 +231,7 @@ private:
         if (in_logic_) srv_->stop();
     }
 
-    // What happens beside the peers, each millisecond or so.
+    // Events beside the peers, about one each millisecond.
     ice::task<> conduct() {
         asio::steady_timer timer(srv_->executor());
         while (!w_.has_begun_to_end) {
@@ -257,11 +257,11 @@ private:
         srv_->stop();
     }
 
-    // A child that only has copies of the descriptors, or one that goes on with the listeners.
+    // A child that only has copies of the descriptors, or one that continues with the listeners.
     void fork() {
         forks_ = false;
-        // A child that served would ask upstreams whose sockets are the parent's too, and what the
-        // parent executes for it the child cannot count (fork_test.cpp has a child that serves).
+        // A child that serves would send requests to upstreams in the parent, which could not be
+        // counted in the child (fork_test.cpp has a child that serves).
         const bool goes_on = false;
         w_.saw("fork: the child waits");
         if (goes_on) io_->notify_fork(asio::execution_context::fork_prepare);

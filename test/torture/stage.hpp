@@ -1,5 +1,5 @@
-// stage: what ice runs in one world of the torture test: a server with listeners and pools, their
-// logics and callers; and what must be true of them when they have ended.
+// stage: the part of a torture world that uses ice: a server with listeners, pools, logics and
+// callers; and the checks when they have ended.
 #pragma once
 
 #include <ice/ice.hpp>
@@ -16,7 +16,7 @@ using test::greeting;
 
 struct stage;
 
-// How likely it is that a logic or a caller does something else than it is asked.
+// The probability of each action of a logic or a caller beside its answer.
 struct habits {
     double waits = 0, waits_long = 0, asks_back = 0, sends = 0, yields = 0;
     double pushes = 0, broadcasts = 0, pushes_to_another = 0, closes = 0, closes_another = 0;
@@ -24,7 +24,7 @@ struct habits {
     double asks_a_pool = 0, leases = 0;
 };
 
-// A listener, whatever it speaks.
+// A listener of any protocol.
 class place {
 public:
     virtual ~place() = default;
@@ -34,15 +34,15 @@ public:
 
     std::uint64_t heard = 0;  // messages, by logics and handshakes
     habits ways;
-    std::vector<ice::uid> uids;  // of all who ever spoke
+    std::vector<ice::uid> uids;  // of all sessions so far
 };
 
-// A pool, whatever it speaks, with what it is connected to.
+// A pool of any protocol, with its upstream.
 class source {
 public:
     virtual ~source() = default;
     virtual ice::pool_base& base() = 0;
-    // One request, or a few in a lease; checks what comes of them.
+    // One request, or a few in a lease, with checks of the replies.
     virtual ice::task<bool> ask() = 0;
     virtual ice::task<bool> talk() = 0;
     void check_end();

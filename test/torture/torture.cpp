@@ -72,8 +72,8 @@ void note(const char* what, long a, long b) noexcept {
 
 namespace {
 
-// What must have happened in a run that is long enough: each way to misbehave, each limit and each
-// end. Left out is what needs more luck.
+// Events that a long run must have: each kind of misbehaviour, each limit and each kind of end. The
+// list omits events that are too rare.
 constexpr std::string_view expected[] = {"calm worlds",
                                          "connections accepted",
                                          "messages",

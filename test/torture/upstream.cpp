@@ -1,4 +1,4 @@
-// What an upstream makes of requests.
+// How an upstream replies and misbehaves.
 #include "upstream.hpp"
 
 #include <unistd.h>
@@ -58,7 +58,7 @@ void upstream::act() {
     connection& c = *open_[w_.outside.below(open_.size())];
     const bool replies = !c.out.empty();
     serve(c);
-    // Only if there are several: else a pool has never more than one that is idle.
+    // Only if several are idle: otherwise a pool never has more than one idle connection.
     const auto idle =
         std::count_if(open_.begin(), open_.end(), [](const auto& each) { return each->is_idle(); });
     if (replies && c.is_idle() && idle > 1 &&
@@ -76,7 +76,7 @@ void upstream::accept() {
     if (w_.does(by, "upstream: resets at once", ways_.resets_at_once)) return made.reset();
     auto c = std::make_unique<connection>(connection{.socket = std::move(made)});
     if (w_.does(by, "upstream: talks first", ways_.talks_first)) c->out = "what?\r\n";
-    // Who takes that for a reply must not get the real one behind it.
+    // A pool that takes these bytes for a reply must not get the real one behind them.
     c->is_unresponsive =
         !c->out.empty() || w_.does(by, "upstream: never reads", ways_.unresponsive);
     c->greeted = speech_ != speech::greeting;
@@ -127,7 +127,8 @@ void upstream::take_requests(connection& c) {
 
 void upstream::reply(connection& c, const question& q) {
     auto& by = w_.outside;
-    // From then on: where callers share a connection, the next reply would be taken for this one.
+    // It sends no later reply either: where callers share a connection, that would count as this
+    // one.
     if (w_.does(by, "upstream: never replies", ways_.silent)) {
         c.is_unresponsive = true;
         return;
@@ -145,7 +146,8 @@ void upstream::reply(connection& c, const question& q) {
     }
     std::string text;
     pack_text(speech_, to_text(answer{'a', q.id, 0, q.size}), text);
-    // Bytes behind the reply that come with it: later, they would be the next caller's.
+    // The second reply arrives together with the first: later, it would be the reply to the next
+    // request.
     const bool alone = c.out.empty() && c.in.empty() && text.size() < 500;
     if (alone && now() >= c.sends_at && c.socket.all_arrived() &&
         w_.does(by, "upstream: replies twice", ways_.twice)) {

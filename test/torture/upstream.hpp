@@ -1,4 +1,5 @@
-// upstream: what a pool is connected to, made of raw system calls: it answers, more or less.
+// upstream: the other end of a pool, made of raw system calls. It replies, and misbehaves at
+// random.
 #pragma once
 
 #include <map>
@@ -7,7 +8,7 @@
 
 namespace torture {
 
-// How likely it is that an upstream misbehaves: of each connection, then of each request.
+// The probability of each misbehaviour, first per connection, then per request.
 struct manners {
     double closes_at_once = 0, resets_at_once = 0, talks_first = 0, unresponsive = 0;
     double late = 0, silent = 0, cut = 0, resets = 0, closes = 0, half_closes = 0;
@@ -20,7 +21,7 @@ struct manners {
 
 class upstream final : public outsider {
 public:
-    // At a path, or if that is empty on a port of its own.
+    // Listens at a path, or on a free port if the path is empty.
     upstream(world&, speech, const std::string& path, const manners&);
     ~upstream() override;
 
@@ -28,12 +29,12 @@ public:
     bool is_gone() const override { return false; }
     std::string where() const;  // as ice::address reads it
 
-    // Where callers share a connection, no pool can know whose the second reply is.
+    // Where callers share a connection, no pool can tell to which request a second reply belongs.
     bool may_reply_twice() const noexcept { return ways_.twice > 0; }
     void never_replies_twice() noexcept { ways_.twice = 0; }
-    // How often a request has arrived whole.
+    // How often the whole request has arrived.
     unsigned executed(std::uint64_t id) const;
-    // What it sends may be no reply at all; but never the reply to another request.
+    // It may send garbage, but never the reply to another request.
     bool is_garbling() const noexcept {
         return ways_.garbage + ways_.talks_first + ways_.urgent > 0;
     }

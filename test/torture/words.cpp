@@ -1,4 +1,4 @@
-// Making and checking texts, on the side that is not ice: nothing here uses its protocols.
+// Makes and checks texts without the protocols of ice, as the other side of them.
 #include "words.hpp"
 
 #include <charconv>

@@ -1,6 +1,5 @@
-// words: what peers, logics, callers and upstreams of the torture test say to each other. Each text
-// carries its number and a body that no other has, so that a byte of another, a byte too few or a
-// byte in another place is noticed.
+// words: the texts of the torture test. Each has its number and a body that no other text has, so
+// that a byte of another text, a missing byte or a byte at another place is detected.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +9,7 @@
 
 namespace torture {
 
-// How a listener or an upstream is spoken to. A greeting is a line protocol with a handshake.
+// The protocol of a listener or an upstream. A greeting is a line protocol with a handshake.
 enum class speech : std::uint8_t { raw, line, telnet, resp, greeting };
 std::string_view name(speech) noexcept;
 
@@ -33,15 +32,15 @@ struct answer {
 std::string to_text(const answer&);
 std::optional<answer> to_answer(std::string_view text);  // none if it is not whole, or not well
 
-// The bytes of a raw conversation, which is an echo: the byte at a place in it is always the same.
+// The bytes of a raw session, which is an echo: the byte at each place is known.
 char raw_byte(std::uint64_t conversation, std::uint64_t place) noexcept;
 
 // The same as bytes.
 void pack_question(speech, const question&, std::string& out);
 void pack_text(speech, std::string_view text, std::string& out);
 
-// The first text in `input`, which is taken out of it; none if it is not whole. What cannot be the
-// beginning of one fails the test.
+// Takes the first text out of `input`; none if it is not whole. Bytes that cannot begin a text fail
+// the test.
 std::optional<std::string> take_text(speech, std::string& input);
 
 }  // namespace torture

@@ -1,5 +1,5 @@
-// world: what the parts of one world of the torture test share: its dice, what has been seen in it,
-// and how it fails. A failure ends the program at once: its last events are printed, and its seed.
+// world: the parts that one world of the torture test shares: its dice, its counts, and fail(),
+// which prints the last events and the seed, and ends the program at once.
 #pragma once
 
 #include <fmt/format.h>
@@ -29,8 +29,8 @@ struct world : test::random_world {
 
     std::set<std::uint64_t> refused;  // pushes that must not arrive
 
-    // In a calm world nobody but the peers themselves ends a well-behaved conversation, so each of
-    // its questions must be answered. In the others it may end at any time.
+    // In a calm world only the peers themselves end the sessions of polite peers, so each question
+    // must be answered. In other worlds a session may end at any time.
     bool is_calm = false;
     bool is_ending = false;         // no peer begins anything new
     bool has_begun_to_end = false;  // the server has been told to stop or to drain

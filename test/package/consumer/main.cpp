@@ -1,5 +1,5 @@
-// The tutorial's fourth step as a user's own program, with the ports from the command line:
-// consumer PORT UPSTREAM_PORT. It asks a time server, or tells its own time.
+// Step 4 of the tutorial as a program of a user, with ports from the command line: consumer PORT
+// UPSTREAM_PORT. It sends requests to a time server, or answers by its own clock.
 #include <fmt/chrono.h>
 #include <ice/ice.hpp>
 

@@ -1,4 +1,4 @@
-// A user's shared object that has an echo server in it: libice.a must be fit to be linked into it.
+// A shared object of a user with an echo server: it must be possible to link libice.a into it.
 #include <ice/ice.hpp>
 
 // Types of ice are printed before fmt/format.h is included, which then must still compile.
