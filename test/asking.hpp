@@ -1,7 +1,8 @@
-// asking: what tests of a pool share: in virtual time, an upstream that does what the test says, a
-// pool of it, and callers whose replies are kept. Both servers' logs are quiet.
+// asking: the fixture of tests of a pool, in virtual time: an upstream with the logic of the test,
+// a pool, and callers whose replies it keeps. Both servers are quiet.
 #pragma once
 
+#include <cerrno>
 #include <ice/protocols/line.hpp>
 #include <ice/server.hpp>
 #include <ice/testing/sim.hpp>
@@ -23,6 +24,14 @@ struct asking {
     ice::listener<ice::line>& serve(L logic = {}) {
         return up.add(ice::tcp_server_action{far}.protocol(ice::line{}).logic(std::move(logic)));
     }
+    // The upstream is an echo that takes so long for each message; the test may change `work`.
+    void serve_slowly(ice::duration takes) {
+        work = takes;
+        serve([this](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
+            co_await peer.sleep(work);
+            co_return std::string(m);
+        });
+    }
     // A pool that has opened its connections.
     template <class Action>
     ice::pool<ice::line>& open(Action&& action) {
@@ -35,7 +44,8 @@ struct asking {
         return open(ice::tcp_client_action{far, name, size}.timeouts(t).limits(l).breaker(b));
     }
 
-    // A caller, and where its reply will be. Without a timeout of its own it has the pool's.
+    // Begins a request, and returns where its reply will be. Without `timeout` it has that of the
+    // pool.
     slot& begin(std::string what = "hello", ice::duration timeout = {}) {
         return begin(srv.get(name), std::move(what), timeout);
     }
@@ -45,7 +55,7 @@ struct asking {
         sim.run_for(std::chrono::microseconds(1));
         return made;
     }
-    // Which comes in time; its error, if it is one.
+    // Waits for a reply, which must come within an hour. Returns its error, if it is one.
     ice::error_code end(const slot& s) {
         BOOST_TEST_REQUIRE(sim.run_until([&] { return s.has_value(); }, std::chrono::hours(1)));
         return s->error();
@@ -53,7 +63,13 @@ struct asking {
     ice::error_code ask(std::string what = "hello", ice::duration timeout = {}) {
         return end(begin(std::move(what), timeout));
     }
+    // The next request is lost with its connection, before a byte of it is sent.
+    void lose_next_request() {
+        sim.run_for(std::chrono::milliseconds(1));  // or the operation is one of connecting
+        sim.fail_operation(sim.operations(), EPIPE);
+    }
 
+    ice::duration work{};
     ice::testing::simulation sim;
     quiet_server up{sim.host("10.0.0.1")}, srv{sim.net()};
     std::list<slot> replies;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "printing.hpp"
+#include "quiet_server.hpp"
 
 namespace {
 
@@ -43,7 +44,6 @@ struct polite {
 
 struct fixture {
     ice::listener<ice::line>& add(std::size_t size = 3, ice::timeouts times = {}) {
-        srv.log().to([](ice::log_level, std::string_view) {});
         return srv.add(ice::tcp_server_action{SERVER}
                            .protocol(ice::line("\r\n", 100'000))
                            .logic(polite{told, size})
@@ -70,7 +70,7 @@ struct fixture {
     const std::string ended = make_error_code(ice::errc::closed).message();
     seen told;  // before the world, whose coroutines use it until the end
     simulation sim;
-    ice::server srv{sim.net()};
+    quiet_server srv{sim.net()};
 };
 
 }  // namespace

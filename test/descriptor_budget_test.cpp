@@ -248,8 +248,7 @@ BOOST_AUTO_TEST_CASE(with_64_descriptors_two_full_servers_leave_a_pool_its_conne
     BOOST_TEST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
     {
         world w;
-        ice::server other{w.io};
-        other.log().to([](ice::log_level, std::string_view) {});
+        quiet_server other{w.io};
         auto& one = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
         auto& two = other.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
         tcp::acceptor upstream(w.io, {asio::ip::address_v4::loopback(), 0});

@@ -7,6 +7,7 @@
 #include <ice/testing/sim.hpp>
 
 #include "printing.hpp"
+#include "quiet_server.hpp"
 
 namespace {
 
@@ -19,7 +20,6 @@ const ice::address here{"127.0.0.1", 7};
 // An echo of lines in a world where one thing always goes wrong.
 struct fixture {
     explicit fixture(fault f, double chance = 1) : struck(f) {
-        srv.log().to([](ice::log_level, std::string_view) {});
         world.faults()[f] = chance;
         srv.add(ice::tcp_server_action{here}.protocol(ice::line{}));
     }
@@ -32,7 +32,7 @@ struct fixture {
     ice::duration took() const { return world.now() - began; }
 
     simulation world;
-    ice::server srv{world.net()};
+    quiet_server srv{world.net()};
     fault struck;
     ice::time_point began;
 };
@@ -179,8 +179,7 @@ BOOST_AUTO_TEST_CASE(bytes_that_arrive_while_the_loop_is_late_are_all_there_afte
     std::size_t replies = 0, timeouts = 0;
     for (std::uint64_t seed = 1; seed <= 100; ++seed) {
         simulation world(seed);
-        ice::server srv(world.net());
-        srv.log().to([](ice::log_level, std::string_view) {});
+        quiet_server srv(world.net());
         srv.add(ice::tcp_server_action{here}.protocol(ice::line{}));
         auto peer = world.run(world.open<ice::line>(here)).value();
         world.faults()[fault::late_loop] = 1;

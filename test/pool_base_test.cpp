@@ -10,12 +10,7 @@ using namespace std::chrono_literals;
 
 // An upstream that takes a second for each answer.
 struct fixture : asking {
-    fixture() {
-        serve([](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
-            co_await peer.sleep(1s);
-            co_return std::string(m);
-        });
-    }
+    fixture() { serve_slowly(1s); }
 };
 
 }  // namespace

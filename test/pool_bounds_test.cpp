@@ -10,21 +10,12 @@ using namespace std::chrono_literals;
 
 // An upstream that takes as long as it is told.
 struct fixture : asking {
-    fixture() {
-        serve([this](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
-            co_await peer.sleep(work);
-            co_return std::string(m);
-        });
-    }
+    fixture() { serve_slowly({}); }
 
-    // The next request of a caller is lost on its way, before a byte of it has left.
-    ice::error_code ask_in_vain() {
-        sim.run_for(1ms);  // or it is the connecting of the next
-        sim.fail_operation(sim.operations(), EPIPE);
+    ice::error_code ask_and_lose() {
+        lose_next_request();
         return ask();
     }
-
-    ice::duration work{};
 };
 
 // A line, after a word of welcome.
@@ -97,21 +88,21 @@ BOOST_AUTO_TEST_CASE(an_unfinished_reply_may_be_as_long_as_the_limit_and_no_long
 BOOST_AUTO_TEST_CASE(ten_requests_and_a_tenth_of_all_are_retried_and_no_more) {
     // The danger: an upstream that loses all requests gets twice as many as in normal operation.
     auto& p = add(2, {}, {.retries = 10});
-    for (int i = 0; i < 11; ++i) BOOST_TEST(!ask_in_vain());  // 11 <= 10 + 11 / 10
+    for (int i = 0; i < 11; ++i) BOOST_TEST(!ask_and_lose());  // 11 <= 10 + 11 / 10
     BOOST_TEST(p.counters().retries == 11U);
-    BOOST_TEST(ask_in_vain() == ice::errc::not_sent);
+    BOOST_TEST(ask_and_lose() == ice::errc::not_sent);
     BOOST_TEST(p.counters().retries == 11U);
     BOOST_TEST(p.counters().refused == 1U);
     for (int i = 13; i < 19; ++i) BOOST_TEST(!ask());
-    BOOST_TEST(ask_in_vain() == ice::errc::not_sent, "the nineteenth");
-    BOOST_TEST(!ask_in_vain(), "the twentieth");
+    BOOST_TEST(ask_and_lose() == ice::errc::not_sent, "the nineteenth");
+    BOOST_TEST(!ask_and_lose(), "the twentieth");
     BOOST_TEST(p.counters().retries == 12U);
     BOOST_TEST(p.counters().requests == 20U);
 }
 
 BOOST_AUTO_TEST_CASE(without_retries_no_request_is_sent_again) {
     auto& p = add(2, {}, {.retries = 0});
-    BOOST_TEST(ask_in_vain() == ice::errc::not_sent);
+    BOOST_TEST(ask_and_lose() == ice::errc::not_sent);
     BOOST_TEST(p.counters().retries == 0U);
     BOOST_TEST(!ask());
 }

@@ -14,14 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 
 struct fixture : asking {
-    // An upstream that takes an hour.
-    void serve_slowly() {
-        serve([](std::string_view m, ice::session<ice::line>& peer) -> ice::task<std::string> {
-            co_await peer.sleep(1h);
-            co_return std::string(m);
-        });
-    }
-
     static constexpr int refusals = 100;
 
     // Asks again and again, whatever it gets, and says why it was refused.
@@ -45,11 +37,6 @@ struct fixture : asking {
         for (turns = 0; refused < refusals; ++turns) co_await sim.net()->yield();
     }
 
-    // The next request is lost on its way, before a byte of it has left.
-    void lose_the_next() {
-        sim.run_for(1ms);
-        sim.fail_operation(sim.operations(), EPIPE);
-    }
     // Acts when the caller of it waits for its turn to send it again.
     ice::task<> when_it_is_lost(const ice::pool<ice::line>& p, std::function<void()> act) {
         while (p.counters().discarded == 0) co_await sim.net()->yield();
@@ -103,13 +90,13 @@ BOOST_AUTO_TEST_CASE(a_pool_that_drains_lets_others_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_whose_upstream_is_down_lets_others_run) {
-    auto& p = add(1);  // nobody listens there
+    auto& p = add(1);  // without a listener there
     BOOST_TEST(ask() == ice::connect_error(asio::error::connection_refused));
     refuses_and_lets_others_run(p, ice::connect_error(asio::error::connection_refused));
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_with_an_open_breaker_lets_others_run) {
-    serve_slowly();
+    serve_slowly(1h);
     auto& p = add(1, {.request = 1ms}, {}, {.failures = 1});
     BOOST_TEST(ask() == ice::errc::request_timeout);
     BOOST_TEST(turns_beside(insist(p, "x")) >= refusals);
@@ -117,7 +104,7 @@ BOOST_AUTO_TEST_CASE(a_pool_with_an_open_breaker_lets_others_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_full_pool_lets_others_run) {
-    serve_slowly();
+    serve_slowly(1h);
     auto& p = add(1, {}, {.max_waiters = 1});
     begin();  // has the connection
     begin();  // waits for it
@@ -137,7 +124,7 @@ BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_lets_others_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_full_outbox_lets_others_run) {
-    serve_slowly();
+    serve_slowly(1h);
     constexpr std::size_t longest = 8 * 1024 * 1024;  // of a line: above any outbox
     auto& p = open(
         ice::tcp_client_action{far, name, 1, ice::line("\r\n", longest)}.limits({.pipeline = 4}));
@@ -184,7 +171,7 @@ BOOST_AUTO_TEST_CASE(a_retry_that_has_timed_out_meanwhile_is_not_sent) {
     for (const std::size_t depth : {1U, 4U}) {
         const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
         auto& p = open(ice::tcp_client_action{far, own, 2}.limits({.pipeline = depth}));
-        lose_the_next();
+        lose_next_request();
         slot got;
         const auto asks = [&]() -> ice::task<> {
             auto made = co_await p.request(std::string("x"), 5ms);
@@ -204,7 +191,7 @@ BOOST_AUTO_TEST_CASE(a_caller_cancelled_before_its_retry_gets_a_failure_and_is_c
     for (const std::size_t depth : {1U, 4U}) {
         const ice::pool_name<ice::line> own{depth == 1 ? "alone" : "beside others"};
         auto& p = open(ice::tcp_client_action{far, own, 2}.limits({.pipeline = depth}));
-        lose_the_next();
+        lose_next_request();
         slot got;
         const auto asks = [&]() -> ice::task<> {
             auto made = co_await p.request(std::string("x"));
@@ -227,7 +214,7 @@ BOOST_AUTO_TEST_CASE(a_caller_cancelled_before_its_retry_gets_a_failure_and_is_c
 BOOST_AUTO_TEST_CASE(a_caller_that_retries_in_a_loop_lets_a_shared_connection_close) {
     // The danger: at that instant the pool still lists the connection, which refuses each request:
     // a caller that retries would never let it go.
-    serve_slowly();
+    serve_slowly(1h);
     for (const unsigned retries : {0U, 10U}) {
         const ice::pool_name<ice::line> own{retries == 0 ? "never" : "some"};
         auto& p = open(ice::tcp_client_action{far, own, 2}

@@ -7,7 +7,6 @@ using namespace test;
 
 namespace {
 
-std::string_view same(std::string_view line) { return line; }
 ice::task<ice::borrowed<std::string_view>> same_later(std::string_view line) { co_return line; }
 
 // Waits 10 ms for a line that begins with an s.
@@ -79,7 +78,7 @@ BOOST_AUTO_TEST_SUITE(serve)
 BOOST_AUTO_TEST_CASE(a_burst_is_one_read_and_one_write) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive("a\r\nb\r\nc\r\n");
     BOOST_TEST(c.heard() == "a\r\nb\r\nc\r\n");
     BOOST_TEST(c.wire.reads == 1u);
@@ -155,7 +154,7 @@ BOOST_AUTO_TEST_CASE(messages_before_the_end_of_the_stream_are_answered) {
 BOOST_AUTO_TEST_CASE(a_truncated_message_ends_the_session_after_the_answers) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.wire.arrive("a\r\nb");
     c.wire.arrive_end();
     w.settle();
@@ -230,7 +229,7 @@ BOOST_AUTO_TEST_CASE(nothing_is_read_while_an_answer_cannot_be_sent) {
     memory_world w;
     conversation<ice::line> c(w);
     c.wire.stalled = true;
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive("a\r\n");
     for (int i = 0; i < 100; ++i) c.arrive("b\r\n");
     BOOST_TEST(c.wire.reads == 1u);

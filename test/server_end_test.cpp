@@ -6,6 +6,7 @@
 #include <ice/server.hpp>
 #include <memory>
 
+#include "quiet_server.hpp"
 #include "world.hpp"
 
 namespace {
@@ -14,7 +15,7 @@ using namespace test;
 
 constexpr ice::pool_name<ice::line> lines{"lines"};
 
-// What a user makes after the server, since it needs its executor. Knows who uses it.
+// An object that is made after the server, as it needs its executor. Counts its users.
 struct database {
     explicit database(const asio::any_io_executor& e) : timer(e) {}
     ~database() { BOOST_TEST(users == 0, users << " coroutines would use it when it is gone"); }
@@ -41,10 +42,6 @@ ice::task<> wait_for_ever(database& db) {
     } catch (const std::exception&) {}  // so it is not ended by an error
     asio::steady_timer own(db.timer.get_executor(), std::chrono::hours(1));
     co_await own.async_wait(asio::use_awaitable);
-}
-
-void quiet(ice::server& srv) {
-    srv.log().to([](ice::log_level, std::string_view) {});
 }
 
 auto uses(std::unique_ptr<database>& db) {
@@ -88,8 +85,7 @@ BOOST_AUTO_TEST_SUITE(server_end)
 
 BOOST_AUTO_TEST_CASE(a_logic_that_still_waits_ends_within_run) {
     // The danger: ~server destroys the logic, whose locals use objects that are gone.
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     std::unique_ptr<database> db;
     auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(uses(db)));
     db = std::make_unique<database>(srv.executor());
@@ -103,8 +99,7 @@ BOOST_AUTO_TEST_CASE(a_logic_that_still_waits_ends_within_run) {
 }
 
 BOOST_AUTO_TEST_CASE(the_end_of_a_drain_ends_a_logic_that_still_waits) {
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     std::unique_ptr<database> db;
     auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(uses(db)));
     db = std::make_unique<database>(srv.executor());
@@ -117,8 +112,7 @@ BOOST_AUTO_TEST_CASE(the_end_of_a_drain_ends_a_logic_that_still_waits) {
 
 BOOST_AUTO_TEST_CASE(coroutines_that_the_user_spawned_end_within_run) {
     // The coroutine belongs to no session, so stop() does not reach it.
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     srv.add(ice::tcp_server_action{any_port});
     auto db = std::make_unique<database>(srv.executor());
     bool told = false;
@@ -132,8 +126,7 @@ BOOST_AUTO_TEST_CASE(coroutines_that_the_user_spawned_end_within_run) {
 
 BOOST_AUTO_TEST_CASE(callers_of_a_pool_end_within_run) {
     // They get errc::stopped while all objects still exist.
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     asio::io_context other;
     tcp::acceptor silent(other, {asio::ip::address_v4::loopback(), 0});
     auto& pool = srv.add(ice::tcp_client_action{
@@ -156,8 +149,7 @@ BOOST_AUTO_TEST_CASE(callers_of_a_pool_end_within_run) {
 
 BOOST_AUTO_TEST_CASE(an_exception_leaves_run_after_all_coroutines_have_ended) {
     // The danger: unwinding destroys objects that logics use before the server with its logics.
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     std::unique_ptr<database> db;
     auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(uses(db)));
     db = std::make_unique<database>(srv.executor());
@@ -183,8 +175,7 @@ BOOST_AUTO_TEST_CASE(coroutines_of_a_server_that_never_ran_do_not_begin) {
     // The danger: the end of the server runs coroutines whose objects are gone.
     int began = 0;
     {
-        ice::server srv;
-        quiet(srv);
+        quiet_server srv;
         auto& l = srv.add(ice::tcp_server_action{any_port});
         srv.add(ice::tcp_client_action{l.endpoint(), lines, 3});
         auto db = std::make_unique<database>(srv.executor());
@@ -201,8 +192,7 @@ BOOST_AUTO_TEST_CASE(coroutines_of_a_server_that_never_ran_do_not_begin) {
 BOOST_AUTO_TEST_CASE(work_that_is_posted_after_run_never_begins) {
     // Timers and sockets of the user must still find their io_context.
     auto held = std::make_shared<int>(0);
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}));
     auto& pool = srv.add(ice::tcp_client_action{l.endpoint(), lines, 2});
     asio::steady_timer timer(srv.executor(), std::chrono::hours(1));
@@ -229,8 +219,7 @@ BOOST_AUTO_TEST_CASE(work_that_is_posted_after_run_never_begins) {
 
 BOOST_AUTO_TEST_CASE(handlers_that_post_themselves_for_ever_do_not_hold_run) {
     // At its end run() runs handlers that are ready, but a bounded number.
-    ice::server srv;
-    quiet(srv);
+    quiet_server srv;
     std::size_t times = 0;
     std::function<void()> again = [&] {
         if (++times == 1) srv.stop();

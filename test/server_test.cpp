@@ -11,6 +11,7 @@
 #include <ice/testing/sim.hpp>
 #include <thread>
 
+#include "quiet_server.hpp"
 #include "world.hpp"
 
 namespace {
@@ -133,8 +134,7 @@ BOOST_AUTO_TEST_CASE(a_server_destroyed_before_the_io_context_of_the_user_leaves
     };
     tcp::socket client(io);
     {
-        ice::server srv(io);
-        srv.log().to([](ice::log_level, std::string_view) {});
+        quiet_server srv(io);
         auto& l = srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(slow));
         srv.add(ice::tcp_client_action{l.endpoint(), lines, 1});
         client.connect(endpoint_of(l.endpoint()));

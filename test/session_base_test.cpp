@@ -13,8 +13,6 @@ const ice::timeouts defaults;
 // these know of a connection belongs into listener_base::numbered_session and pool_connection.
 static_assert(sizeof(ice::session_base) <= 80);
 
-std::string_view same(std::string_view line) { return line; }
-
 // A logic that answers when the test lets it.
 struct slow {
     ice::event& go;
@@ -51,7 +49,7 @@ BOOST_AUTO_TEST_SUITE(session_base)
 BOOST_AUTO_TEST_CASE(a_silent_session_ends_at_the_idle_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
 }
 
@@ -59,7 +57,7 @@ BOOST_AUTO_TEST_CASE(a_silent_session_ends_at_the_idle_timeout) {
 BOOST_AUTO_TEST_CASE(the_idle_timeout_restarts_after_each_message) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     w.advance(defaults.idle - 1ms);
     c.arrive("a\r\n");
     BOOST_TEST(c.heard() == "a\r\n");
@@ -70,7 +68,7 @@ BOOST_AUTO_TEST_CASE(the_idle_timeout_restarts_after_each_message) {
 BOOST_AUTO_TEST_CASE(the_message_timeout_counts_from_the_first_byte) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     w.advance(10s);
     for (int second = 0; second < 29; ++second) {
         c.arrive("x");
@@ -86,7 +84,7 @@ BOOST_AUTO_TEST_CASE(the_message_timeout_counts_from_the_first_byte) {
 BOOST_AUTO_TEST_CASE(the_next_message_has_its_own_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive("a\r\nb");
     w.advance(defaults.message - 1ms);
     c.arrive("\r\nc");
@@ -98,7 +96,7 @@ BOOST_AUTO_TEST_CASE(the_next_message_has_its_own_timeout) {
 BOOST_AUTO_TEST_CASE(after_a_finished_message_the_idle_timeout_applies_again) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive("a");
     w.advance(1s);
     c.arrive("\r\n");
@@ -110,7 +108,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_closed_at_the_write_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
     c.wire.stalled = true;
-    c.serve(same);
+    c.serve(ice::echo{});
     w.advance(10s);
     c.arrive("a\r\n");
     ends_after(w, c, defaults.write, ice::errc::write_timeout);
@@ -121,7 +119,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_does_not_read_is_closed_at_the_write_timeout) {
 BOOST_AUTO_TEST_CASE(a_push_that_stalls_ends_the_session_at_the_write_timeout) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.wire.stalled = true;
     w.advance(10s);
     BOOST_TEST(!c.peer.push("news"));
@@ -133,7 +131,7 @@ BOOST_AUTO_TEST_CASE(a_push_that_stalls_ends_the_session_at_the_write_timeout) {
 BOOST_AUTO_TEST_CASE(the_write_timeout_restarts_with_each_byte_that_the_peer_takes) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     for (int i = 0; i < 3; ++i) {
         c.wire.stalled = true;
         BOOST_TEST(!c.peer.push("news"));
@@ -284,7 +282,7 @@ BOOST_AUTO_TEST_CASE(the_handshake_timeout_ends_with_the_handshake) {
     BOOST_TEST_REQUIRE(result.said.has_value());
     BOOST_TEST(!*result.said);
     BOOST_TEST(c.peer.is_untouched());
-    c.serve(same);
+    c.serve(ice::echo{});
     ends_after(w, c, defaults.idle, ice::errc::idle_timeout);
 }
 

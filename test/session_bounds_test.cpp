@@ -7,8 +7,6 @@ using namespace test;
 
 namespace {
 
-std::string_view same(std::string_view line) { return line; }
-
 // Of the fewest bytes: 128 of them are one read of a connection at rest.
 std::string lines(std::size_t n) {
     std::string all;
@@ -27,7 +25,7 @@ BOOST_AUTO_TEST_CASE(a_batch_is_sixty_four_messages_and_one_write) {
     for (const unsigned messages : {1u, 63u, 64u, 65u, 128u, 129u, 192u}) {
         memory_world w;
         conversation<ice::line> c(w);
-        c.serve(same);
+        c.serve(ice::echo{});
         c.arrive(lines(messages));
         BOOST_TEST(c.heard() == lines(messages));
         BOOST_TEST(c.wire.reads == 1u);
@@ -57,7 +55,7 @@ BOOST_AUTO_TEST_CASE(the_size_of_a_batch_can_be_set) {
     ice::limits l;
     l.batch = 3;
     conversation<ice::line> c(w, ice::line{}, l);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive(lines(10));
     BOOST_TEST(c.heard() == lines(10));
     BOOST_TEST(c.wire.writes == 4u);
@@ -111,7 +109,7 @@ BOOST_AUTO_TEST_CASE(a_batch_of_coroutines_ends_at_batch_bytes) {
 BOOST_AUTO_TEST_CASE(a_batch_that_ends_with_the_input_waits_for_more) {
     memory_world w;
     conversation<ice::line> c(w);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive(lines(64));
     c.arrive(lines(64));
     BOOST_TEST(c.heard() == lines(128));
@@ -129,7 +127,7 @@ BOOST_AUTO_TEST_CASE(an_unfinished_message_may_be_as_large_as_the_limit_and_not_
         ice::limits l;
         l.message = limit;
         conversation<ice::line> c(w, ice::line("\r\n", 1'000'000), l);
-        c.serve(same);
+        c.serve(ice::echo{});
         c.arrive(std::string(size, 'x'));
         BOOST_TEST(c.ended.has_value() == (size > limit));
         if (c.ended) BOOST_TEST(*c.ended == ice::errc::message_too_large);
@@ -145,7 +143,7 @@ BOOST_AUTO_TEST_CASE(the_message_limit_counts_only_the_bytes_of_that_message) {
     ice::limits l;
     l.message = 100;
     conversation<ice::line> c(w, ice::line{}, l);
-    c.serve(same);
+    c.serve(ice::echo{});
     for (int i = 0; i < 20; ++i) c.arrive(lines(40) + std::string(100, 'x') + "\r\n");
     BOOST_TEST(!c.ended.has_value());
     BOOST_TEST(c.settings.messages == 20u * 41);
@@ -157,7 +155,7 @@ BOOST_AUTO_TEST_CASE(messages_before_one_that_is_too_large_are_answered) {
     ice::limits l;
     l.message = 100;
     conversation<ice::line> c(w, ice::line{}, l);
-    c.serve(same);
+    c.serve(ice::echo{});
     c.arrive("a\r\nb\r\n" + std::string(101, 'x'));
     BOOST_TEST(c.heard() == "a\r\nb\r\n");
     BOOST_TEST_REQUIRE(c.ended.has_value());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "printing.hpp"
+#include "quiet_server.hpp"
 
 namespace {
 
@@ -141,9 +142,8 @@ BOOST_AUTO_TEST_CASE(a_drain_and_a_stop_end_the_coroutine) {
     sim.run_for(1s);
     BOOST_TEST(seen == in_order, boost::test_tools::per_element());
     seen.clear();
-    ice::server other(sim.host("10.0.0.1"));
+    quiet_server other(sim.host("10.0.0.1"));
     const ice::address there{"10.0.0.1", 1};
-    other.log().to([](ice::log_level, std::string_view) {});
     auto& stopped =
         other.add(ice::tcp_server_action{there}.protocol(ice::line{}).logic(pings{seen}));
     auto peer = sim.run(sim.open<ice::line>(there)).value();
@@ -157,9 +157,8 @@ BOOST_AUTO_TEST_CASE(a_drain_and_a_stop_end_the_coroutine) {
 // The danger: the loop ends while a logic waits, and destroys the session before the coroutine that
 // uses it.
 BOOST_AUTO_TEST_CASE(a_stop_ends_the_coroutine_while_the_logic_waits) {
-    ice::server other(sim.host("10.0.0.1"));
+    quiet_server other(sim.host("10.0.0.1"));
     const ice::address there{"10.0.0.1", 1};
-    other.log().to([](ice::log_level, std::string_view) {});
     other.add(ice::tcp_server_action{there}.protocol(ice::line{}).logic(slow{{seen}}));
     auto peer = sim.run(sim.open<ice::line>(there)).value();
     BOOST_TEST(!sim.run(peer->send("x")));

@@ -20,6 +20,7 @@
 #include <ice/transport.hpp>
 #include <thread>
 
+#include "quiet_server.hpp"
 #include "upstream.hpp"
 
 namespace {
@@ -240,8 +241,7 @@ BOOST_AUTO_TEST_CASE(unix_sockets_serve_and_leave_no_file) {
     const temporary_path at;
     const ice::address where("unix:" + at.path);
     {
-        ice::server unix_srv(io);
-        unix_srv.log().to([](ice::log_level, std::string_view) {});
+        quiet_server unix_srv(io);
         int fd = -1;
         auto look = [&](std::string_view bytes, ice::session<ice::raw>& s) {
             fd = ice::socket(s).native_handle();
@@ -284,8 +284,7 @@ BOOST_AUTO_TEST_CASE(the_file_of_a_unix_socket_has_the_mode_it_is_given_whatever
         const ::mode_t before = ::umask(umask);
         for (const unsigned mode : {0U, 0600U, 0660U, 0666U, 0777U}) {
             const temporary_path at;
-            ice::server unix_srv(io);
-            unix_srv.log().to([](ice::log_level, std::string_view) {});
+            quiet_server unix_srv(io);
             const ice::address where("unix:" + at.path);
             unix_srv.add(ice::tcp_server_action{where}.limits({.socket_mode = mode}));
             BOOST_TEST(mode_of(at.path) == mode);

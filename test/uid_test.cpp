@@ -10,6 +10,8 @@
 #include <set>
 #include <type_traits>
 
+#include "quiet_server.hpp"
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -68,8 +70,7 @@ BOOST_AUTO_TEST_CASE(two_listeners_and_two_pools_of_a_server_give_each_uid_once)
         seen.insert(peer.uid().number());
         return std::string("noted");
     };
-    ice::server srv{sim.net()};
-    srv.log().to([](ice::log_level, std::string_view) {});
+    quiet_server srv{sim.net()};
     srv.add(ice::tcp_server_action{here}.protocol(ice::line{}).logic(note));
     srv.add(ice::tcp_server_action{there}.protocol(ice::line{}).logic(note));
     for (const auto& at : {here, there, here})

@@ -4,6 +4,7 @@
 #include <list>
 
 #include "conversation.hpp"
+#include "quiet_server.hpp"
 
 using namespace test;
 
@@ -27,7 +28,6 @@ struct pooled : memory_world {
             wire = made.get();
             return std::unique_ptr<ice::channel>(std::move(made));
         };
-        srv.log().to([](ice::log_level, std::string_view) {});
         srv.add(ice::tcp_client_action{ice::address("upstream", 1), name, 1}.backoff(
             {.first = far_away, .cap = far_away}));
         settle();
@@ -59,7 +59,7 @@ struct pooled : memory_world {
     }
 
     std::list<reply> replies;
-    ice::server srv{net};
+    quiet_server srv{net};
     memory_channel* wire = nullptr;  // the last connection
     bool up = true;
     int dials = 0;
