@@ -7,6 +7,9 @@ set(ICE_WARNINGS
     -Wcast-qual -Woverloaded-virtual -Wformat=2 -Wimplicit-fallthrough -Wunused)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     list(APPEND ICE_WARNINGS -Wduplicated-cond -Wduplicated-branches)
+    if(CMAKE_UNITY_BUILD)  # it warns of unnamed namespaces that are not in the main file
+        list(APPEND ICE_WARNINGS -Wno-subobject-linkage)
+    endif()
     if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
         # Wrong in GCC 12: the first three about std::string's operator+ (GCC bugs 105329, 105651),
         # the others about frames of coroutines.
@@ -69,6 +72,13 @@ function(ice_own_target target)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
+# A program that links ice shares its precompiled headers with the other programs: the dev preset.
+function(ice_use_precompiled target)
+    if(ICE_PRECOMPILE)
+        target_precompile_headers(${target} REUSE_FROM ice-program-headers)
+    endif()
+endfunction()
+
 # ice_own_program(prefix source libraries...): one file is one program. `tutorial/1_echo.cpp` is
 # tutorial/1_echo below the build directory; its target is prefix-1_echo.
 function(ice_own_program prefix source)
@@ -81,4 +91,7 @@ function(ice_own_program prefix source)
     set_target_properties(${target} PROPERTIES
         OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${folder})
     ice_own_target(${target})
+    if("ice::ice" IN_LIST ARGN)
+        ice_use_precompiled(${target})
+    endif()
 endfunction()

@@ -9,6 +9,7 @@ add_library(ice-torture-parts OBJECT
     torture/upstream.cpp torture/words.cpp)
 target_link_libraries(ice-torture-parts PUBLIC ice::testing CLI11::CLI11)
 ice_own_target(ice-torture-parts)
+set_target_properties(ice-torture-parts PROPERTIES UNITY_BUILD OFF)  # parts share names
 add_executable(ice-torture $<TARGET_OBJECTS:ice-torture-parts>)
 target_link_libraries(ice-torture PRIVATE ice-torture-parts)
 target_link_options(ice-torture PRIVATE ${ICE_TORTURE_WRAPS})
