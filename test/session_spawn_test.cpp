@@ -1,6 +1,8 @@
 // session::spawn(): coroutines that run beside a logic, and end before its session.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <asio/this_coro.hpp>
 #include <boost/test/unit_test.hpp>
 #include <ice/protocols/line.hpp>
 #include <ice/server.hpp>
@@ -38,12 +40,13 @@ struct pings {
         peer.spawn(ping(peer, seen));
     }
 
+    struct end {
+        std::vector<std::string>& seen;
+        line_session& peer;
+        ~end() { seen.push_back(fmt::format("ended {}", peer.uid())); }
+    };
     static ice::task<> ping(line_session& peer, std::vector<std::string>& seen) {
-        struct end {
-            std::vector<std::string>& seen;
-            line_session& peer;
-            ~end() { seen.push_back(fmt::format("ended {}", peer.uid())); }
-        } const told{seen, peer};
+        const end told{seen, peer};
         for (;;) {
             co_await peer.sleep(30s);
             if (peer.push("ping")) co_return;
@@ -52,6 +55,18 @@ struct pings {
     static ice::task<> throws(line_session& peer) {
         co_await peer.sleep(1s);
         throw std::runtime_error("no luck");
+    }
+};
+
+// Its own wait cannot be cancelled, so it is there until the loop destroys it.
+struct stubborn : pings {
+    void opened(line_session& peer) { peer.spawn(wait(peer, seen)); }
+
+    static ice::task<> wait(line_session& peer, std::vector<std::string>& seen) {
+        const end told{seen, peer};
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        ice::event never(peer.executor());
+        co_await never.wait();
     }
 };
 
@@ -114,6 +129,14 @@ BOOST_AUTO_TEST_CASE(a_coroutine_ends_with_its_own_session_only) {
     BOOST_TEST(next(*second) == "ping");
 }
 
+BOOST_AUTO_TEST_CASE(the_report_counts_them) {
+    auto peer = open();
+    sim.run_for(1s);
+    const auto lines = l.report();
+    BOOST_TEST_REQUIRE(lines.size() == 2u);
+    BOOST_TEST(lines[1].ends_with(", 1 coroutines spawned"), lines[1]);
+}
+
 // The danger: the exception is lost, and the peer gets no further ping.
 BOOST_AUTO_TEST_CASE(an_exception_closes_the_connection_and_is_counted) {
     auto peer = open();
@@ -168,6 +191,30 @@ BOOST_AUTO_TEST_CASE(a_stop_ends_the_coroutine_while_the_logic_waits) {
     BOOST_TEST(seen == std::vector<std::string>{"ended #1"}, boost::test_tools::per_element());
     sim.run_for(1min);
     BOOST_TEST(seen == in_order, boost::test_tools::per_element());
+}
+
+// The danger: the session is gone when the loop destroys what still uses it. Asio destroys first
+// the wait that began last, and that is the session's for the end of what it has spawned.
+BOOST_AUTO_TEST_CASE(a_session_lives_as_long_as_what_it_has_spawned) {
+    {
+        simulation own;
+        ice::server other(own.net());
+        other.log().to([](ice::log_level, std::string_view) {});
+        auto& stopped =
+            other.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(stubborn{{seen}}));
+        auto gone = own.run(own.open<ice::line>(SERVER)).value();
+        auto stays = own.run(own.open<ice::line>(SERVER)).value();
+        own.run_for(1s);
+        gone.reset();
+        own.run_for(1s);
+        BOOST_TEST(stopped.size() == 2u, "it waits for what it has spawned");
+        other.stop();
+        own.run_for(1s);
+        BOOST_TEST(seen.empty());
+    }
+    std::sort(seen.begin(), seen.end());
+    BOOST_TEST(seen == (std::vector<std::string>{"ended #1", "ended #2"}),
+               boost::test_tools::per_element());
 }
 
 // Callers of a pool share its sessions: none of them may leave a coroutine there.

@@ -99,11 +99,14 @@ public:
     }
 
 private:
-    task<> run_session(std::unique_ptr<channel> bytes, uid id,
+    std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
+        return std::make_unique<session<P>>(std::move(bytes), protocol_, id, this->settings_);
+    }
+
+    task<> run_session(listener_base::registration known,
                        listener_base::counted_connection) override {
+        auto& peer = static_cast<session<P>&>(known.session());
         try {
-            session<P> peer(std::move(bytes), protocol_, id, this->settings_);
-            const listener_base::registration known(peer);
             error_code why;
             bool opened = false;
             try {
@@ -111,7 +114,7 @@ private:
                 if (!why) why = co_await serve(peer, logic_);
             } catch (...) { why = this->threw(peer, std::current_exception()); }
             co_await end(peer, opened, why);
-        } catch (...) { this->broke(id, std::current_exception()); }
+        } catch (...) { this->broke(peer.uid(), std::current_exception()); }
     }
 
     // Separate coroutines, so that their variables do not enlarge the frame of run_session(), which

@@ -146,8 +146,8 @@ public:
     // Closes all connections now; run() returns.
     void stop();
 
-    // Writes its state to the log, at level info: a line for each pool and listener, and for each
-    // of the first 100 connections of a listener.
+    // Writes its state to the log, at level info: a line for each pool and listener, for each of
+    // the first 100 connections of a listener, and for the coroutines of spawn().
     void report();
 
     // For Asio's own functions: co_spawn(srv.executor(), ..), timers.

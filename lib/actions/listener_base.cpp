@@ -62,10 +62,13 @@ listener_base::listener_base(std::shared_ptr<server_context> context, const addr
       look_again_(
           net_->deadlines(), [](void* p) { static_cast<listener_base*>(p)->room_.set(); }, this),
       again_(net_->deadlines(), accept_again, this) {
-    settings_.listener = this;
-    settings_.spawned_threw = [](session_base& s, std::exception_ptr thrown) {
+    settings_.spawned_threw = [](session_base& s, std::exception_ptr thrown) noexcept {
         s.owner().threw(s, std::move(thrown));
         s.close();
+    };
+    settings_.listener = this;
+    settings_.hold_owner = [](session_base& s) -> std::shared_ptr<void> {
+        return s.owner().shared_from_this();
     };
     // Each end of a connection makes room for all listeners of the server, so they know each other.
     context_->listeners_.push_back(this);
@@ -186,9 +189,12 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     counted_connection counted(shared_from_this(), of_peer);
     // From here on the destructor of `counted` gives the share back.
     share.keep();
-    asio::co_spawn(net_->executor(),
-                   run_session(std::move(bytes), context_->next_uid(), std::move(counted)),
-                   throws_nothing());
+    const uid id = context_->next_uid();
+    try {
+        registration known(make_session(std::move(bytes), id));
+        asio::co_spawn(net_->executor(), run_session(std::move(known), std::move(counted)),
+                       throws_nothing());
+    } catch (...) { broke(id, std::current_exception()); }  // such as the copy of the protocol
 }
 
 bool listener_base::admit(const channel& bytes, peer_count*& of_peer) {
@@ -229,19 +235,23 @@ listener_base::counted_connection::~counted_connection() {
     if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
 }
 
-listener_base::registration::registration(session_base& s) : session_(s) {
-    listener_base& l = s.owner();
-    l.sessions_.push_back({s.uid().number(), &s, whole_seconds(s.now())});
-    if (l.ending_) s.bytes().drain(errc::draining);
+listener_base::registration::registration(std::unique_ptr<session_base> s)
+    : session_(std::move(s)) {
+    listener_base& l = session_->owner();
+    l.sessions_.push_back(
+        {session_->uid().number(), session_.get(), whole_seconds(session_->now())});
+    if (l.ending_) session_->bytes().drain(errc::draining);
 }
 
 listener_base::registration::~registration() {
-    listener_base& l = session_.owner();
+    if (!session_) return;
+    listener_base& l = session_->owner();
     auto& all = l.sessions_;
     // Marks the entry, and erases marked ones when they are half of all: an end costs O(1) on
     // average, and the order by uid stays.
-    const auto place = l.place_of(session_.uid().number()) - all.cbegin();
+    const auto place = l.place_of(session_->uid().number()) - all.cbegin();
     all[static_cast<std::size_t>(place)].session = nullptr;
+    session_base::destroy(std::move(session_));
     if (++l.ended_sessions_ * 2 < all.size()) return;
     std::erase_if(all, [](const numbered_session& s) { return s.session == nullptr; });
     l.ended_sessions_ = 0;
@@ -284,17 +294,23 @@ task<> listener_base::finish(session_base& peer, error_code why) {
     if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);  // mutant: graceful_close
 }
 
-error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) {
+error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) noexcept {
     ++counters_.logic_threw;
-    context_->write(log_level::error, "logic threw",
-                    fmt::format("session {} of {}: its logic threw: {}", peer.uid(), peer.peer(),
-                                detail::what_of(std::move(thrown))));
+    try {
+        context_->write(log_level::error, "logic threw",
+                        fmt::format("session {} of {}: its logic threw: {}", peer.uid(),
+                                    peer.peer(), detail::what_of(std::move(thrown))));
+    } catch (...) {  // no memory for the text, or the log is what throws
+    }
     return errc::stopped;
 }
 
-void listener_base::broke(uid id, std::exception_ptr thrown) {
-    context_->write(log_level::error, "session threw",
-                    fmt::format("session {}: {}", id, detail::what_of(std::move(thrown))));
+void listener_base::broke(uid id, std::exception_ptr thrown) noexcept {
+    try {
+        context_->write(log_level::error, "session threw",
+                        fmt::format("session {}: {}", id, detail::what_of(std::move(thrown))));
+    } catch (...) {  // as in threw()
+    }
 }
 
 void listener_base::count(error_code why) {
@@ -350,14 +366,16 @@ std::vector<std::string> listener_base::report(std::size_t most) const {
         }
         session_base& one = *s.session;
         const std::size_t unsent = one.bytes().unsent(), unread = one.bytes().data().size();
+        const std::size_t spawned = one.has_spawned() ? settings_.spawned.at(&one).group.size() : 0;
         const char* waits = unsent != 0                   ? "its peer to read"
                             : !one.is_established()       ? "its handshake or its end"
                             : one.is_in_partial_message() ? "the rest of a message"
                                                           : "a message or its logic";
         lines.push_back(
             fmt::format("session {} of {}: {} s old, waits for {}, {} bytes to send, {} "
-                        "received and not used",
-                        one.uid(), one.peer(), now - s.opened, waits, unsent, unread));
+                        "received and not used{}",
+                        one.uid(), one.peer(), now - s.opened, waits, unsent, unread,
+                        spawned == 0 ? "" : fmt::format(", {} coroutines spawned", spawned)));
     }
     if (more != 0) lines.push_back(fmt::format("and {} more sessions", more));
     return lines;
@@ -389,7 +407,7 @@ void listener_base::stop() {
     room_.set();
     // Before the sessions, which they use: a loop that ends destroys what is ready in this order,
     // and a logic that waits for something of its own is not waited for.
-    for (auto& [session, group] : settings_.spawned) group.cancel();
+    for (auto& [session, work] : settings_.spawned) work.group.cancel();
     for (const auto& s : sessions_) {
         if (s.session) s.session->bytes().cancel(errc::stopped);
     }

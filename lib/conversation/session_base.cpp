@@ -26,9 +26,11 @@ session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id,
     channel_->write_timeout(settings.timeouts.write);
 }
 
-session_base::~session_base() {
-    // The key is this address, which the next session may get.
-    if (has_spawned_) settings_.spawned.erase(this);
+session_base::~session_base() = default;
+
+spawned_work::spawned_work(const asio::any_io_executor& executor, std::shared_ptr<void> owner)
+    : lifetime(std::make_shared<session_lifetime>()), group(executor) {
+    lifetime->owner = std::move(owner);
 }
 
 void session_base::spawn(task<> work) {
@@ -36,17 +38,28 @@ void session_base::spawn(task<> work) {
     // The session waits for the end of coroutines only between opened() and closed() of its logic.
     // One that began outside would use a session that is gone.
     if (!established_ || settings_.stopped) return;
-    task_group& group = settings_.spawned.try_emplace(this, executor()).first->second;
-    has_spawned_ = true;
-    group.spawn(std::move(work), [this](std::exception_ptr thrown) {
+    if (!has_spawned_) {
+        settings_.spawned.try_emplace(this, executor(), settings_.hold_owner(*this));
+        has_spawned_ = true;
+    }
+    spawned_work& all = settings_.spawned.at(this);
+    all.group.spawn(std::move(work), [this, lifetime = all.lifetime](std::exception_ptr thrown) {
         settings_.spawned_threw(*this, std::move(thrown));
     });
 }
 
 task<> session_base::end_spawned() {
-    task_group& group = settings_.spawned.at(this);
+    task_group& group = settings_.spawned.at(this).group;
     group.cancel();
-    co_await group.join();
+    co_await group.join();  // mutant: join_spawned
+}
+
+// The loop may destroy the coroutine of a connection before those that its session has spawned.
+void session_base::destroy(std::unique_ptr<session_base> s) noexcept {
+    if (!s->has_spawned_) return;
+    const auto all = s->settings_.spawned.extract(s.get());
+    auto& lifetime = *all.mapped().lifetime;
+    lifetime.session = std::move(s);
 }
 
 // Reading ends, writing does not. A session of a pool has nobody who would flush it later.

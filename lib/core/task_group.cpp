@@ -55,21 +55,19 @@ struct task_group::ended {
     ~ended() { remove(); }
 
     void operator()(const std::exception_ptr& thrown) {
-        // Leaves the list first: the functions called below may ask for size(), or spawn.
-        const auto of = group;
         remove();
-        if (of->members.empty()) {
-            if (of->none_left) of->none_left->set();
-            if (of->when_empty) of->when_empty();
-        }
         if (thrown && !(own->cancelled && is_aborted(thrown))) threw(thrown);
     }
 
     void remove() noexcept {
-        if (!group) return;
-        group->members.remove(own);
-        ++group->removals;
-        group.reset();
+        const auto of = std::exchange(group, nullptr);
+        if (!of) return;
+        // Leaves the list first: the functions called below may ask for size(), or spawn.
+        of->members.remove(own);
+        ++of->removals;
+        if (!of->members.empty()) return;
+        if (of->none_left) of->none_left->set();
+        if (of->when_empty) of->when_empty();
     }
 
     std::shared_ptr<state> group;  // none when it was moved from, or called

@@ -114,6 +114,7 @@ void server::end_coroutines() {
     for (const auto& l : listeners_) l->when_empty_ = nullptr;
     for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
     if (!loop_) return;
+    state_ = state::finished;
     each_transport(&ice::transport::stop);
     loop_->io.shutdown();
 }
@@ -266,11 +267,13 @@ void server::report() {
         for (const std::string& line : l->report()) print(line);
     }
     for (const auto& [name, p] : pools_) print(p->report());
+    if (spawned_.size() != 0) print(fmt::format("server: {} coroutines spawned", spawned_.size()));
 }
 
 // Later: whose request or connection was the last may be in the middle of its end, and ending all
 // may take memory.
 void server::one_emptied() noexcept {
+    if (state_ == state::finished) return;
     try {
         emptied_.set(context_->net->now());
     } catch (const std::bad_alloc&) {  // then grace_period ends it

@@ -30,9 +30,19 @@ inline ice::task<std::string> answer(std::string_view request, ice::session<gree
     co_return reply;
 }
 
-// Passes requests on, and says "note" to the peer before each answer; "sorry" if there is none.
+// Passes requests on, and says "note" to the peer before each answer; "sorry" if there is none. A
+// coroutine beside it uses its session until that ends.
 struct gateway {
     ice::server& srv;
+
+    void opened(ice::session<greeting>& peer) const { peer.spawn(ping(peer)); }
+
+    static ice::task<> ping(ice::session<greeting>& peer) {
+        for (;;) {
+            co_await peer.sleep(1h);
+            if (peer.push(std::string_view("ping"))) co_return;
+        }
+    }
 
     ice::task<std::string> operator()(std::string_view request, ice::session<greeting>& peer) {
         const std::string own(request);

@@ -1,5 +1,7 @@
 // Listeners, and their logics, which answer, push, wait, throw and close.
+#include <asio/this_coro.hpp>
 #include <ice/asio.hpp>
+#include <map>
 #include <optional>
 
 #include "stage.hpp"
@@ -104,6 +106,7 @@ private:
                 else stage_.w.saw("logic: the other is gone");
             }
         }
+        if (does("logic: spawns", h.spawns)) peer.spawn(run_beside(peer));
         if (!uids.empty() && does("logic: closes another", h.closes_another)) {
             if (session* const other = listener_->find(uids[chance().below(uids.size())]))
                 other->close();
@@ -138,9 +141,12 @@ private:
     void begins(session& peer) {
         uids.push_back(peer.uid());
         if (uids.size() > 64) uids.erase(uids.begin());
+        if (does("logic: spawns in opened()", ways.spawns)) peer.spawn(run_beside(peer));
         if (does("logic: throws in opened()", ways.throws)) throw thrown();
     }
     void ends(session& peer) {
+        check(!spawned.contains(peer.uid().number()), "a spawned coroutine ran until closed()");
+        if (does("logic: spawns in closed()", ways.spawns)) peer.spawn(run_beside(peer));
         if constexpr (!is_raw) {
             if (does("logic: pushes in closed()", ways.pushes))
                 push(peer, 'p', peer.uid().number());
@@ -156,7 +162,7 @@ private:
             return me.answer_to(text, peer);
         }
         void opened(session& peer) { me.begins(peer); }
-        void closed(session& peer) { me.ends(peer); }
+        void closed(session& peer, ice::error_code) { me.ends(peer); }
     };
 
     struct waiting {
@@ -190,6 +196,29 @@ private:
             me.ends(peer);
         }
     };
+
+    // Pushes at intervals until its session ends; may ask a pool, or hold the session for a while.
+    ice::task<> run_beside(session& peer) {
+        struct running {
+            running(std::map<std::uint64_t, int>& all, std::uint64_t uid) : in(all), of(uid) {
+                ++in[of];
+            }
+            ~running() {
+                if (--in[of] == 0) in.erase(of);
+            }
+            std::map<std::uint64_t, int>& in;
+            std::uint64_t of;
+        } const counted(spawned, peer.uid().number());
+        if (does("spawned: cannot be cancelled", ways.waits_long))
+            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        for (int times = 0; times < 20; ++times) {
+            // The session's end cancels a request, which a calm world takes for a failure.
+            if (!stage_.w.is_calm) co_await wait(peer);
+            co_await peer.sleep(chance().below(ice::duration(5ms)));
+            if constexpr (!is_raw) push(peer, 'p', peer.uid().number());
+            stage_.w.saw("spawned: rounds");
+        }
+    }
 
     ice::task<> wait(session& peer) {
         const habits& h = ways;

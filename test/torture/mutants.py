@@ -72,6 +72,9 @@ MUTANTS = {
     "batch_ends_for_good": (
         "messages beyond limits::batch wait until the peer sends more",
         {"next_turn": instead("static_cast<void>(more);")}),
+    "closed_before_spawned_ends": (
+        "closed() of a logic is called while a coroutine runs that the session has spawned",
+        {"join_spawned": instead("co_return;")}),
     "sends_a_refused_push": (
         "a push that is refused for want of room in the outbox is sent all the same",
         {"push_taken_back": gone}),

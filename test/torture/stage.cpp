@@ -68,7 +68,7 @@ habits draw_habits(world& w) {
     auto& c = w.chance;
     habits h;
     for (double* one : {&h.waits, &h.asks_back, &h.yields, &h.pushes, &h.broadcasts,
-                        &h.pushes_to_another, &h.looks, &h.asks_a_pool, &h.leases})
+                        &h.pushes_to_another, &h.looks, &h.asks_a_pool, &h.leases, &h.spawns})
         *one = c.hit(0.4) ? static_cast<double>(c.between(1, 40)) / 100 : 0;
     if (w.is_calm) return h;
     for (double* one :

@@ -4,6 +4,7 @@
 
 #include <ice/ice.hpp>
 #include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct habits {
     double waits = 0, waits_long = 0, asks_back = 0, sends = 0, yields = 0;
     double pushes = 0, broadcasts = 0, pushes_to_another = 0, closes = 0, closes_another = 0;
     double throws = 0, unencodable = 0, silent = 0, looks = 0, acts = 0;
-    double asks_a_pool = 0, leases = 0;
+    double asks_a_pool = 0, leases = 0, spawns = 0;
 };
 
 // A listener of any protocol.
@@ -34,7 +35,8 @@ public:
 
     std::uint64_t heard = 0;  // messages, by logics and handshakes
     habits ways;
-    std::vector<ice::uid> uids;  // of all sessions so far
+    std::vector<ice::uid> uids;            // of all sessions so far
+    std::map<std::uint64_t, int> spawned;  // coroutines that run, by uid
 };
 
 // A pool of any protocol, with its upstream.

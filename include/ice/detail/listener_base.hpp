@@ -119,28 +119,31 @@ protected:
         peer_count* of_peer_;
     };
 
-    // The whole life of one connection; ends it with finish(). Throws nothing.
-    virtual task<> run_session(std::unique_ptr<channel>, uid, counted_connection) = 0;
-
-    // While it lives, the listener knows the session: drain() and stop() reach it. It can be
-    // found only while it is established.
+    // Owns a session. While it lives, the listener knows the session: drain() and stop() reach it.
+    // It can be found only while it is established.
     class registration {
     public:
-        explicit registration(session_base& s);
+        explicit registration(std::unique_ptr<session_base>);
+        registration(registration&&) noexcept = default;
+        registration& operator=(registration&&) = delete;
         ~registration();
-        registration(const registration&) = delete;
-        registration& operator=(const registration&) = delete;
+
+        session_base& session() const noexcept { return *session_; }
 
     private:
-        session_base& session_;
+        std::unique_ptr<session_base> session_;
     };
+
+    virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>, uid) = 0;
+    // The whole life of one connection; ends it with finish(). Throws nothing.
+    virtual task<> run_session(registration, counted_connection) = 0;
 
     // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
     task<> finish(session_base&, error_code why);
     // Counts and logs an exception of the user's code; what the conversation then ends with.
-    error_code threw(const session_base&, std::exception_ptr);
+    error_code threw(const session_base&, std::exception_ptr) noexcept;
     // The same where there is no session (any more).
-    void broke(uid, std::exception_ptr);
+    void broke(uid, std::exception_ptr) noexcept;
 
     session_settings settings_;
 

@@ -17,6 +17,20 @@ namespace ice {
 class listener_base;
 class session_base;
 
+// What one session has spawned. Each spawned coroutine shares `lifetime`. If a session ends without
+// them, as memory ran out or the loop was destroyed, the last of them destroys it.
+struct spawned_work {
+    struct session_lifetime {
+        std::shared_ptr<void> owner;
+        std::unique_ptr<session_base> session;  // none while its connection's coroutine owns it
+    };
+
+    spawned_work(const asio::any_io_executor& executor, std::shared_ptr<void> owner);
+
+    std::shared_ptr<session_lifetime> lifetime;
+    task_group group;
+};
+
 // What many sessions share.
 struct session_settings {
     ice::limits limits;
@@ -27,10 +41,12 @@ struct session_settings {
 
     listener_base* listener = nullptr;  // that accepted them; null in pools
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
-    std::map<const session_base*, task_group> spawned{};
+    std::map<const session_base*, spawned_work> spawned{};
     bool stopped = false;  // stop() was called: sessions begin nothing, and send nothing
     // Called with an exception of a spawned coroutine. Null in pools.
-    void (*spawned_threw)(session_base&, std::exception_ptr) = nullptr;
+    void (*spawned_threw)(session_base&, std::exception_ptr) noexcept = nullptr;
+    // Returns what must live as long as a spawned coroutine: the listener. Null in pools.
+    std::shared_ptr<void> (*hold_owner)(session_base&) = nullptr;
 };
 
 class ICE_API session_base {
@@ -58,8 +74,8 @@ public:
     // Another exception that leaves the coroutine counts as one of the logic
     // (listener_counters::logic_threw), and closes the connection as close() does.
     // The coroutine may call push(), sleep(), close() and pools. Requires: it does not call send()
-    // or receive(), which belong to the logic, and does not disable its cancellation, as it must
-    // have ended before the session.
+    // or receive(), which belong to the logic. The session is never destroyed before the coroutine,
+    // so one that disables its cancellation holds the connection until it ends.
     // If the session is not between opened() and closed() of its logic, or close() or stop() was
     // called, it destroys `work` at once. Throws std::logic_error for a pool's session.
     void spawn(task<> work);
@@ -100,6 +116,10 @@ public:
     // If a timeout has ended the session, and no byte was left to send, takes back that the channel
     // was cancelled, and returns true: closed() of the logic can push a last message.
     bool reopen() noexcept;
+
+    // Destroys a session, but not before each coroutine that it has spawned is destroyed: cancels
+    // those that still run.
+    static void destroy(std::unique_ptr<session_base>) noexcept;
 
     // Whether spawn() was called.
     bool has_spawned() const noexcept { return has_spawned_; }
