@@ -3,10 +3,12 @@
 
 #include <asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
+#include <charconv>
 #include <ice/ice.hpp>
 #include <ice/testing/script.hpp>
 #include <ice/testing/sim.hpp>
 #include <string>
+#include <vector>
 
 #include "printing.hpp"
 #include "quiet_server.hpp"
@@ -74,6 +76,33 @@ struct greeter {
     std::string_view operator()(std::string_view) { return "hello"; }
 };
 // [ping]
+
+// [state]
+struct tally {
+    int sum = 0;
+
+    std::string operator()(std::string_view number) {
+        int n = 0;
+        std::from_chars(number.begin(), number.end(), n);
+        return fmt::format("sum {}", sum += n);
+    }
+};
+// [state]
+
+// [converse]
+struct signup {
+    std::vector<std::string>& names;
+
+    ice::task<> converse(ice::session<ice::line>& peer) {
+        const auto unsent = co_await peer.send("your name?");
+        if (unsent) co_return;
+        const auto name = co_await peer.receive();
+        if (!name) co_return;  // the peer has left, or said nothing in time
+        names.emplace_back(*name);
+        if (peer.push("welcome")) names.pop_back();
+    }
+};
+// [converse]
 
 // [farewell]
 struct mail {
@@ -199,6 +228,29 @@ BOOST_AUTO_TEST_CASE(a_coroutine_runs_in_the_background) {
     srv.drain();
     sim.run_for(150s);
     BOOST_TEST(asked == 3);
+}
+
+BOOST_AUTO_TEST_CASE(each_connection_has_its_own_state) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    // [per_session]
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(ice::per_session(tally{})));
+    // [per_session]
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "5")).value() == "sum 5");
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "7")).value() == "sum 7");
+}
+
+BOOST_AUTO_TEST_CASE(a_conversation_is_one_coroutine) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    std::vector<std::string> names;
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(signup{names}));
+    auto peer = sim.run(sim.open<ice::line>(SERVER)).value();
+    BOOST_TEST(sim.run(peer->receive()).value() == "your name?");
+    BOOST_TEST(!sim.run(peer->send("Ada")));
+    BOOST_TEST(sim.run(peer->receive()).value() == "welcome");
+    BOOST_TEST(sim.run(peer->receive()).error() == ice::errc::closed);
+    BOOST_TEST(names == std::vector<std::string>{"Ada"}, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) {

@@ -60,22 +60,14 @@ public:
     }
 
     // Sets the logic; without it the listener uses `echo`. One `l` serves all connections, so what
-    // it stores is shared by all of them. Its calls need no lock: they all run on the loop's
-    // thread. What it refers to must outlive the server. A logic is called with (message) or
-    // (message, session<P>&). It returns an answer, std::optional of one (nothing is sent if it is
-    // empty), void, or a task of one of these: logic.hpp.
+    // it stores is shared by all of them; with per_session(l) each connection has a copy. Its calls
+    // need no lock: they all run on the loop's thread. What it refers to must outlive the server.
+    // A logic is called with (message) or (message, session<P>&). It returns an answer,
+    // std::optional of one (nothing is sent if it is empty), void, or a task of one of these; or it
+    // is a whole conversation: logic.hpp.
     template <class M>
     auto logic(M l) && {
-        static_assert(
-            detail::can_call<M, P>,
-            "ice: a logic is called with (message) or (message, ice::session<P>&), or has a "
-            "member dispatch of that shape; this one is not (is .protocol() missing?)");
-        if constexpr (detail::can_call<M, P>) {
-            detail::refuse_view_of_coroutine<detail::called_t<M, P>>();
-            static_assert(detail::answers_well<M, P>,
-                          "ice: the protocol has no packet(), or several that fit, for what this "
-                          "logic answers");
-        }
+        detail::check_logic<detail::logic_in_t<M>, P>();
         return tcp_server_action<P, M>(std::move(where_), std::move(protocol_), std::move(l),
                                        limits_, timeouts_, std::move(transport_));
     }

@@ -80,8 +80,18 @@ task<> tell_closed(L& logic, session<P>& peer, error_code why) {
 }
 
 // What srv.add() makes of a tcp_server_action.
-template <protocol P, logic_for<P> L>
+template <protocol P, class A>
+    requires logic_for<logic_in_t<A>, P>
 class running_listener final : public listener<P> {
+    using L = logic_in_t<A>;
+    static constexpr bool is_per_session = !std::same_as<A, L>;
+    struct session_with_logic final : session<P> {
+        session_with_logic(std::unique_ptr<channel> bytes, P p, uid id, session_settings& s,
+                           const L& l)
+            : session<P>(std::move(bytes), std::move(p), id, s), logic(l) {}
+        L logic;
+    };
+
     static_assert((has_opened<L, P> || !requires { &L::opened; }) &&
                       (has_closed<L, P> || !requires { &L::closed; }),
                   "ice: opened() and closed() of a logic are called with (ice::session<P>&), or "
@@ -91,7 +101,7 @@ class running_listener final : public listener<P> {
         "ice: as_server() of a protocol is called without arguments");
 
 public:
-    running_listener(std::shared_ptr<server_context> context, const address& where, P p, L l,
+    running_listener(std::shared_ptr<server_context> context, const address& where, P p, A l,
                      const limits& bounds, const timeouts& times, std::shared_ptr<transport> own)
         : listener<P>(std::move(context), where, bounds, times, std::move(own)),
           protocol_(std::move(p)), logic_(std::move(l)) {
@@ -100,7 +110,14 @@ public:
 
 private:
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
-        return std::make_unique<session<P>>(std::move(bytes), protocol_, id, this->settings_);
+        if constexpr (is_per_session)
+            return std::make_unique<session_with_logic>(std::move(bytes), protocol_, id,
+                                                        this->settings_, logic_.prototype);
+        else return std::make_unique<session<P>>(std::move(bytes), protocol_, id, this->settings_);
+    }
+    L& logic_of(session<P>& peer) noexcept {
+        if constexpr (is_per_session) return static_cast<session_with_logic&>(peer).logic;
+        else return logic_;
     }
 
     task<> run_session(listener_base::registration known,
@@ -111,7 +128,7 @@ private:
             bool opened = false;
             try {
                 why = co_await open(peer, opened);
-                if (!why) why = co_await serve(peer, logic_);
+                if (!why) why = co_await serve(peer, logic_of(peer));
             } catch (...) { why = this->threw(peer, std::current_exception()); }
             co_await end(peer, opened, why);
         } catch (...) { this->broke(peer.uid(), std::current_exception()); }
@@ -124,7 +141,7 @@ private:
         if (refused) co_return refused;
         opened = true;
         peer.set_established(true);
-        if constexpr (has_opened<L, P>) co_await tell_opened(logic_, peer);
+        if constexpr (has_opened<L, P>) co_await tell_opened(logic_of(peer), peer);
         co_return error_code();
     }
 
@@ -137,7 +154,7 @@ private:
             const std::uint64_t sent = peer.bytes().sent();
             const error_code cause = why;
             try {
-                if (opened) co_await tell_closed(logic_, peer, why);
+                if (opened) co_await tell_closed(logic_of(peer), peer, why);
             } catch (...) { why = this->threw(peer, std::current_exception()); }
             const bool pushed = peer.bytes().sent() != sent || peer.bytes().unsent() != 0;
             if (reopened && !pushed) peer.bytes().cancel(cause);
@@ -146,7 +163,7 @@ private:
     }
 
     P protocol_;
-    L logic_;
+    A logic_;
 };
 
 }  // namespace detail

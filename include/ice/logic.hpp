@@ -17,7 +17,40 @@ struct echo {
     }
 };
 
+// Gives each connection a copy of `prototype` as its logic, so the members of the copy are the
+// state of that connection. They live until closed() has returned:
+//     struct greeter {
+//         std::string operator()(std::string_view) { return fmt::format("{} messages", ++n); }
+//         int n = 0;
+//     };
+//     srv.add(tcp_server_action{where}.protocol(line{}).logic(per_session(greeter{})));
+template <class L>
+struct per_session {
+    explicit per_session(L l) : prototype(std::move(l)) {}
+    L prototype;
+};
+
 namespace detail {
+
+template <class T>
+struct logic_in {
+    using type = T;
+};
+template <class L>
+struct logic_in<per_session<L>> {
+    using type = L;
+};
+// The logic that a session calls, of what logic() of an action was given.
+template <class T>
+using logic_in_t = typename logic_in<T>::type;
+
+template <class L, class P>
+concept converses = requires(L& l, session<P>& s) {
+    { l.converse(s) } -> std::same_as<task<>>;
+};
+template <class L, class P>
+concept names_converse =
+    requires { &L::converse; } || requires(L& l, session<P>& s) { l.converse(s); };
 
 template <class L, class P>
 concept calls_message = requires(L& l, message_t<P> m) { l(std::move(m)); };
@@ -93,6 +126,27 @@ constexpr void refuse_view_of_coroutine() {
                   "what outlives it, as the message, is said by ice::borrowed<V>");
 }
 
+// Says what is wrong with a logic where an action is given it.
+template <class L, class P>
+constexpr void check_logic() {
+    if constexpr (names_converse<L, P>) {
+        static_assert(converses<L, P>,
+                      "ice: converse() of a logic is called with (ice::session<P>&), and returns "
+                      "an ice::task<>");
+    } else {
+        static_assert(
+            can_call<L, P>,
+            "ice: a logic is called with (message) or (message, ice::session<P>&), or has a "
+            "member dispatch of that shape; this one is not (is .protocol() missing?)");
+        if constexpr (can_call<L, P>) {
+            refuse_view_of_coroutine<called_t<L, P>>();
+            static_assert(answers_well<L, P>,
+                          "ice: the protocol has no packet(), or several that fit, for what this "
+                          "logic answers");
+        }
+    }
+}
+
 }  // namespace detail
 
 // A logic of protocol P can be called with (message) or (message, session<P>&), or has a member
@@ -102,6 +156,11 @@ constexpr void refuse_view_of_coroutine() {
 //   until its answer is packed. One logic object serves all connections of a listener.
 // - A plain logic may return a view of the message, or of bytes that live longer. A coroutine
 //   returns such a view as borrowed<V>.
+// - Or it has a member `task<> converse(session<P>&)`, a conversation in one coroutine: the session
+//   calls it once, and nothing else for messages. It calls receive() and send(), and returns when
+//   receive() returns an error, or to close the connection gracefully. timeouts::logic runs while
+//   it waits for anything but the peer, from its begin or from the last message.
+// - per_session(l) instead gives each connection a logic of its own.
 // - Optional members, plain or coroutines: opened(session<P>&) runs before the first message,
 //   closed(session<P>&) after the last. Where it is closed(session<P>&, error_code why), it learns
 //   why the session ends: errc::closed or truncated if the peer closed, errc::stopped after
@@ -118,6 +177,7 @@ constexpr void refuse_view_of_coroutine() {
 //   a plain function: the session sends what it returns in place of the answer and goes on. Both
 //   are counted (listener_counters::unencodable). push() and send() return the error instead.
 template <class L, class P>
-concept logic_for = protocol<P> && detail::can_call<L, P> && detail::answers_well<L, P>;
+concept logic_for = protocol<P> && (detail::converses<L, P> ||
+                                    (detail::can_call<L, P> && detail::answers_well<L, P>));
 
 }  // namespace ice

@@ -65,7 +65,7 @@ public:
     template <protocol P, class L>
     listener<P>& add(tcp_server_action<P, L> a) {
         static_assert(
-            logic_for<L, P>,
+            (logic_for<detail::logic_in_t<L>, P>),
             "ice: the protocol has no packet(), or several that fit, for what this logic answers");
         auto added = std::make_shared<detail::running_listener<P, L>>(
             context_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_, a.timeouts_,

@@ -40,7 +40,7 @@ concept is_handled = requires(P& p, std::string_view input, S& s) {
 // P is a protocol. Its handshake() names session<P> while P is still incomplete, so the concept
 // `protocol` cannot constrain P here.
 template <class P>
-class session final : public session_base {
+class session : public session_base {
 public:
     using message = message_t<P>;
 
@@ -69,9 +69,12 @@ public:
         return ec ? ec : queued(before);
     }
 
-    // Waits for the next message, in a handshake or in a logic that asks the peer something. A
-    // message that is a view is valid until the next receive(). The message that the logic was
-    // called with is no longer valid after this call.
+    // Waits for the next message, in a handshake, in a conversation, or in a logic that asks the
+    // peer something. A message that is a view is valid until the next receive(). The message that
+    // the logic was called with is no longer valid after this call.
+    // An error means that no message will come: errc::closed or truncated if the peer closed, the
+    // error of a timeout, of close(), drain or stop(), of the protocol, or of the socket. Each
+    // later call returns the same. asio::error::operation_aborted: the caller alone was cancelled.
     task<result<message>> receive() {
         for (bool waited = false;; waited = true) {
             std::optional<message> m;
@@ -83,7 +86,7 @@ public:
             receiving(true);
             const error_code ec = co_await fill();
             receiving(false);
-            if (ec) co_return ec;
+            if (ec) co_return lost(ec);
         }
     }
 

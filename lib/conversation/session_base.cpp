@@ -164,7 +164,7 @@ error_code session_base::queued(std::size_t before) {
 
 task<error_code> session_base::sent() {
     if (!channel_->try_flush()) {
-        if (const error_code ec = co_await flush()) co_return ec;
+        if (const error_code ec = co_await flush()) co_return lost(ec);
         rearm_logic_timeout();
     }
     co_return error_code();

@@ -46,6 +46,7 @@ void answer_arrived(session<P>& peer, L& logic) {
 // being made or cannot be sent (back-pressure); what arrived before the peer's end is answered
 // first.
 template <protocol P, logic_for<P> L>
+    requires(!detail::converses<L, P>)
 task<error_code> serve(session<P>& peer, L& logic) {
     using answer_type = detail::called_t<L, P>;
     detail::refuse_view_of_coroutine<answer_type>();
@@ -77,6 +78,17 @@ task<error_code> serve(session<P>& peer, L& logic) {
         peer.disarm_logic_timeout();
         if (const error_code ec = co_await peer.fill()) co_return ec;
     }
+}
+
+// The same for a logic that is a conversation. errc::stopped if it returned by itself.
+template <protocol P, class L>
+    requires detail::converses<L, P>
+task<error_code> serve(session<P>& peer, L& logic) {
+    peer.arm_logic_timeout();
+    co_await logic.converse(peer);
+    peer.disarm_logic_timeout();
+    if (const error_code cancelled = peer.bytes().cancelled()) co_return cancelled;
+    co_return peer.failed() ? peer.failed() : make_error_code(errc::stopped);
 }
 
 #if defined(__GNUC__) && !defined(__clang__)

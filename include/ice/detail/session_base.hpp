@@ -147,7 +147,8 @@ public:
     // A message was consumed in part, or its first bytes have been seen.
     bool is_in_partial_message() const noexcept { return in_partial_message_ || begun_ != never; }
 
-    // The error of the protocol or of close(), which ends the conversation; none before.
+    // The error that ends the conversation, of the protocol, close(), receive() or send(); none
+    // before.
     error_code failed() const noexcept { return failed_; }
     // Whether failed() is of an answer that could not be packed.
     bool is_unencodable() const noexcept { return unencodable_; }
@@ -192,6 +193,11 @@ protected:
     // Of a lease that its pool's drain has reached: it has nothing to wait for.
     bool ends_idle() const noexcept { return ends_idle_ && is_idle(); }
     void receiving(bool does) noexcept { receiving_ = does; }
+    // fill() or flush() has failed: keeps why, unless only the coroutine that waited was cancelled.
+    error_code lost(error_code why) noexcept {
+        if (!failed_ && why != asio::error::operation_aborted) failed_ = why;
+        return why;
+    }
 
     session_settings& settings_;
     std::uint32_t asked_ = 0;
