@@ -23,7 +23,8 @@ constexpr bool not_executed(errc e) {
         case errc::logic_timeout:
         case errc::stopped:
         case errc::request_timeout:
-        case errc::pipeline_stalled: return false;
+        case errc::pipeline_stalled:
+        case errc::reply_refused: return false;
         case errc::unencodable:
         case errc::handshake_timeout:
         case errc::handshake_failed:

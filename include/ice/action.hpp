@@ -182,8 +182,10 @@ public:
 
     // Sets the function, plain or a coroutine, that turns a reply into an R or a result<R>. A pool
     // whose R cannot be constructed from a reply needs one. A reply that is a view is valid until
-    // the function, or its coroutine, ends. If it returns an error or throws, the request fails and
-    // the pool closes the connection. What it refers to must outlive the server.
+    // the function, or its coroutine, ends. If it returns an error or throws, request() does so,
+    // and no other request is affected; but errc::bad_message says that the reply is malformed: the
+    // pool closes the connection, with all requests on it, and counts a failure of the upstream.
+    // What it refers to must outlive the server.
     //     .logic([](std::string_view reply) -> result<int> {
     //         int n = 0;
     //         const auto end = std::from_chars(reply.begin(), reply.end(), n).ptr;

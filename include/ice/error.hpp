@@ -47,6 +47,9 @@ enum class errc {
     not_sent,          // the connection was lost before a byte was sent; no time or retry was left
     pipeline_stalled,  // the shared connection was closed, as an earlier request had no reply
     breaker_open,      // breaker_limits::failures: the pool sends the upstream nothing for a while
+    // The logic of replies, or the protocol, returned an error that means condition::not_executed,
+    // but the request was sent. failure::cause() is that error.
+    reply_refused,
     // No name server has answered (EAI_AGAIN), or one has failed: the host may exist.
     name_resolution_failed,
 };

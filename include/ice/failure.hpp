@@ -57,7 +57,8 @@ public:
     // The state of the upstream when the request failed: its last connect error, what its last
     // handshake returned, or the error that opened its breaker. No error if the upstream was
     // healthy. So a request that ended with errc::acquire_timeout also says that its upstream
-    // refuses connections, and errc::handshake_failed is explained.
+    // refuses connections, and errc::handshake_failed is explained. For errc::reply_refused it is
+    // what the logic of replies returned.
     error_code cause() const noexcept { return cause_; }
 
     // The name of the pool.

@@ -183,7 +183,8 @@ struct backoff_limits {
 struct breaker_limits {
     // Requests that failed in a row: no reply in time, a connection that ended before the reply was
     // whole, or bytes that are not the protocol. If a shared connection fails, that counts once.
-    // What a caller causes (an unencodable message, cancelling, a lease) does not count. 5: if an
+    // What a caller causes (an unencodable message, cancelling, a lease, a reply that is too large
+    // or that its logic refuses) does not count. 5: if an
     // upstream hangs, a pool of three connections opens the breaker after two timeouts, but a
     // request that fails now and then does not open it. `unlimited`: the breaker never opens.
     std::size_t failures = 5;

@@ -82,8 +82,8 @@ public:
     // unencodable, outbox_full, draining.
     // Errors after which it may have been executed: request_timeout, pipeline_stalled, closed,
     // truncated, bad_message, message_too_large, write_timeout, stopped, those of sockets, and what
-    // the logic of replies returns. A request that is too long also gets message_too_large, though
-    // nothing was sent: pool_result::failure() tells the two apart.
+    // the logic of replies returns (reply_refused if that means not_executed). A request that is
+    // too long gets message_too_large, though nothing was sent: failure() tells the two apart.
     // The pool repeats a request by itself only if no byte of it was sent (pool_limits::retries).
     //
     // A refused request returns after the loop has run everything else that was ready, so a caller
@@ -168,13 +168,13 @@ private:
             mine.sent = true;
             auto reply = co_await peer.receive();  // mutant: receive_reply
             if (!reply) co_return mine.failed(reply.error(), leased);
+            leased.mark_reusable();  // the reply is whole, whatever the logic makes of it
             auto made = made_at_once(*reply);
             if (!made) {
                 auto later = co_await logic_(*std::move(reply));
                 made.emplace(std::move(later));
             }
-            if (!*made) co_return mine.failed(made->error(), leased);
-            leased.mark_reusable();
+            if (!*made) co_return mine.refused(made->error(), leased);
             mine.succeeded();
             co_return **std::move(made);
         }
@@ -184,6 +184,7 @@ private:
     struct pending_reply : pipeline::pending_request {
         using pending_request::pending_request;
         std::optional<result<R>> reply;
+        std::exception_ptr thrown;  // by the logic of replies
     };
 
     // A request on a connection with a pipeline. The first request on a free connection makes the
@@ -203,14 +204,8 @@ private:
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             pending_reply pending(net());
             mine.at = &line.upstream();
-            error_code refused;
-            try {
-                refused = peer.push(message);
-                if (!refused) line.join(pending, begin, mine.until);
-            } catch (...) {  // the message may be queued, but its reply would go to another caller
-                peer.bytes().cancel(errc::stopped);
-                throw;
-            }
+            const error_code refused = peer.push(message);  // if packet() throws, nothing is queued
+            if (!refused) line.join(pending, begin, mine.until);
             if (refused) {
                 const bool is_lost = bool(peer.bytes().cancelled());
                 opened.reset();  // no coroutine receives on it yet
@@ -225,13 +220,14 @@ private:
             mine.sent = true;
             if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
             const error_code cancelled = co_await pending.over.wait();
+            if (pending.thrown) std::rethrow_exception(pending.thrown);
             if (pending.reply && *pending.reply) {
                 mine.succeeded();
                 co_return **std::move(pending.reply);
             }
             if (pending.reply) co_return mine.failed(pending.reply->error());
             if (cancelled) co_return mine.failed(cancelled);
-            mine.sent = pending.failed != errc::not_sent;
+            mine.sent = !pending.is_unsent;
             if (mine.sent) co_return mine.failed(pending.failed, pending.unparsed);
             const error_code why_not = co_await prepare_retry(mine.until);
             if (why_not) co_return mine.failed(why_not);
@@ -243,22 +239,28 @@ private:
     // the pipeline then tells the callers that are left.
     static task<> assign_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
         auto& peer = static_cast<session<P>&>(line->session());
-        line->fail(errc::bad_message);  // the reason if the logic of replies throws
+        line->fail(errc::bad_message);  // the reason if the protocol throws
         while (line->size() != 0) {
             peer.set_deadline(line->due(), errc::pipeline_stalled);
             auto reply = co_await peer.receive();
             if (!reply) co_return line->fail(reply.error());
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // it answers no request
             if (line->caller() != nullptr) {
+                std::exception_ptr thrown;
                 auto made = self->made_at_once(*reply);
                 if (!made) {
-                    auto later = co_await self->logic_(*std::move(reply));
-                    made.emplace(std::move(later));
+                    try {
+                        auto later = co_await self->logic_(*std::move(reply));
+                        made.emplace(std::move(later));
+                    } catch (...) { thrown = std::current_exception(); }
                 }
-                const error_code bad = made->error();
+                const bool is_malformed = made && made->error() == errc::bad_message;
                 auto* const caller = static_cast<pending_reply*>(line->caller());
-                if (caller != nullptr) caller->reply = std::move(made);
-                if (bad) co_return line->fail(bad);
+                if (caller != nullptr) {
+                    caller->thrown = thrown;
+                    caller->reply = std::move(made);
+                }
+                if (is_malformed) co_return line->fail(errc::bad_message);
             }
             line->pop_oldest();
         }

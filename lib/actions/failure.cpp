@@ -37,7 +37,8 @@ failure_kind kind_of(error_code ec) noexcept {
         case errc::closed: return failure_kind::closed;
         case errc::truncated: return failure_kind::truncated;
         case errc::bad_message:
-        case errc::message_too_large: return failure_kind::bad_reply;
+        case errc::message_too_large:
+        case errc::reply_refused: return failure_kind::bad_reply;
         case errc::unencodable:
         case errc::outbox_full: return failure_kind::bad_request;
         case errc::draining:

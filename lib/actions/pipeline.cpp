@@ -32,8 +32,10 @@ pipeline::~pipeline() {
         if (r.caller == nullptr) continue;
         r.caller->line_ = nullptr;
         r.caller->unparsed = unparsed_of(*r.caller);
-        if (lease_.pool().now() < r.caller->until_)
-            r.caller->failed = r.begin < sent ? why_ : make_error_code(errc::not_sent);
+        if (lease_.pool().now() < r.caller->until_) {
+            r.caller->is_unsent = r.begin >= sent;
+            r.caller->failed = r.caller->is_unsent ? make_error_code(errc::not_sent) : why_;
+        }
         r.caller->over.set();
     }
     if (asked_.empty()) lease_.mark_reusable();
@@ -44,11 +46,16 @@ pipeline::~pipeline() {
 // the connection fail for the callers behind it.
 void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
     const pool_base& pool = lease_.pool();
-    asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});
-    p.line_ = this;
-    p.until_ = until;
-    p.late_.set(until);
-    lease_.pool().wake_sharer();
+    try {
+        asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});
+        p.line_ = this;
+        p.until_ = until;
+        p.late_.set(until);
+        lease_.pool().wake_sharer();
+    } catch (...) {
+        session().bytes().cancel(errc::stopped);
+        throw;
+    }
 }
 
 void pipeline::pop_oldest() {

@@ -218,6 +218,7 @@ void pool_base::failed(pool_connection& c, error_code why) {
     if (kind != failure_kind::timeout && kind != failure_kind::closed &&
         kind != failure_kind::truncated && kind != failure_kind::bad_reply)
         return;
+    if (why == errc::message_too_large) return;  // a caller may ask for it: the upstream replies
     struct upstream& u = *c.at;
     if (!u.breaker.failed(why, c.trial, now(), net_->random())) return;
     ++u.trips;

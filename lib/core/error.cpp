@@ -34,6 +34,7 @@ const char* text(errc e) noexcept {
             return "no reply in time to an earlier request on the connection";
         case errc::breaker_open:
             return "too many requests in a row have failed: the upstream is given a pause";
+        case errc::reply_refused: return "the logic of replies returned an error";
         case errc::name_resolution_failed:
             return "cannot connect: temporary failure of name resolution";
     }

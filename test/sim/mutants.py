@@ -47,7 +47,7 @@ MUTANTS = {
          "mark_reusable": after("""
         void mark_thrown() noexcept {
             reusable_ = true;
-            if (session_base* s = connection_.session.get()) s->received_ = s->asked_;
+            if (session_base* s = connection_.session.get()) s->begin_lease();
         }""")}),
     "residual_bytes_kept": (
         "bytes behind a reply are kept: neither the return nor the next use looks at them",

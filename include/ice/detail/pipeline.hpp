@@ -27,6 +27,7 @@ public:
 
         event over;                                 // set when the reply or the error is there
         error_code failed = errc::request_timeout;  // the error, unless a reply was assigned
+        bool is_unsent = false;                     // no byte of the request was sent
         std::size_t unparsed = 0;                   // see failure::unparsed()
 
     private:
@@ -49,7 +50,8 @@ public:
     struct upstream& upstream() const noexcept { return lease_.upstream(); }
 
     // Adds a request at the end of the order. Its bytes were pushed behind the first `begin` bytes
-    // of the connection. The caller waits until `until`.
+    // of the connection. The caller waits until `until`. If it throws, the connection has ended, as
+    // the reply to those bytes would go to another caller.
     ICE_API void join(pending_request&, std::uint64_t begin, time_point until);
 
     // Whether the pipeline accepts no more requests, as its connection has reached its

@@ -89,8 +89,8 @@ public:
         // Whether the connection has given a reply.
         bool is_proven() const noexcept { return connection_.is_proven; }
         time_point retires() const noexcept { return connection_.retires; }
-        // The exchange ended in order: no exception left it, and no coroutine was destroyed in it.
-        void mark_reusable() noexcept { reusable_ = true; }  // mutant: mark_reusable
+        // The exchange ended in order: each message has had its whole reply.
+        void mark_reusable(bool is = true) noexcept { reusable_ = is; }  // mutant: mark_reusable
         // Sets the error of the exchange. The pool reports it to the address's breaker when the
         // lease ends, unless the caller caused it.
         void fail(error_code why) noexcept { why_ = why; }
@@ -119,6 +119,9 @@ protected:
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
         // The same for a request on a connection, to whose address it reports the error.
         std::shared_ptr<const failure> failed(error_code, connection_lease&);
+        // The same for an error of the logic of replies: that of this caller alone, unless it says
+        // that the reply is malformed.
+        std::shared_ptr<const failure> refused(error_code, connection_lease&);
 
         std::shared_ptr<pool_base> pool;
         const struct upstream* at = nullptr;  // the address of the request, if it has one yet
