@@ -120,8 +120,7 @@ private:
         else return logic_;
     }
 
-    task<> run_session(listener_base::registration known,
-                       listener_base::counted_connection) override {
+    task<> run_session(listener_base::registration known) override {
         auto& peer = static_cast<session<P>&>(known.session());
         try {
             error_code why;

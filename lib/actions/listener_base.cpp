@@ -191,9 +191,8 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     share.keep();
     const uid id = context_->next_uid();
     try {
-        registration known(make_session(std::move(bytes), id));
-        asio::co_spawn(net_->executor(), run_session(std::move(known), std::move(counted)),
-                       throws_nothing());
+        registration known(make_session(std::move(bytes), id), std::move(counted));
+        asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
     } catch (...) { broke(id, std::current_exception()); }  // such as the copy of the protocol
 }
 
@@ -235,8 +234,8 @@ listener_base::counted_connection::~counted_connection() {
     if (l.open_ == 0 && l.ending_ && l.when_empty_) l.when_empty_();
 }
 
-listener_base::registration::registration(std::unique_ptr<session_base> s)
-    : session_(std::move(s)) {
+listener_base::registration::registration(std::unique_ptr<session_base> s, counted_connection c)
+    : counted_(std::move(c)), session_(std::move(s)) {
     listener_base& l = session_->owner();
     l.sessions_.push_back(
         {session_->uid().number(), session_.get(), whole_seconds(session_->now())});

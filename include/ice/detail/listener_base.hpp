@@ -121,9 +121,11 @@ protected:
 
     // Owns a session. While it lives, the listener knows the session: drain() and stop() reach it.
     // It can be found only while it is established.
+    // One object with the count of the connection, as the session ends before it lets go of the
+    // listener: compilers differ in the order in which they destroy a coroutine's parameters.
     class registration {
     public:
-        explicit registration(std::unique_ptr<session_base>);
+        registration(std::unique_ptr<session_base>, counted_connection);
         registration(registration&&) noexcept = default;
         registration& operator=(registration&&) = delete;
         ~registration();
@@ -131,12 +133,13 @@ protected:
         session_base& session() const noexcept { return *session_; }
 
     private:
+        counted_connection counted_;
         std::unique_ptr<session_base> session_;
     };
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>, uid) = 0;
     // The whole life of one connection; ends it with finish(). Throws nothing.
-    virtual task<> run_session(registration, counted_connection) = 0;
+    virtual task<> run_session(registration) = 0;
 
     // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
     task<> finish(session_base&, error_code why);
