@@ -102,8 +102,7 @@ task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point unti
         if (s.bytes().has_no_input()) co_return served;  // mutant: served_input
         if (stopped_) co_return errc::stopped;           // stop() has run since assign()
         ++counters_.stale;
-        if (!served->own
-                 .is_proven()) {  // a new connection that the upstream closed before its first use
+        if (!served->own.is_proven()) {  // new: the upstream has closed it before its first use
             open_failed(served->own.upstream(), errc::upstream_closes);
             if (!upstreams_.any_available()) co_return errc::upstream_closes;
         }

@@ -1,7 +1,6 @@
 // Listeners, and their logics, which answer, push, wait, throw and close.
 #include <asio/this_coro.hpp>
 #include <ice/asio.hpp>
-#include <map>
 #include <optional>
 
 #include "stage.hpp"
@@ -145,7 +144,7 @@ private:
         if (does("logic: throws in opened()", ways.throws)) throw thrown();
     }
     void ends(session& peer) {
-        check(!spawned.contains(peer.uid().number()), "a spawned coroutine ran until closed()");
+        check(spawned[peer.uid().number()] == 0, "a spawned coroutine ran until closed()");
         if (does("logic: spawns in closed()", ways.spawns)) peer.spawn(run_beside(peer));
         if constexpr (!is_raw) {
             if (does("logic: pushes in closed()", ways.pushes))
@@ -199,16 +198,7 @@ private:
 
     // Pushes at intervals until its session ends; may ask a pool, or hold the session for a while.
     ice::task<> run_beside(session& peer) {
-        struct running {
-            running(std::map<std::uint64_t, int>& all, std::uint64_t uid) : in(all), of(uid) {
-                ++in[of];
-            }
-            ~running() {
-                if (--in[of] == 0) in.erase(of);
-            }
-            std::map<std::uint64_t, int>& in;
-            std::uint64_t of;
-        } const counted(spawned, peer.uid().number());
+        const counted here(spawned[peer.uid().number()]);
         if (does("spawned: cannot be cancelled", ways.waits_long))
             co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         for (int times = 0; times < 20; ++times) {

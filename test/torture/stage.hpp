@@ -35,8 +35,8 @@ public:
 
     std::uint64_t heard = 0;  // messages, by logics and handshakes
     habits ways;
-    std::vector<ice::uid> uids;            // of all sessions so far
-    std::map<std::uint64_t, int> spawned;  // coroutines that run, by uid
+    std::vector<ice::uid> uids;                    // of all sessions so far
+    std::map<std::uint64_t, std::size_t> spawned;  // coroutines that run, by uid
 };
 
 // A pool of any protocol, with its upstream.

@@ -2,6 +2,7 @@
 // lib/conversation/session_base.cpp: its deadlines, its batches, and the bytes it has not sent yet.
 #pragma once
 
+#include <asio/error.hpp>
 #include <exception>
 #include <ice/channel.hpp>
 #include <ice/detail/export.hpp>
