@@ -121,16 +121,19 @@ private:
     }
 
     task<> run_session(listener_base::registration known) override {
-        auto& peer = static_cast<session<P>&>(known.session());
         try {
             error_code why;
             bool opened = false;
             try {
-                why = co_await open(peer, opened);
-                if (!why) why = co_await serve(peer, logic_of(peer));
-            } catch (...) { why = this->threw(peer, std::current_exception()); }
-            co_await end(peer, opened, why);
-        } catch (...) { this->broke(peer.uid(), std::current_exception()); }
+                why = co_await open(session_of(known), opened);
+                if (!why) why = co_await serve(session_of(known), logic_of(session_of(known)));
+            } catch (...) { why = this->threw(session_of(known), std::current_exception()); }
+            co_await end(session_of(known), opened, why);
+        } catch (...) { this->broke(session_of(known).uid(), std::current_exception()); }
+    }
+    // Not a variable of run_session(), whose frame each idle connection holds.
+    static session<P>& session_of(const listener_base::registration& known) noexcept {
+        return static_cast<session<P>&>(known.session());
     }
 
     // Separate coroutines, so that their variables do not enlarge the frame of run_session(), which
