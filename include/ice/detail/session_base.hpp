@@ -20,7 +20,7 @@ class session_base;
 
 // What one session has spawned. Each spawned coroutine shares `lifetime`. If a session ends without
 // them, as memory ran out or the loop was destroyed, the last of them destroys it.
-struct spawned_work {
+struct ICE_API spawned_work {
     struct session_lifetime {
         std::shared_ptr<void> owner;
         std::unique_ptr<session_base> session;  // none while its connection's coroutine owns it
