@@ -17,7 +17,8 @@ public:
     // Called with what a coroutine has thrown.
     using failed = std::function<void(std::exception_ptr)>;
 
-    // `when_empty` is called each time that the last coroutine has ended; it must not throw.
+    // `when_empty` is called each time that the last coroutine has ended, or was destroyed where it
+    // waited; it must not throw.
     explicit task_group(const asio::any_io_executor&, std::function<void()> when_empty = {});
     // Cancels the coroutines, and calls `when_empty` no more. They end later.
     ~task_group();
