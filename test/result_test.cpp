@@ -45,6 +45,13 @@ BOOST_AUTO_TEST_CASE(an_error_is_an_error_and_no_value) {
     BOOST_TEST(r.value_or("none") == "none");
 }
 
+// Asio makes one before there is a result; taken for a success, it would be read without a value.
+BOOST_AUTO_TEST_CASE(an_empty_result_is_an_error) {
+    const text r;
+    BOOST_TEST(!r);
+    BOOST_TEST(r.error() == errc::stopped);
+}
+
 BOOST_AUTO_TEST_CASE(value_throws_the_error) {
     // A caller that does not check the result sees only the exception.
     const auto is_ours = [](const std::system_error& e) {

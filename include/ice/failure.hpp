@@ -90,11 +90,19 @@ private:
     std::size_t unparsed_;
 };
 
+namespace detail {
+// The failure of a pool_result that no pool has made. It is one object for all of them.
+ICE_API std::shared_ptr<const failure> unknown_failure();
+}  // namespace detail
+
 // What requests to a pool return: a result<T> that also has a failure if it has no value. Only a
 // failure allocates memory for it.
 template <class T>
 class [[nodiscard]] pool_result : public result<T> {
 public:
+    // No value, and a failure with errc::stopped of the pool "unknown", which may have been
+    // executed: for what makes a result before there is one, as Asio's co_spawn() does.
+    pool_result() : pool_result(detail::unknown_failure()) {}
     // Implicit, as those of result<T>: a coroutine writes `co_return value;`.
     pool_result(T value) : result<T>(std::move(value)) {}
     // Copies of the result share `why`, which is never null.

@@ -20,6 +20,9 @@ class [[nodiscard]] result {
 public:
     using value_type = T;
 
+    // No value, and the error errc::stopped: nothing has made this result yet. Asio's co_spawn()
+    // gives it to a completion handler beside an exception.
+    result() : error_(make_error_code(errc::stopped)) {}
     // Moves the value in.
     result(T value) : value_(std::move(value)) {}
     // A result of error_code() has neither a value nor an error, so pass a real one.

@@ -54,6 +54,12 @@ failure::failure(error_code code, error_code cause, bool sent, std::string pool,
       // Such bytes explain only why there was no reply in time.
       unparsed_(kind_of(code) == failure_kind::timeout ? unparsed : 0) {}
 
+std::shared_ptr<const failure> detail::unknown_failure() {
+    static const auto one =
+        std::make_shared<const failure>(errc::stopped, error_code(), true, "unknown", "unknown");
+    return one;
+}
+
 std::string failure::text() const {
     std::string more;
     if (unparsed_ != 0) more = fmt::format("; {} bytes received are no whole message", unparsed_);
