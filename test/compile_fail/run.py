@@ -4,6 +4,7 @@
     #ifdef RIGHT .. #else .. #endif
 As it is, it must fail to compile, and each sentence must be in an error or a note of the compiler;
 with -DRIGHT it must compile, so that it fails for that mistake and for nothing else.
+All cases are compiled together first. A case whose errors do not show then is compiled alone.
 Prints a line for each case and exits 1 if any is wrong, or if there is none."""
 import argparse
 import itertools
@@ -41,23 +42,52 @@ def precompile(command, directory):
     return [*command, "-fsyntax-only", "-include", str(header)]
 
 
-def twins_compile(command, cases, directory):
-    """Whether all correct twins compile together, each in a namespace of its own. It takes one run
-    of the compiler for all of them; if they do not, each is compiled alone, to name the culprit."""
-    together = Path(directory) / "twins.cpp"
+def together(directory, cases):
+    """A source with all cases in it, each in a namespace of its own: one run of the compiler takes
+    a fraction of the time of one for each."""
     includes = [line for case in cases for line in case.read_text("utf-8").splitlines()
                 if line.startswith("#include ")]
-    together.write_text("\n".join(dict.fromkeys(includes)) + "".join(
-        f'\nnamespace {case.stem} {{\n#include "{case.resolve()}"\n}}' for case in cases) + "\n")
-    return compiled([*command, "-DRIGHT"], together)[0]
+    lines = [*dict.fromkeys(includes)]
+    for case in cases:
+        lines += ["#pragma GCC diagnostic push", f"namespace {case.stem} {{",
+                  f'#include "{case.resolve()}"', "}", "#pragma GCC diagnostic pop"]
+    source = Path(directory) / "together.cpp"
+    source.write_text("\n".join(lines) + "\n")
+    return source
+
+
+def errors_of(output, cases):
+    """What the errors and notes of `output` say, by case. An error belongs to the one case that it
+    names: its place, or where it instantiates a template. One that names several is left out."""
+    groups, lines = [[]], []
+    for line in output.splitlines():
+        lines.append(line)
+        if DIAGNOSTIC.search(line):
+            if "error: " in line:
+                groups.append([])
+            groups[-1] += lines
+            lines = []
+    said = {}
+    for group in groups[1:]:
+        named = [case for case in cases if any(f"{case.resolve()}:" in line for line in group)]
+        if len(named) == 1:
+            said.setdefault(named[0], []).extend(group)
+    return {case: words("\n".join(DIAGNOSTIC.findall("\n".join(group))))
+            for case, group in said.items()}
+
+
+def expected(case):
+    return [match[1].strip() for match in itertools.takewhile(
+        bool, map(EXPECT.fullmatch, case.read_text("utf-8").splitlines()))]
+
+
+def unsaid(case, said):
+    return [sentence for sentence in expected(case) if words(sentence) not in said]
 
 
 def judge(command, case, twin_compiles):
-    """What is wrong with the case; empty if nothing is."""
-    lines = case.read_text("utf-8").splitlines()
-    sentences = [match[1].strip() for match in
-                 itertools.takewhile(bool, map(EXPECT.fullmatch, lines))]
-    if not sentences:
+    """What is wrong with the case, which is compiled alone; empty if nothing is."""
+    if not expected(case):
         return "its first line is not `// expect: <sentence>`"
     if not twin_compiles:
         right, output = compiled([*command, "-DRIGHT"], case)
@@ -66,10 +96,8 @@ def judge(command, case, twin_compiles):
     wrong, output = compiled(command, case)
     if wrong:
         return "the mistake compiles"
-    said = words("\n".join(DIAGNOSTIC.findall(output)))
-    unsaid = [sentence for sentence in sentences if words(sentence) not in said]
-    if unsaid:
-        return "\n    ".join(["it fails, but not with:", *unsaid]) + f"\n{output}"
+    if missing := unsaid(case, words("\n".join(DIAGNOSTIC.findall(output)))):
+        return "\n    ".join(["it fails, but not with:", *missing]) + f"\n{output}"
     return ""
 
 
@@ -84,8 +112,13 @@ def main():
     cases = options.cases or sorted(Path(__file__).parent.glob("*.cpp"))
     with TemporaryDirectory() as directory, ThreadPoolExecutor(AT_ONCE) as pool:
         command = precompile(command, directory)
-        right = twins_compile(command, cases, directory)
-        faults = list(pool.map(lambda case: judge(command, case, right), cases))
+        source = together(directory, cases)
+        with_all = pool.map(lambda more: compiled([*command, *more], source), (["-DRIGHT"], []))
+        (twins_compile, _), (_, output) = with_all
+        said = errors_of(output, cases) if twins_compile else {}
+        faults = list(pool.map(
+            lambda case: "" if case in said and expected(case) and not unsaid(case, said[case])
+            else judge(command, case, twins_compile), cases))
     for case, fault in zip(cases, faults):
         print(f"{case.name}: {fault or 'refused, as it should be'}")
     if not cases:
