@@ -1,5 +1,7 @@
 """bench/plot.py: its pictures contain the data, and it reports input that it cannot draw. These
 tests do not check what a picture looks like."""
+import contextlib
+import io
 import json
 import struct
 import subprocess
@@ -15,9 +17,23 @@ sys.path.insert(0, str(ROOT / "bench"))
 import plot as drawing  # noqa: E402
 
 
-def plot(*arguments):
+def program(*arguments):
     return subprocess.run([sys.executable, ROOT / "bench/plot.py", *map(str, arguments)],
                           capture_output=True, text=True, timeout=120, check=False)
+
+
+def plot(*arguments):
+    """What the program does, within this process: matplotlib takes a second to start."""
+    out, error, told = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["plot.py", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+            code = drawing.main()
+    except SystemExit as ended:  # of argparse
+        code = ended.code
+    finally:
+        sys.argv = told
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
 
 def run(rate, counts, failed=0):
@@ -80,9 +96,9 @@ def test_an_svg_has_the_texts_of_its_picture(file, tmp_path, what, said):
         assert text in found, found
 
 
-def test_a_png_has_the_size_asked_for(file, tmp_path):
+def test_the_program_draws_a_png_of_the_size_asked_for(file, tmp_path):
     outs = [tmp_path / "out.png", tmp_path / "out.svg"]
-    done = plot("rate", file("a.json"), "--size", "700x400", "-o", outs[0], "-o", outs[1])
+    done = program("rate", file("a.json"), "--size", "700x400", "-o", outs[0], "-o", outs[1])
     assert (done.returncode, done.stderr) == (0, "")
     data = outs[0].read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", data[16:24]) == (700, 400)
@@ -107,8 +123,8 @@ def test_an_open_loop_shows_the_requested_rate_and_uncorrected_latency(file, tmp
 
 def test_the_same_data_makes_the_same_file(file, tmp_path):
     source, one, two = file("a.json"), tmp_path / "1.svg", tmp_path / "2.svg"
-    for out in one, two:
-        assert plot("percentiles", source, "-o", out).returncode == 0
+    for draw, out in (plot, one), (program, two):
+        assert draw("percentiles", source, "-o", out).returncode == 0
     assert one.read_bytes() == two.read_bytes()
 
 
@@ -129,7 +145,7 @@ def test_input_that_cannot_be_drawn_is_an_error(file, tmp_path):
 
     def said(*arguments):
         done = plot(*arguments)
-        assert done.returncode == 2 and "Traceback" not in done.stderr and not out.exists()
+        assert done.returncode == 2 and not out.exists()
         return done.stderr
 
     assert "No such file" in said("rate", tmp_path / "none", "-o", out)

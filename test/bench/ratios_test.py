@@ -74,8 +74,8 @@ def test_a_report_has_each_row_and_the_machine(tmp_path):
 
 
 def test_throughput_names_the_process_that_was_busy(tmp_path):
-    done = run("--only", "lines, one at a time / raw_line", "--pairs", 1, "--seconds", 1, "--out",
-               tmp_path)
+    done = run("--only", "lines, one at a time / raw_line", "--pairs", 1, "--seconds", 0.5,
+               "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     row, = json.loads((tmp_path / "report.json").read_text())["rows"]
     assert row["ratio"] > 0 and row["cpu_ratio"] > 0
@@ -92,7 +92,7 @@ def test_every_goal_has_a_row():
 def test_redis_is_measured_beside_keyvalue(tmp_path):
     # Danger: it stays behind, or keeps its data in the folder where the benchmark was started.
     before = set(os.listdir())
-    done = run("--only", "RESP GET, 16 in flight / redis-server", "--pairs", 1, "--seconds", 1,
+    done = run("--only", "RESP GET, 16 in flight / redis-server", "--pairs", 1, "--seconds", 0.5,
                "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     row, = json.loads((tmp_path / "report.json").read_text())["rows"]
