@@ -1,5 +1,6 @@
-"""The soak: ICE_SOAK says where `callers` is, ICE_APPS where the apps are, and ICE_SOAK_TIMES how
-many times as long as in CI it goes on. Its table is printed at the end."""
+"""The soak: ICE_SOAK says where `callers` is, ICE_APPS where the apps are, ICE_SOAK_TIMES how many
+times as long as in CI it goes on, and ICE_SOAK_SHORT that a quarter of that will do. Its table is
+printed at the end."""
 import sys
 from pathlib import Path
 
