@@ -66,6 +66,7 @@ public:
          health_check<P> check)
         : pool_base(std::move(context), std::move(o)), protocol_(std::move(p)),
           logic_(std::move(logic)), check_(std::move(check)) {
+        settings_.is_duplex = true;
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         this->throw_needs_logic();
     }
@@ -133,7 +134,9 @@ private:
 
     // A request on a connection that no other request uses meanwhile. Its destruction at any
     // co_await closes the connection, as `leased` is not marked reusable before the reply is whole:
-    // a late reply cannot reach the next caller. The loop repeats only what was not sent.
+    // a late reply cannot reach the next caller. It receives while it sends, as an upstream may
+    // reply before it has read the whole request: then the connection has unsent bytes, and is not
+    // used again. The loop repeats only what was not sent.
     template <class M>
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
@@ -147,17 +150,17 @@ private:
             auto& peer = static_cast<session<P>&>(leased.session());
             peer.set_deadline(mine.until, errc::request_timeout);
             const std::uint64_t before = peer.bytes().sent();
-            const error_code unsent = co_await peer.send(message);
-            if (unsent) {
-                mine.sent = peer.bytes().sent() != before;  // mutant: sent_before
-                if (peer.is_untouched()) {  // the protocol refused the message: nothing was sent
-                    leased.mark_reusable();
-                    mine.at = &leased.upstream();
-                    leased.release();
-                    co_await let_others_run();
-                    co_return mine.failed(unsent);
-                }
-                if (mine.sent) co_return mine.failed(unsent, leased);
+            const error_code refused = peer.begin_send(message);
+            if (refused) {  // by the protocol: nothing was sent
+                leased.mark_reusable();
+                mine.at = &leased.upstream();
+                leased.release();
+                co_await let_others_run();
+                co_return mine.failed(refused);
+            }
+            auto reply = co_await peer.receive();       // mutant: receive_reply
+            mine.sent = peer.bytes().sent() != before;  // mutant: sent_before
+            if (!mine.sent) {  // a reply before the first byte answers no request
                 mine.at = &leased.upstream();
                 leased.release();  // the upstream was closing it: another one serves this request
                 const error_code why_not = co_await prepare_retry(mine.until);
@@ -165,8 +168,6 @@ private:
                 mine.at = nullptr;
                 continue;
             }
-            mine.sent = true;
-            auto reply = co_await peer.receive();  // mutant: receive_reply
             if (!reply) co_return mine.failed(reply.error(), leased);
             leased.mark_reusable();  // the reply is whole, whatever the logic makes of it
             auto made = made_at_once(*reply);

@@ -61,6 +61,9 @@ public:
     // the loop. Any code on the loop's thread may call it at any time. Returns errc::outbox_full
     // (limits::outbox) or the error of packet() if it did not queue the message; the connection
     // goes on. Any other error means that the connection is lost.
+    // In a pool receive() goes on sending while it waits. So push() and then receive() also work
+    // with an upstream that does not read the rest of a large message before its reply is read,
+    // as an echo; send() would wait for the upstream, and the upstream for this side.
     template <class A>
     [[nodiscard]] error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
@@ -139,6 +142,16 @@ public:
             if (const error_code again = append(instead(ec))) fail_unencodable(again);
         }
         end_long_batch();
+    }
+
+    // Sends what the kernel takes of a message at once; the rest goes out while receive() or fill()
+    // waits. Returns the error of packet(), if the protocol refuses the message: nothing was sent.
+    // A lost connection is reported by the next wait.
+    template <class A>
+    error_code begin_send(const A& m) {
+        const error_code ec = append(m);
+        if (!ec) try_flush();
+        return ec;
     }
 
     // Runs the protocol's handshake, if it has one, for at most `limit`.

@@ -77,7 +77,7 @@ MUTANTS = {
         {"idle_in": condition(lambda text: "!c.session->bytes().cancelled()")}),
     "retried_when_sent": (
         "a request whose sending failed is sent again although some of its bytes are sent",
-        {"sent_before": gone}),
+        {"sent_before": instead("mine.sent = reply.has_value();")}),
     "looks_twice_at_the_clock": (
         "a caller looks twice for a shared connection, which may expire between the two readings "
         "of the clock",

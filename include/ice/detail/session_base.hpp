@@ -43,7 +43,8 @@ struct session_settings {
     listener_base* listener = nullptr;  // that accepted them; null in pools
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
     std::map<const session_base*, spawned_work> spawned{};
-    bool stopped = false;  // stop() was called: sessions begin nothing, and send nothing
+    bool is_duplex = false;  // of a pool: sessions receive while they send
+    bool stopped = false;    // stop() was called: sessions begin nothing, and send nothing
     // Called with an exception of a spawned coroutine. Null in pools.
     void (*spawned_threw)(session_base&, std::exception_ptr) noexcept = nullptr;
     // Returns what must live as long as a spawned coroutine: the listener. Null in pools.
@@ -105,8 +106,11 @@ public:
     // Sends all answers, then waits until next() may have a message: until more bytes arrive, or
     // for the next batch. Ends by timeouts::write, then by timeouts::idle, or by timeouts::message
     // from the first byte of an unfinished message; or by set_deadline() instead.
+    // A session of a pool waits for bytes while it sends: an upstream may not read the rest of a
+    // request before its reply is read. timeouts::write applies to both.
     task<io_status> fill() {
-        return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
+        const bool reads = try_flush() || settings_.is_duplex;
+        return reads ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
     }
 
     // Sets a deadline in place of the timeouts: every wait of this session ends at `until` with

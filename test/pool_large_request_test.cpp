@@ -1,0 +1,169 @@
+// Requests that are larger than what the kernels between a pool and its upstream take: the pool
+// receives while it sends.
+#include <fmt/format.h>
+
+#include <asio/co_spawn.hpp>
+#include <boost/test/unit_test.hpp>
+#include <ice/pool.hpp>
+
+#include "asking.hpp"
+#include "upstream.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t mib = 1024 * 1024;
+
+// Messages with their size before them, in eight digits.
+struct counted {
+    ice::parsed<std::string_view> parse(std::string_view in) {
+        if (in.size() < 8) return ice::need_more;
+        const std::size_t n = std::stoul(std::string(in.substr(0, 8)));
+        if (in.size() < 8 + n) return ice::need_more;
+        return {in.substr(8, n), 8 + n};
+    }
+    void packet(std::string_view text, std::string& out) {
+        out += fmt::format("{:08}{}", text.size(), text);
+    }
+};
+
+constexpr ice::pool_name<counted> large{"large"};
+
+// An upstream that replies to the size of a request, before it has read the rest, which it never
+// does.
+struct hasty {
+    ice::parsed<std::string_view> parse(std::string_view in) {
+        if (in.size() < 8) return ice::need_more;
+        return {in.substr(0, 8), 8};
+    }
+    void packet(std::string_view text, std::string& out) { counted().packet(text, out); }
+};
+ice::task<std::string> refuse(std::string_view, ice::session<hasty>& peer) {
+    co_await peer.send("too large");
+    co_await peer.sleep(1h);
+    co_return "";
+}
+
+struct fixture : asking {
+    ice::pool<counted>& add(std::size_t depth, ice::pool_timeouts t = {}) {
+        auto& p = srv.add(ice::tcp_client_action{far, large, 1}
+                              .limits({.message = 64 * mib, .pipeline = depth})
+                              .timeouts(t));
+        sim.run_for(1ms);
+        return p;
+    }
+    void echo_bytes() { up.add(ice::tcp_server_action{far}); }  // RFC 862
+};
+
+constexpr std::size_t alone = 1, shared = 16;
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(pool_large_request, fixture)
+
+// The danger: the upstream reads no more as its replies are not read, and the pool reads no reply
+// before the upstream has read the request.
+BOOST_AUTO_TEST_CASE(a_request_that_its_upstream_echoes_byte_by_byte_gets_its_reply) {
+    for (const std::size_t depth : {alone, shared}) {
+        fixture each;
+        each.echo_bytes();
+        auto& p = each.add(depth);
+        const std::string text(mib - 100, 'x');
+        const auto got = each.sim.run(p.request(text));
+        BOOST_TEST_REQUIRE(got.has_value());
+        BOOST_TEST((*got == text));
+        BOOST_TEST(p.counters().returned == 1u);
+        BOOST_TEST(p.idle() == 1u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_pipeline_reads_replies_while_later_requests_are_sent) {
+    echo_bytes();
+    auto& p = add(shared);
+    int got_replies = 0;
+    const std::string text(200'000, 'x');
+    const auto ask = [](ice::pool<counted>& to, const std::string& what, int& n) -> ice::task<> {
+        const auto got = co_await to.request(std::string_view(what));
+        if (got && *got == what) ++n;
+    };
+    for (int i = 0; i < 4; ++i) sim.spawn(ask(p, text, got_replies));
+    sim.run_for(4s);
+    BOOST_TEST(got_replies == 4);
+    BOOST_TEST(p.counters().connects == 1u);
+}
+
+// The danger: the rest of the request would reach the upstream as the beginning of the next one.
+BOOST_AUTO_TEST_CASE(a_reply_before_the_request_is_sent_is_given_and_closes_the_connection) {
+    up.add(ice::tcp_server_action{far}.protocol(hasty{}).logic(refuse));
+    auto& p = add(alone);
+    const auto got = sim.run(p.request(std::string(mib, 'x')));
+    BOOST_TEST_REQUIRE(got.has_value());
+    BOOST_TEST(*got == "too large");
+    BOOST_TEST(p.counters().discarded == 1u);
+    const auto next = sim.run(p.request("small"));
+    BOOST_TEST(*next == "too large");
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_that_does_not_read_ends_its_request_in_time) {
+    for (const std::size_t depth : {alone, shared}) {
+        fixture each;
+        each.up.add(ice::tcp_server_action{far}.protocol(hasty{}).logic(
+            [](std::string_view, ice::session<hasty>& peer) -> ice::task<> {
+                co_await peer.sleep(1h);
+            }));
+        auto& p = each.add(depth);
+        const auto begin = each.sim.now();
+        const auto got = each.sim.run(p.request(std::string(mib - 100, 'x'), 3s));
+        BOOST_TEST(got.error() == ice::errc::request_timeout);
+        BOOST_TEST(got.failure().may_have_been_executed());
+        BOOST_TEST((each.sim.now() - begin == 3s));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_write_timeout_ends_a_request_that_may_take_longer) {
+    up.add(ice::tcp_server_action{far}
+               .protocol(hasty{})
+               .timeouts({.logic = 1h})
+               .logic([](std::string_view, ice::session<hasty>& peer) -> ice::task<> {
+                   co_await peer.sleep(1h);
+               }));
+    auto& p = add(alone);
+    const auto got = sim.run(p.request(std::string(mib, 'x'), 2min));
+    BOOST_TEST(got.error() == ice::errc::write_timeout);
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_may_push_a_large_message_and_receive_while_it_is_sent) {
+    echo_bytes();
+    auto& p = add(alone);
+    const auto talk = [](ice::pool<counted>& to) -> ice::task<bool> {
+        const std::string text(mib - 100, 'x');
+        const auto leased = co_await to.acquire();
+        if (!leased) co_return false;
+        if ((*leased)->push(text)) co_return false;
+        const auto got = co_await (*leased)->receive();
+        co_return got&&* got == text;
+    };
+    BOOST_TEST(sim.run(talk(p)));
+    BOOST_TEST(p.counters().returned == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_FIXTURE_TEST_SUITE(pool_large_request_on_sockets, test::world)
+
+// The buffers of the kernel hold some megabytes.
+BOOST_AUTO_TEST_CASE(a_request_of_32_mib_to_an_echo_gets_its_reply) {
+    auto& l = srv.add(ice::tcp_server_action{ice::address{"127.0.0.1", 0}});
+    auto& p = srv.add(ice::tcp_client_action{l.endpoint(), large, 1}.limits({.message = 64 * mib}));
+    const std::string text(32 * mib, 'x');
+    std::optional<ice::pool_result<std::string>> got;
+    asio::co_spawn(
+        io, p.request(std::string_view(text), 60s),
+        [&](const std::exception_ptr&, ice::pool_result<std::string> r) { got = std::move(r); });
+    until([&] { return got.has_value(); }, "the reply");
+    BOOST_TEST_REQUIRE(got->has_value());
+    BOOST_TEST((**got == text));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
