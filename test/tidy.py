@@ -17,12 +17,13 @@ SIZES = [  # which files, most lines, comment lines excused?, why
 
 ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
     ("values", "version export error result duration limits", "", ""),  # need no Asio
-    ("core", "task address uid buffer deadline event log task_group standard_*", "", "asio/a[wn]*"),
+    ("core", "task address uid buffer deadline event log task_group cancel_at standard_*", "",
+     "asio/a[wn]*"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "core", ""),
     ("transport", "descriptor_budget channel transport server_context", "protocols", "*"),
     ("conversation", "session_base session logic serve", "", "*"),
-    ("actions", "failure health_check action backoff breaker upstream_health upstream "
-     "exchange_state listener* pool_state pool_base pipeline pool", "", "*"),
+    ("actions", "failure health_check reply_logic action backoff breaker upstream_health upstream "
+     "exchange_state listener* pool_state pool_base pipeline lease pool", "", "*"),
     ("server", "server asio", "", "*"), ("top", "ice", "", "*"),
     ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <ice/address.hpp>
+#include <ice/detail/reply_logic.hpp>
 #include <ice/health_check.hpp>
 #include <ice/limits.hpp>
 #include <ice/logic.hpp>
@@ -160,9 +161,8 @@ struct pool_options {
 template <protocol P, class R = owned_t<message_t<P>>>
 class tcp_client_action {
 public:
-    // Turns a reply into what request() returns. An error fails the request, and the pool closes
-    // the connection.
-    using reply_logic = std::function<task<result<R>>(message_t<P>)>;
+    // Turns a reply into what request() returns: see logic().
+    using reply_logic = ice::reply_logic<R, message_t<P>>;
 
     tcp_client_action(pool_addresses where, pool_name<P, R> name, std::size_t size, P p = P{})
         : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
@@ -185,7 +185,10 @@ public:
     // the function, or its coroutine, ends. If it returns an error or throws, request() does so,
     // and no other request is affected; but errc::bad_message says that the reply is malformed: the
     // pool closes the connection, with all requests on it, and counts a failure of the upstream.
-    // What it refers to must outlive the server.
+    // What it refers to must outlive the server. At the end of the request's timeout request()
+    // returns, and the pool cancels the coroutine (asio::cancellation_type::terminal). The
+    // coroutine may end later; until then the reply stays valid, and a connection that one request
+    // uses at a time counts as busy, and is closed then. What it throws after that is dropped.
     //     .logic([](std::string_view reply) -> result<int> {
     //         int n = 0;
     //         const auto end = std::from_chars(reply.begin(), reply.end(), n).ptr;
@@ -201,7 +204,8 @@ public:
                 std::convertible_to<typename answer::value_type, result<R>>,
                 "ice: the logic of a pool gives what the pool's name says, pool_name<P, R>: an "
                 "R or a result<R>");
-            reply_logic_ = [l = std::move(l)](message_t<P> reply) mutable {
+            reply_logic_.plain = nullptr;
+            reply_logic_.waits = [l = std::move(l)](message_t<P> reply) mutable {
                 return awaited(l(std::move(reply)));
             };
         } else {
@@ -209,8 +213,9 @@ public:
                 std::convertible_to<answer, result<R>>,
                 "ice: the logic of a pool gives what the pool's name says, pool_name<P, R>: an "
                 "R or a result<R>");
-            reply_logic_ = [l = std::move(l)](message_t<P> reply) mutable {
-                return plain(l(std::move(reply)));
+            reply_logic_.waits = nullptr;
+            reply_logic_.plain = [l = std::move(l)](message_t<P> reply) mutable -> result<R> {
+                return l(std::move(reply));
             };
         }
         return std::move(*this);
@@ -277,7 +282,6 @@ public:
 private:
     friend class server;
 
-    static task<result<R>> plain(result<R> made) { co_return made; }
     template <class T>
     static task<result<R>> awaited(task<T> work) {
         T made = co_await std::move(work);

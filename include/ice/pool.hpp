@@ -4,48 +4,14 @@
 // nothing of the former request is left on it.
 #pragma once
 
-#include <cassert>
 #include <exception>
 #include <ice/detail/pipeline.hpp>
 #include <ice/detail/pool_base.hpp>
+#include <ice/lease.hpp>
 #include <optional>
 #include <utility>
 
 namespace ice {
-
-// A connection that one caller has for several messages, as transactions need it: lease->send(..),
-// lease->receive(). While the lease lives the pool sends nothing else on the connection.
-// The destructor gives the connection back to the pool. The pool keeps the connection if each
-// message sent has had its reply and no byte is left; otherwise, and if an exception destroys the
-// lease, it closes the connection. The pool must outlive the lease.
-//     auto leased = co_await pool.acquire();
-//     if (!leased) co_return leased.error();
-//     auto& redis = **leased;  // a session: send() and receive() as often as needed
-template <protocol P>
-class lease {
-public:
-    // Made by pool::acquire().
-    explicit lease(pool_base::connection_lease l) noexcept : lease_(std::move(l)) {}
-    // A lease that was moved from has no connection: only destroy it.
-    lease(lease&&) noexcept = default;
-    lease& operator=(lease&&) = delete;
-    ~lease() {
-        if (std::uncaught_exceptions() == exceptions_) lease_.mark_reusable();  // mutant: lease_end
-    }
-
-    // The session of the connection. Valid as long as the lease. When the timeout of acquire()
-    // is over, the pending call, and each later one, returns errc::request_timeout.
-    // Requires: the lease was not moved from.
-    session<P>* operator->() const noexcept {
-        assert(!lease_.is_empty());
-        return static_cast<session<P>*>(&lease_.session());
-    }
-    session<P>& operator*() const noexcept { return *operator->(); }
-
-private:
-    pool_base::connection_lease lease_;
-    int exceptions_ = std::uncaught_exceptions();
-};
 
 // What srv.add() returns for a tcp_client_action, and srv.get() for its name. P is the protocol, R
 // the type of what a request returns. Use it only on the loop's thread. The server owns the
@@ -73,7 +39,7 @@ public:
 
     // Sends `message` on a free connection, and returns its reply, which owns its bytes. Takes at
     // most `timeout` (default: pool_timeouts::request) from the co_await on, waiting for a
-    // connection and connecting included. It does not interrupt a logic of replies that waits.
+    // connection, connecting, and a logic of replies that waits included.
     // The task keeps `message`; if that is a view, its bytes must be valid until the task ends.
     // Any coroutine on the loop's thread may call it at any time, however many calls are pending.
     //
@@ -172,8 +138,10 @@ private:
             leased.mark_reusable();  // the reply is whole, whatever the logic makes of it
             auto made = made_at_once(*reply);
             if (!made) {
-                auto later = co_await logic_(*std::move(reply));
-                made.emplace(std::move(later));
+                mine.at = &leased.upstream();
+                auto runs = make_on_lease(leased, *std::move(reply), mine.until, made);
+                const error_code late = co_await std::move(runs);
+                if (late) co_return mine.failed(late);
             }
             if (!*made) co_return mine.refused(made->error(), leased);
             mine.succeeded();
@@ -186,6 +154,7 @@ private:
         using pending_request::pending_request;
         std::optional<result<R>> reply;
         std::exception_ptr thrown;  // by the logic of replies
+        time_point until = never;   // the end of the caller's timeout
     };
 
     // A request on a connection with a pipeline. The first request on a free connection makes the
@@ -204,6 +173,7 @@ private:
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             pending_reply pending(net());
+            pending.until = mine.until;
             mine.at = &line.upstream();
             const error_code refused = peer.push(message);  // if packet() throws, nothing is queued
             if (!refused) line.join(pending, begin, mine.until);
@@ -248,13 +218,17 @@ private:
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // it answers no request
             if (line->caller() != nullptr) {
                 std::exception_ptr thrown;
-                auto made = self->made_at_once(*reply);
-                if (!made) {
-                    try {
-                        auto later = co_await self->logic_(*std::move(reply));
-                        made.emplace(std::move(later));
-                    } catch (...) { thrown = std::current_exception(); }
-                }
+                std::optional<result<R>> made;
+                try {
+                    made = self->made_at_once(*reply);
+                    if (!made) {
+                        const time_point until = static_cast<pending_reply*>(line->caller())->until;
+                        peer.set_deadline(never, errc{});  // it is that of the upstream
+                        auto runs = reply_logic::run_on_copy(self->logic_, until, self->net(),
+                                                             *std::move(reply), self);
+                        made = co_await std::move(runs);
+                    }
+                } catch (...) { thrown = std::current_exception(); }
                 const bool is_malformed = made && made->error() == errc::bad_message;
                 auto* const caller = static_cast<pending_reply*>(line->caller());
                 if (caller != nullptr) {
@@ -269,12 +243,33 @@ private:
 
     std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
 
-    // Turns a reply into what request() returns. None if that takes the logic of replies.
+    // Turns a reply into what request() returns. None if that takes a coroutine.
     std::optional<result<R>> made_at_once(message_t<P>& reply) {
+        if (logic_.plain) return logic_.plain(std::move(reply));
         if constexpr (std::constructible_from<R, message_t<P>&&>) {
             if (!logic_) return result<R>(R(std::move(reply)));
         }
         return std::nullopt;
+    }
+
+    // Runs a logic of replies that waits, until `until`. After an error it keeps the connection,
+    // whose buffer may have the reply, and closes it at its end.
+    task<error_code> make_on_lease(connection_lease& leased, message_t<P> reply, time_point until,
+                                   std::optional<result<R>>& made) {
+        using run = typename reply_logic::template run<connection_lease>;
+        const auto state = std::make_shared<run>(std::move(leased));
+        state->held.mark_reusable(false);
+        std::exception_ptr thrown;
+        try {
+            auto runs = logic_.run_until(until, net(), std::move(reply), state);
+            const error_code late = co_await std::move(runs);
+            if (late) co_return late;
+        } catch (...) { thrown = std::current_exception(); }
+        leased = std::move(state->held);
+        leased.mark_reusable();
+        if (thrown) std::rethrow_exception(thrown);
+        made = std::move(state->made);
+        co_return error_code();
     }
 
     // What pool_base needs of the protocol.
