@@ -2,6 +2,7 @@
 // listeners and of pools use the same class.
 #pragma once
 
+#include <ice/detail/cancel_at.hpp>
 #include <ice/detail/session_base.hpp>
 #include <ice/protocol.hpp>
 #include <ice/result.hpp>
@@ -154,22 +155,26 @@ public:
         return ec;
     }
 
-    // Runs the protocol's handshake, if it has one, for at most `limit`.
+    // Runs the protocol's handshake, if it has one, for at most `limit`. Then the connection is
+    // cancelled with errc::handshake_timeout, and the handshake with it
+    // (asio::cancellation_type::terminal), whatever it waits for. A handshake that disables its
+    // cancellation holds its connection until it ends, as it uses the session.
     task<error_code> shake_hands(duration limit) {
         static_assert(
             detail::shakes_hands<P, session> || !detail::names_handshake<P, session>,
             "ice: handshake() is called with (ice::session<P>&), and returns a task of error_code "
             "or bool");
         if constexpr (detail::shakes_hands<P, session>) {
-            set_deadline(after(now(), limit), errc::handshake_timeout);
-            const auto said = co_await protocol_.handshake(*this);
+            const time_point until = after(now(), limit);
+            set_deadline(until, errc::handshake_timeout);
+            bytes().deadline(until, errc::handshake_timeout);
+            error_code said;
+            auto work = run_handshake(said);
+            auto in_time = cancel_at(executor(), bytes().net().deadlines(), until, std::move(work));
+            if (!co_await std::move(in_time)) said = errc::handshake_timeout;
             set_deadline(never, errc{});
             asked_ = received_ = 0;
-            if constexpr (std::same_as<decltype(said), const bool>) {
-                if (!said) co_return errc::handshake_failed;
-            } else if (said) {
-                co_return said;
-            }
+            if (said) co_return said;
         }
         co_return failed();
     }
@@ -177,6 +182,12 @@ public:
     P& protocol() noexcept { return protocol_; }
 
 private:
+    task<> run_handshake(error_code& said) {
+        const auto answer = co_await protocol_.handshake(*this);
+        if constexpr (!std::same_as<decltype(answer), const bool>) said = answer;
+        else if (!answer) said = errc::handshake_failed;
+    }
+
     template <class A>
     task<error_code> send_own(A m) {
         if (const error_code ec = append(m)) co_return ec;
