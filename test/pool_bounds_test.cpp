@@ -44,6 +44,21 @@ BOOST_AUTO_TEST_CASE(max_waiters_callers_wait_and_no_more) {
     BOOST_TEST(p.counters().refused == 1U);
 }
 
+// pool_large_request_test.cpp has the same of requests on a shared connection.
+BOOST_AUTO_TEST_CASE(the_outbox_of_a_lease_takes_a_push_while_fewer_bytes_are_unsent) {
+    for (const std::size_t outbox : {0u, 1u, 6u, 7u, 8u}) {
+        fixture each;
+        auto& p = each.add(1, {}, {.outbox = outbox});
+        const auto pushes = [](ice::pool<ice::line>& to) -> ice::task<ice::error_code> {
+            const auto leased = co_await to.acquire();
+            BOOST_TEST(!(*leased)->push("hello"));  // of any size; 7 bytes with its end
+            co_return (*leased)->push("more");
+        };
+        const ice::error_code second = each.sim.run(pushes(p));
+        BOOST_TEST((second == ice::errc::outbox_full) == (outbox <= 7));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_pool_opens_its_size_and_no_more) {
     work = 1h;
     auto& p = add(3, {}, {.preconnect = 0});

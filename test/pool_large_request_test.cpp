@@ -148,6 +148,119 @@ BOOST_AUTO_TEST_CASE(a_lease_may_push_a_large_message_and_receive_while_it_is_se
     BOOST_TEST(p.counters().returned == 1u);
 }
 
+// The danger: "the outbox is full" of a connection that has nothing to send.
+BOOST_AUTO_TEST_CASE(a_request_larger_than_the_outbox_is_sent_by_a_pipeline) {
+    for (const std::size_t outbox : {std::size_t(0), std::size_t(1000), mib}) {
+        fixture each;
+        each.echo_bytes();
+        auto& p = each.srv.add(ice::tcp_client_action{far, large, 1}.limits(
+            {.message = 64 * mib, .outbox = outbox, .pipeline = shared}));
+        const std::string text(4 * mib, 'x');
+        for (int i = 0; i < 3; ++i) {
+            const auto got = each.sim.run(p.request(std::string_view(text)));
+            BOOST_TEST_REQUIRE(got.has_value());
+            BOOST_TEST((*got == text));
+        }
+        BOOST_TEST(p.counters().connects == 1u);
+    }
+}
+
+// An upstream that accepts, and reads only when the test says so.
+struct silent : fixture {
+    silent() {
+        sim.spawn(accept(*this));
+        sim.run_for(1ms);
+    }
+    ~silent() { acceptor->cancel(); }
+    static ice::task<> accept(silent& me) {
+        for (;;) {
+            if (co_await me.acceptor->ready()) co_return;
+            if (auto c = me.acceptor->accept()) me.accepted.push_back(*std::move(c));
+        }
+    }
+    // Two requests on one connection, of which `unsent` bytes of the first are not sent.
+    ice::pool<counted>& send(std::size_t unsent, std::size_t outbox) {
+        auto& p = srv.add(ice::tcp_client_action{far, large, 1}.limits(
+            {.message = 64 * mib, .outbox = outbox, .pipeline = shared}));
+        sim.run_for(1ms);
+        sim.spawn(ask(p, std::string(window - 8 + unsent, 'x'), got));
+        sim.run_for(1ms);
+        sim.spawn(ask(p, "second", got));
+        sim.run_for(1ms);
+        return p;
+    }
+    static ice::task<> ask(ice::pool<counted>& p, std::string what, int& n) {
+        const auto reply = co_await p.request(std::move(what));
+        if (reply) ++n;
+    }
+
+    static constexpr std::size_t window = 64 * 1024;  // of the simulated network
+    std::shared_ptr<ice::acceptor> acceptor = sim.host("10.0.0.1")->listen(far);
+    std::vector<std::unique_ptr<ice::channel>> accepted;
+    int got = 0;
+};
+
+BOOST_AUTO_TEST_CASE(callers_wait_while_as_many_bytes_are_unsent_as_the_outbox_holds) {
+    for (const std::size_t outbox : {99u, 100u, 101u}) {
+        silent each;
+        auto& p = each.send(100, outbox);
+        BOOST_TEST(p.waiting() == (outbox <= 100 ? 1u : 0u));
+        BOOST_TEST(p.counters().waited == p.waiting());
+    }
+}
+
+// The danger: the callers wait for a reply that the upstream gives much later.
+BOOST_AUTO_TEST_CASE(callers_go_on_as_soon_as_there_is_room) {
+    silent each;
+    auto& p = each.send(100, 100);
+    BOOST_TEST(p.waiting() == 1u);
+    ice::channel& up_there = *each.accepted.at(0);
+    std::string arrived;
+    const auto reads = [&]() -> ice::task<> {
+        for (;;) {
+            if (co_await up_there.fill()) co_return;
+            arrived += up_there.data();
+            up_there.consume(up_there.data().size());
+        }
+    };
+    each.sim.spawn(reads());
+    each.sim.run_for(10ms);
+    BOOST_TEST(p.waiting() == 0u);
+    BOOST_TEST(arrived.ends_with("00000006second"));
+    up_there.out() += "00000001a00000001b";
+    up_there.try_flush();
+    each.sim.run_for(10ms);
+    BOOST_TEST(each.got == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_ends_while_callers_wait_for_its_room_fails_none_of_them) {
+    silent each;
+    auto& p = each.send(100, 100);
+    BOOST_TEST(p.waiting() == 1u);
+    ice::testing::simulation::reset(*each.accepted.at(0));
+    each.sim.run_for(10ms);
+    BOOST_TEST(p.waiting() == 0u);
+    ice::channel& next = *each.accepted.at(1);
+    next.out() += "00000001a";
+    next.try_flush();
+    each.sim.run_for(10ms);
+    BOOST_TEST(each.got == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_may_push_until_the_outbox_is_full) {
+    silent each;
+    auto& p = each.srv.add(ice::tcp_client_action{far, large, 1}.limits({.outbox = 1000}));
+    const auto pushes = [](ice::pool<counted>& to) -> ice::task<std::vector<ice::error_code>> {
+        std::vector<ice::error_code> all;
+        const auto leased = co_await to.acquire();
+        for (const std::size_t n : {2000u, 1u}) all.push_back((*leased)->push(std::string(n, 'x')));
+        co_return all;
+    };
+    const auto all = each.sim.run(pushes(p));
+    BOOST_TEST(!all.at(0));
+    BOOST_TEST(all.at(1) == ice::errc::outbox_full);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_FIXTURE_TEST_SUITE(pool_large_request_on_sockets, test::world)

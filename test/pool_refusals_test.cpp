@@ -123,20 +123,6 @@ BOOST_AUTO_TEST_CASE(a_message_that_cannot_be_packed_lets_others_run) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_full_outbox_lets_others_run) {
-    serve_slowly(1h);
-    constexpr std::size_t longest = 8 * 1024 * 1024;  // of a line: above any outbox
-    auto& p = open(
-        ice::tcp_client_action{far, name, 1, ice::line("\r\n", longest)}.limits({.pipeline = 4}));
-    const std::string above(ice::limits{}.outbox + 1, 'x');
-    BOOST_TEST(turns_beside(insist(p, above)) >= refusals);
-    BOOST_TEST(why == ice::errc::outbox_full);
-    BOOST_TEST(p.idle() == 1U);  // a refusal takes no connection with it
-    begin();                     // others are on it
-    BOOST_TEST(turns_beside(insist(p, above)) >= refusals);
-    BOOST_TEST(why == ice::errc::outbox_full);
-}
-
 BOOST_AUTO_TEST_CASE(a_retry_is_sent_after_other_handlers_have_run) {
     serve();
     auto& p = add(2);

@@ -92,6 +92,10 @@ public:
     // (see write_timeout()), or the error of cancel() or the socket.
     task<io_status> flush(duration timeout, time_point latest, errc why);
 
+    // Sends without waiting. If the kernel does not take all, waits until it has room for more, or
+    // the channel ends; out() may still hold bytes then. The channel may be destroyed meanwhile.
+    task<error_code> wait_for_room();
+
     // Sets the write timeout. If the peer takes no byte for that long while some wait to be sent,
     // the channel cancels itself with errc::write_timeout, also while no coroutine waits on it. A
     // byte counts as taken when the peer's system has acknowledged it (Linux: SIOCOUTQ), so a peer

@@ -105,6 +105,12 @@ struct pool_limits {
     // protocol may have a lower maximum. As limits::message.
     std::size_t message = 1024 * 1024;
 
+    // Bytes of requests on one shared connection that are not sent yet. While there are so many,
+    // it takes no further request, and callers wait as for a connection (waited). One
+    // request of any size is sent if none is unsent. Applies to push() on a lease too, which then
+    // returns errc::outbox_full. As limits::outbox; 0 means 1.
+    std::size_t outbox = 1024 * 1024;
+
     // Connections that the pool keeps open without requests: when one ends, it opens another. It
     // opens more, up to its size, while callers wait, and closes those after pool_timeouts::idle
     // (expired). The default is 0, as an idle connection costs the upstream too.

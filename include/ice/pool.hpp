@@ -46,7 +46,7 @@ public:
     // Errors after which the request was not executed (condition::not_executed): errc::pool_full,
     // acquire_timeout, breaker_open, connect_timeout, connect_error(..), host_not_found,
     // name_resolution_failed, handshake_failed, handshake_timeout, upstream_closes, not_sent,
-    // unencodable, outbox_full, draining.
+    // unencodable, draining.
     // Errors after which it may have been executed: request_timeout, pipeline_stalled, closed,
     // truncated, bad_message, message_too_large, write_timeout, stopped, those of sockets, and what
     // the logic of replies returns (reply_refused if that means not_executed). A request that is
@@ -189,6 +189,7 @@ private:
                 co_return mine.failed(refused);
             }
             mine.sent = true;
+            watch_outbox(peer);
             if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
             const error_code cancelled = co_await pending.over.wait();
             if (pending.thrown) std::rethrow_exception(pending.thrown);

@@ -62,7 +62,8 @@ public:
     // the loop. Any code on the loop's thread may call it at any time. Returns errc::outbox_full
     // (limits::outbox) or the error of packet() if it did not queue the message; the connection
     // goes on. Any other error means that the connection is lost.
-    // In a pool receive() goes on sending while it waits. So push() and then receive() also work
+    // In a pool it queues a message of any size if fewer than pool_limits::outbox bytes are unsent.
+    // There receive() goes on sending while it waits. So push() and then receive() also work
     // with an upstream that does not read the rest of a large message before its reply is read,
     // as an echo; send() would wait for the upstream, and the upstream for this side.
     template <class A>

@@ -62,6 +62,8 @@ pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
     idle_.reserve(size_);  // release() runs in destructors, where an allocation must not fail
     busy_.reserve(size_);
     timeouts_.retry_interval = std::max(timeouts_.retry_interval, least_interval);
+    limits_.outbox = std::max<std::size_t>(limits_.outbox, 1);
+    settings_.limits.outbox = limits_.outbox;
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
     net_->budget().reserve(size_);
@@ -147,10 +149,27 @@ pipeline* pool_base::pipeline_with_room() const noexcept {
     for (pipeline* line : pipelines_) {
         // A pipeline that is ending gets no more requests: the pool replaces its connection.
         const bool has_room = line->size() < limits_.pipeline &&
+                              line->session().bytes().unsent() < limits_.outbox &&
                               line->upstream().breaker.is_closed() && !line->is_ending();
         if (has_room && (least == nullptr || line->size() < least->size())) least = line;
     }
     return least;
+}
+
+void pool_base::watch_outbox(session_base& s) {
+    if (s.bytes().unsent() < limits_.outbox) return;
+    spawn(context_, wake_if_sent(shared_from_this(), s), name_);
+}
+
+// It waits beside the coroutine that receives, so the connection may end before the wait returns.
+task<> pool_base::wake_if_sent(std::shared_ptr<pool_base> self, session_base& s) {
+    const ice::uid id = s.uid();
+    const auto is_it = [&](session_base* one) { return one == &s && one->uid() == id; };
+    while (std::ranges::any_of(self->busy_, is_it) && s.bytes().unsent() >= self->limits_.outbox) {
+        auto room = s.bytes().wait_for_room();
+        if (co_await std::move(room)) co_return;
+    }
+    self->wake_sharer();
 }
 
 // The caller may be cancelled while others run: Asio would throw at its next co_await.

@@ -147,7 +147,10 @@ void session_base::arm_logic_timeout() {
 
 error_code session_base::queued(std::size_t before) {
     error_code refused = channel_->cancelled();
-    if (!refused && channel_->unsent() > settings_.limits.outbox) {
+    const std::size_t unsent = channel_->unsent(), most = settings_.limits.outbox;
+    const std::size_t added = channel_->out().size() - before;
+    const bool is_full = settings_.is_duplex ? unsent - added >= most : unsent > most;
+    if (!refused && is_full) {
         refused = errc::outbox_full;
         ++settings_.outbox_full;
     }

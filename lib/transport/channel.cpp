@@ -72,6 +72,16 @@ task<io_status> channel::flush(duration timeout, time_point latest, errc why) {
     co_return io_status();
 }
 
+task<error_code> channel::wait_for_room() {
+    if (try_flush() || cancelled_) {
+        const auto now = [](error_code ec) -> task<error_code> { co_return ec; };
+        return now(cancelled_);
+    }
+    if (!stall_) begin_stall();
+    stall_->over.clear();
+    return stall_->over.wait();
+}
+
 void channel::write_timeout(duration span) noexcept {
     using std::chrono::milliseconds;
     constexpr auto most = milliseconds(std::numeric_limits<std::uint32_t>::max());

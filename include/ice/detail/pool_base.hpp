@@ -161,6 +161,10 @@ protected:
     virtual task<error_code> shake_hands(session_base&) = 0;
     virtual task<error_code> ask_for_health(session_base&) = 0;
 
+    // After a request on a shared connection: if its outbox is full, wakes the callers that wait
+    // for room when the bytes are sent.
+    void watch_outbox(session_base&);
+
     time_point now() const { return net_->now(); }
     const pool_timeouts& timeouts() const noexcept { return timeouts_; }
     const std::shared_ptr<server_context>& context() const noexcept { return context_; }
@@ -226,6 +230,7 @@ private:
     // The pipeline with the fewest requests of those with room for one more; null if there is none.
     pipeline* pipeline_with_room() const noexcept;  // mutant: pipeline_with_room
     void wake_sharer();
+    static task<> wake_if_sent(std::shared_ptr<pool_base>, session_base&);
     void fail_waiters(error_code);
     void fail_if_down();
     void expire_idle();

@@ -43,8 +43,10 @@ struct session_settings {
     listener_base* listener = nullptr;  // that accepted them; null in pools
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
     std::map<const session_base*, spawned_work> spawned{};
-    bool is_duplex = false;  // of a pool: sessions receive while they send
-    bool stopped = false;    // stop() was called: sessions begin nothing, and send nothing
+    // Of a pool: sessions receive while they send, and limits::outbox does not count the message
+    // that is pushed.
+    bool is_duplex = false;
+    bool stopped = false;  // stop() was called: sessions begin nothing, and send nothing
     // Called with an exception of a spawned coroutine. Null in pools.
     void (*spawned_threw)(session_base&, std::exception_ptr) noexcept = nullptr;
     // Returns what must live as long as a spawned coroutine: the listener. Null in pools.
