@@ -72,10 +72,10 @@ function(ice_own_target target)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
-# A program that links ice shares its precompiled headers with the other programs: the dev preset.
+# Headers that are parsed once for the library and all programs that link it: the presets dev, asan.
 function(ice_use_precompiled target)
     if(ICE_PRECOMPILE)
-        target_precompile_headers(${target} REUSE_FROM ice-program-headers)
+        target_precompile_headers(${target} REUSE_FROM ice-headers)
     endif()
 endfunction()
 

@@ -10,6 +10,9 @@ add_library(ice-torture-parts OBJECT
 target_link_libraries(ice-torture-parts PUBLIC ice::testing CLI11::CLI11)
 ice_own_target(ice-torture-parts)
 set_target_properties(ice-torture-parts PROPERTIES UNITY_BUILD OFF)  # parts share names
+ice_use_precompiled(ice-torture-parts)
+# Linux's own header of TCP cannot follow that of the C library.
+set_source_files_properties(torture/arrival.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 add_executable(ice-torture $<TARGET_OBJECTS:ice-torture-parts>)
 target_link_libraries(ice-torture PRIVATE ice-torture-parts)
 target_link_options(ice-torture PRIVATE ${ICE_TORTURE_WRAPS})
