@@ -22,7 +22,8 @@ HOLDS = {"include/ice/detail/breaker.hpp": [CONNECTING, CHOOSING],
          "include/ice/detail/pool_base.hpp": [LENDING, SHARING, CALLERS],
          "include/ice/detail/exchange_state.hpp": [LENDING],
          "include/ice/detail/session_base.hpp": [SERVERS],
-         "include/ice/pool.hpp": [CALLERS], "include/ice/session.hpp": [CALLERS]}
+         "include/ice/lease.hpp": [CALLERS], "include/ice/pool.hpp": [CALLERS],
+         "include/ice/session.hpp": [CALLERS]}
 
 # What is wrong, and what becomes of which lines: a guard is often backed by another, and then both
 # have to go before anything wrong can be seen.

@@ -111,8 +111,11 @@ public:
     // A session of a pool waits for bytes while it sends: an upstream may not read the rest of a
     // request before its reply is read. timeouts::write applies to both.
     task<io_status> fill() {
-        const bool reads = try_flush() || settings_.is_duplex;
-        return reads ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
+        if (settings_.is_duplex) {
+            try_flush();
+            return fill_flushed();
+        }
+        return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
     }
 
     // Sets a deadline in place of the timeouts: every wait of this session ends at `until` with
