@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "built_with.hpp"
 #include "report.hpp"
 
 namespace ice::bench {
@@ -37,9 +38,9 @@ ordered_json environment() {
     const std::string governor =
         first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     return {{"ice", version},
-            {"revision", ICE_BENCH_REVISION},
-            {"compiler", ICE_BENCH_COMPILER},
-            {"flags", ICE_BENCH_FLAGS},
+            {"revision", built_with::revision},
+            {"compiler", built_with::compiler},
+            {"flags", built_with::flags},
             {"kernel", fmt::format("{} {} {}", u.sysname, u.release, u.machine)},
             {"processor", processor()},
             {"governor", governor.empty() ? "unknown" : governor}};
