@@ -51,6 +51,17 @@ ice::task<std::string> get(ice::server& srv, std::string_view key) {
 }
 // [ask]
 
+// [greeting]
+struct mail_client : ice::line {
+    ice::task<ice::error_code> handshake(ice::session<mail_client>& server) {
+        const auto greeting = co_await server.receive();
+        if (!greeting) co_return greeting.error();
+        if (!greeting->starts_with("220 ")) co_return ice::errc::handshake_failed;
+        co_return ice::error_code();
+    }
+};
+// [greeting]
+
 // [background]
 ice::task<> refresh(ice::server& srv, std::string& motto) {
     for (;;) {
@@ -176,6 +187,20 @@ BOOST_AUTO_TEST_CASE(a_pool_returns_a_reply_or_a_failure) {
     BOOST_TEST(sim.run(get(srv, "key")) == "value");
     BOOST_TEST(sim.run(get(srv, "slow")) ==
                "pool 'redis' of 127.0.0.1:6379: no reply in time (may have been executed)");
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_reads_the_greeting_of_its_upstream) {
+    struct mail_server {
+        void opened(ice::session<ice::line>& peer) { BOOST_TEST(!peer.push("220 ready")); }
+        std::string operator()(std::string_view) { return "250 ok"; }
+    };
+    simulation sim;
+    quiet_server up{sim.host("127.0.0.1")}, srv{sim.net()};
+    up.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(mail_server{}));
+    auto& p = srv.add(ice::tcp_client_action{SERVER, ice::pool_name<mail_client>{"mail"}, 1});
+    const auto reply = sim.run(p.request("NOOP"));
+    BOOST_TEST_REQUIRE(reply.has_value());
+    BOOST_TEST(*reply == "250 ok");
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_of_several_addresses_does_not_use_one_that_fails) {

@@ -254,6 +254,23 @@ BOOST_DATA_TEST_CASE(bytes_that_a_read_left_over_count_as_input, all) {
     BOOST_TEST(e.far->has_no_input());
 }
 
+BOOST_DATA_TEST_CASE(one_read_without_waiting_returns_what_has_arrived, all) {
+    const auto w = make(sample);
+    auto e = w->pair();
+    BOOST_TEST(!e.far->read_arrived());
+    e.near->out() = "options";
+    BOOST_TEST(e.near->try_flush());
+    w->wait_for_news(*e.far);
+    BOOST_TEST(e.far->read_arrived());
+    BOOST_TEST(e.far->data() == "options");
+    BOOST_TEST(!e.far->read_arrived());
+    e.far->consume(7);
+    BOOST_TEST(e.far->has_no_input());
+    e.near.reset();
+    w->wait_for_news(*e.far);
+    BOOST_TEST(!e.far->read_arrived());
+}
+
 BOOST_DATA_TEST_CASE(pushes_are_sent_after_the_running_handler, all) {
     const auto w = make(sample);
     auto e = w->pair();

@@ -73,6 +73,11 @@ public:
     // taken for the reply to the next one.
     virtual bool has_no_input() noexcept = 0;
 
+    // Appends bytes that have arrived to data(), by one read that does not wait. Returns false if
+    // there are none, the peer has closed, or the channel cannot do this, as by default. A pool
+    // calls it if has_no_input() returns false. Requires: no fill() is pending.
+    virtual bool read_arrived() { return false; }
+
     // -- sending
 
     // The bytes to send: append to them, then call a flush function. The reference is valid as long

@@ -84,7 +84,7 @@ public:
         for (bool waited = false;; waited = true) {
             std::optional<message> m;
             if constexpr (detail::handles<P>) m = co_await handled();
-            else m = next();
+            else m = next_and_flush();
             if (m && waited) rearm_logic_timeout();
             if (m) co_return *std::move(m);
             if (ends_idle()) co_return make_error_code(errc::draining);
@@ -180,9 +180,31 @@ public:
         co_return failed();
     }
 
+    bool skip_input() override {
+        if constexpr (!detail::handles<P>) {
+            const bool was_sent = bytes().unsent() == 0;
+            while (!bytes().data().empty() && !failed()) {
+                const parsed<message> found = parse();
+                if (found.has_message() || !take(found)) break;
+            }
+            if (was_sent) try_flush();
+        }
+        return session_base::skip_input();
+    }
+
     P& protocol() noexcept { return protocol_; }
 
 private:
+    // A protocol that answers by itself may have answered what stood before the message. A pool
+    // uses the connection again only if all is sent; the rest of a request is not sent here.
+    std::optional<message> next_and_flush() {
+        if constexpr (detail::parses<P>) return next();
+        const bool was_sent = bytes().unsent() == 0;
+        std::optional<message> m = next();
+        if (m && was_sent && bytes().unsent() != 0) try_flush();
+        return m;
+    }
+
     task<> run_handshake(error_code& said) {
         const auto answer = co_await protocol_.handshake(*this);
         if constexpr (!std::same_as<decltype(answer), const bool>) said = answer;

@@ -101,8 +101,8 @@ task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point unti
         auto served = co_await wait_for_one(deadline, first, shares);
         if (!served || served->shared != nullptr) co_return served;
         session_base& s = served->own.session();
-        if (s.bytes().has_no_input()) co_return served;  // mutant: served_input
-        if (stopped_) co_return errc::stopped;           // stop() has run since assign()
+        if (s.has_no_input()) co_return served;  // mutant: served_input
+        if (stopped_) co_return errc::stopped;   // stop() has run since assign()
         ++counters_.stale;
         if (!served->own.is_proven()) {  // new: the upstream has closed it before its first use
             open_failed(served->own.upstream(), errc::upstream_closes);
@@ -198,7 +198,7 @@ pool_connection pool_base::acquire_idle() {
         }
         pool_connection c = std::move(*best);
         idle_.erase(best);
-        if (c.session->bytes().has_no_input()) return mark_leased(std::move(c));  // mutant: idle_in
+        if (c.session->has_no_input()) return mark_leased(std::move(c));  // mutant: idle_in
         ++counters_.stale;
         c = {};
         watch_breakers();
@@ -233,6 +233,9 @@ void pool_base::assign(pool_connection c) {
 void pool_base::release(pool_connection c, bool reusable, error_code why) noexcept {
     std::erase(busy_, c.session.get());
     session_base& s = *c.session;
+    try {
+        reusable = reusable && s.skip_input();
+    } catch (...) { reusable = false; }  // of the protocol
     const exchange_state state{
         .asked = s.asked(),
         .replied = s.received(),
@@ -352,7 +355,7 @@ task<> pool_base::check(connection_lease leased) {
     ++self->counters_.checks;
     session_base& s = leased.session();
     error_code ec;
-    const bool alive = s.bytes().has_no_input();
+    const bool alive = s.has_no_input();
     if (alive) {
         s.set_deadline(after(self->now(), self->timeouts_.check), errc::request_timeout);
         try {

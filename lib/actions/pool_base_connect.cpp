@@ -114,7 +114,7 @@ task<error_code> pool_base::connect_and_shake_hands(pool_connection& c) {
     session_base& s = *c.session;
     opening_.push_back(&s);
     error_code ec = co_await shake_hands(s);
-    if (!ec && !s.bytes().data().empty()) ec = errc::bad_message;  // bytes without a request
+    if (!ec && !s.skip_input()) ec = errc::bad_message;  // bytes without a request
     if (!ec || ec == condition::not_executed) co_return ec;
     c.at->handshake_error = ec;
     co_return errc::handshake_failed;

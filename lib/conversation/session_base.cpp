@@ -120,6 +120,11 @@ task<io_status> session_base::fill_flushed() {
     return channel_->fill();
 }
 
+bool session_base::has_no_input() {
+    if (channel_->has_no_input()) return true;
+    return !failed_ && channel_->read_arrived() && skip_input() && channel_->has_no_input();
+}
+
 void session_base::drain_when_idle() {
     ends_idle_ = true;
     if (!receiving_ || !is_idle()) return;

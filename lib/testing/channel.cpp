@@ -51,6 +51,8 @@ public:
         return !cancelled_ && in_.size() == 0 && wire_->quiet(end_);
     }
 
+    bool read_arrived() override { return !cancelled_ && wire_->readable(end_) && !read_now(); }
+
     // -- sending
 
     bool try_flush() override {

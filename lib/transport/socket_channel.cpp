@@ -145,6 +145,12 @@ bool socket_channel::has_no_input() noexcept {
     return n < 0 && is_would_block(errno);
 }
 
+bool socket_channel::read_arrived() {
+    if (cancelled_) return false;
+    const std::optional<io_status> read = read_some();
+    return read && !*read;
+}
+
 void socket_channel::release_buffers() { poller_.release_buffers(in_, out_); }
 
 // -- sending

@@ -25,6 +25,7 @@ public:
 
     task<io_status> fill() override;
     bool has_no_input() noexcept override;
+    bool read_arrived() override;
     bool try_flush() override;
     std::size_t unsent() const noexcept override { return out_.size() - done_; }
     void release_buffers() override;

@@ -118,6 +118,13 @@ public:
         return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
     }
 
+    // Whether nothing has arrived that may be a message, and the peer has not closed. Never waits.
+    // It consumes bytes that are no part of a message, such as telnet's options, and sends the
+    // protocol's answers to them; more of them than one read takes count as input.
+    bool has_no_input();
+    // Consumes such bytes of data(). Returns whether no others are left, nor a part of a message.
+    virtual bool skip_input() { return channel_->data().empty() && !is_in_partial_message(); }
+
     // Sets a deadline in place of the timeouts: every wait of this session ends at `until` with
     // `why`. With `never` and a `why` no wait ends. `never` with errc{} removes the deadline and
     // restores the timeouts.
