@@ -226,6 +226,7 @@ BOOST_AUTO_TEST_CASE(a_returned_connection_is_closed_if_memory_has_run_out) {
     auto talk = [](ice::pool<ice::line>& from, bool clean) -> ice::task<> {
         auto taken = co_await from.acquire();
         if (!taken) co_return;
+        taken->keep();
         co_await (*taken)->send("hello");
         if (clean) {
             const auto reply = co_await (*taken)->receive();

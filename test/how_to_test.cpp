@@ -51,6 +51,31 @@ ice::task<std::string> get(ice::server& srv, std::string_view key) {
 }
 // [ask]
 
+// [reset]
+struct second_database : ice::resp {
+    ice::task<ice::error_code> handshake(ice::session<second_database>& server) {
+        return ok(server, ice::resp_command("SELECT", 1), "OK");
+    }
+    ice::task<ice::error_code> reset(ice::session<second_database>& server) {
+        const ice::error_code ec = co_await ok(server, ice::resp_command("RESET"), "RESET");
+        if (ec) co_return ec;
+        const ice::error_code again = co_await handshake(server);
+        co_return again;
+    }
+
+    // Sends a request, whose reply must be `expected`.
+    static ice::task<ice::error_code> ok(ice::session<second_database>& server,
+                                         ice::resp_value request, std::string_view expected) {
+        const ice::error_code unsent = co_await server.send(std::move(request));
+        if (unsent) co_return unsent;
+        const auto reply = co_await server.receive();
+        if (!reply) co_return reply.error();
+        if (reply->text() != expected) co_return ice::errc::handshake_failed;
+        co_return ice::error_code();
+    }
+};
+// [reset]
+
 // [greeting]
 struct mail_client : ice::line {
     ice::task<ice::error_code> handshake(ice::session<mail_client>& server) {
@@ -201,6 +226,31 @@ BOOST_AUTO_TEST_CASE(a_pool_reads_the_greeting_of_its_upstream) {
     const auto reply = sim.run(p.request("NOOP"));
     BOOST_TEST_REQUIRE(reply.has_value());
     BOOST_TEST(*reply == "250 ok");
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_resets_the_session_after_a_lease) {
+    simulation sim;
+    quiet_server up{sim.host("127.0.0.1")}, srv{sim.net()};
+    std::vector<std::string> seen;
+    up.add(ice::tcp_server_action{REDIS}
+               .protocol(ice::resp_requests{})
+               .logic([&](ice::resp_view request) {
+                   seen.emplace_back((*request.begin()).text());
+                   return ice::resp_simple_string(seen.back() == "RESET" ? "RESET" : "OK");
+               }));
+    auto& p = srv.add(ice::tcp_client_action{REDIS, ice::pool_name<second_database>{"second"}, 1});
+    const auto use = [](ice::pool<second_database>& from) -> ice::task<> {
+        const auto lease = co_await from.acquire();
+        co_await (*lease)->send(ice::resp_command("MULTI"));
+        const auto reply = co_await (*lease)->receive();
+        BOOST_TEST(reply.has_value());
+    };
+    for (int i = 0; i < 2; ++i) sim.run(use(p));
+    sim.run_for(1s);
+    const std::vector<std::string> each{"SELECT", "MULTI", "RESET", "SELECT",
+                                        "MULTI",  "RESET", "SELECT"};
+    BOOST_TEST(seen == each, boost::test_tools::per_element());
+    BOOST_TEST(p.counters().connects == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_of_several_addresses_does_not_use_one_that_fails) {

@@ -339,6 +339,7 @@ BOOST_AUTO_TEST_CASE(a_lease_does_not_share_its_connection) {
     auto borrow = [&]() -> ice::task<> {
         auto taken = co_await p.acquire();
         leased = taken.has_value();
+        taken->keep();
         co_await (*taken)->send(std::string_view("mine"));
         const auto got = co_await (*taken)->receive();
         BOOST_TEST(*got == "yours");

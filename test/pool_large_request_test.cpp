@@ -138,8 +138,9 @@ BOOST_AUTO_TEST_CASE(a_lease_may_push_a_large_message_and_receive_while_it_is_se
     auto& p = add(alone);
     const auto talk = [](ice::pool<counted>& to) -> ice::task<bool> {
         const std::string text(mib - 100, 'x');
-        const auto leased = co_await to.acquire();
+        auto leased = co_await to.acquire();
         if (!leased) co_return false;
+        leased->keep();
         if ((*leased)->push(text)) co_return false;
         const auto got = co_await (*leased)->receive();
         co_return got&&* got == text;

@@ -374,6 +374,7 @@ BOOST_AUTO_TEST_CASE(a_lease_returns_its_connection_only_after_complete_exchange
     auto talk = [](ice::pool<ice::line>& from, bool whole) -> ice::task<std::string> {
         auto lease = co_await from.acquire();
         if (!lease) co_return lease.error().message();
+        lease->keep();
         auto& peer = **lease;
         co_await peer.send("first");
         auto a = co_await peer.receive();

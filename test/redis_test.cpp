@@ -112,6 +112,7 @@ BOOST_FIXTURE_TEST_CASE(a_transaction_on_a_lease_may_contain_an_error, fixture) 
     // MULTI belongs to its connection: a transaction on two connections is none.
     const auto transact = [](ice::pool<ice::resp>& p) -> ice::task<ice::resp_value> {
         auto lent = co_await p.acquire();
+        lent->keep();  // EXEC ends what MULTI has begun
         ice::resp_value last;
         const ice::resp_value talk[] = {resp_command("MULTI"), resp_command("SET", "t", "text"),
                                         resp_command("INCR", "t"), resp_command("GET", "t"),

@@ -31,6 +31,14 @@ concept shakes_hands =
 template <class P, class S>
 concept names_handshake = requires { &P::handshake; } || requires(P& p, S& s) { p.handshake(s); };
 
+// The same of reset(), which a pool calls after a lease: lease.hpp.
+template <class P, class S>
+concept resets = requires(P& p, S& s) {
+    { p.reset(s) } -> std::same_as<task<error_code>>;
+};
+template <class P, class S>
+concept names_reset = requires { &P::reset; } || requires(P& p, S& s) { p.reset(s); };
+
 template <class P, class S>
 concept is_handled = requires(P& p, std::string_view input, S& s) {
     { p.handle(input, s) } -> std::same_as<task<parsed<message_t<P>>>>;
@@ -166,18 +174,28 @@ public:
             "ice: handshake() is called with (ice::session<P>&), and returns a task of error_code "
             "or bool");
         if constexpr (detail::shakes_hands<P, session>) {
-            const time_point until = after(now(), limit);
-            set_deadline(until, errc::handshake_timeout);
-            bytes().deadline(until, errc::handshake_timeout);
             error_code said;
             auto work = run_handshake(said);
-            auto in_time = cancel_at(executor(), bytes().net().deadlines(), until, std::move(work));
-            if (!co_await std::move(in_time)) said = errc::handshake_timeout;
-            set_deadline(never, errc{});
+            auto runs = run_within(limit, std::move(work), said);
+            co_await std::move(runs);
             asked_ = received_ = 0;
             if (said) co_return said;
         }
         co_return failed();
+    }
+
+    // Runs the protocol's reset(), for at most `limit`, as a handshake. Requires: it has one.
+    task<error_code> reset(duration limit) {
+        static_assert(detail::resets<P, session> || !detail::names_reset<P, session>,
+                      "ice: reset() is called with (ice::session<P>&), and returns a task of "
+                      "error_code");
+        error_code said;
+        if constexpr (detail::resets<P, session>) {
+            auto work = run_reset(said);
+            auto runs = run_within(limit, std::move(work), said);
+            co_await std::move(runs);
+        }
+        co_return said ? said : failed();
     }
 
     bool skip_input() override {
@@ -209,6 +227,17 @@ private:
         const auto answer = co_await protocol_.handshake(*this);
         if constexpr (!std::same_as<decltype(answer), const bool>) said = answer;
         else if (!answer) said = errc::handshake_failed;
+    }
+
+    task<> run_reset(error_code& said) { said = co_await protocol_.reset(*this); }
+    // Runs `work`, which sets `said`, and cancels it after `limit`.
+    task<> run_within(duration limit, task<> work, error_code& said) {
+        const time_point until = after(now(), limit);
+        set_deadline(until, errc::handshake_timeout);
+        bytes().deadline(until, errc::handshake_timeout);
+        auto in_time = cancel_at(executor(), bytes().net().deadlines(), until, std::move(work));
+        if (!co_await std::move(in_time)) said = errc::handshake_timeout;
+        set_deadline(never, errc{});
     }
 
     template <class A>

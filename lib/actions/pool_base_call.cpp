@@ -1,4 +1,6 @@
 // One request to a pool, from its call to its result: what is counted, and what the caller is told.
+#include <fmt/format.h>
+
 #include <ice/pool.hpp>
 #include <utility>
 
@@ -38,6 +40,38 @@ std::shared_ptr<const failure> pool_base::call::failed(error_code ec, std::size_
         ec, cause, sent, pool->name_, at != nullptr ? at->where.text() : all.text(), unparsed);
     pool->count(*why, pool->now() - begin);
     return why;
+}
+
+// Closed, the connection still counts as one that has answered: so a lease may end a trial.
+void pool_base::end_lease(connection_lease leased, bool resets) noexcept {
+    pool_base& self = leased.pool();
+    session_base& s = leased.session();
+    if (!leased.is_reusable() || s.is_untouched()) return;
+    try {
+        if (!resets || self.stopped_ || self.draining_ || s.asked() != s.received())
+            return s.close();
+        leased.mark_reusable(false);
+        spawn(self.context_, reset_and_release(std::move(leased)), self.name_);
+    } catch (...) {  // no memory: the connection is closed
+        if (!leased.is_empty()) leased.mark_reusable(false);
+    }
+}
+
+// Yields first: it must not run within the destructor of a lease.
+task<> pool_base::reset_and_release(connection_lease leased) {
+    const auto self = leased.pool().shared_from_this();
+    error_code ec;
+    try {
+        co_await self->net_->yield();
+        ec = co_await self->reset(leased.session());
+    } catch (const std::exception& e) {
+        self->context_->write(
+            log_level::error, "reset threw",
+            fmt::format("pool '{}': its reset threw: {}", self->name_, escaped(e.what())));
+        ec = errc::bad_message;
+    } catch (...) { ec = errc::bad_message; }
+    if (!ec) leased.mark_reusable();
+    leased.fail(ec);
 }
 
 void pool_base::count(const failure& f, duration took) noexcept {

@@ -43,6 +43,7 @@ ice::task<> ask(caller& c, std::shared_ptr<int>) {
     }
     auto taken = co_await c.w.p->acquire(5s);
     if (!taken) co_return;
+    taken->keep();
     for (const std::string_view text : {"q0", "q1"}) {
         const ice::error_code unsent = co_await (*taken)->send(text);
         if (unsent) co_return;

@@ -91,6 +91,7 @@ public:
         time_point retires() const noexcept { return connection_.retires; }
         // The exchange ended in order: each message has had its whole reply.
         void mark_reusable(bool is = true) noexcept { reusable_ = is; }  // mutant: mark_reusable
+        bool is_reusable() const noexcept { return reusable_; }
         // Sets the error of the exchange. The pool reports it to the address's breaker when the
         // lease ends, unless the caller caused it.
         void fail(error_code why) noexcept { why_ = why; }
@@ -102,6 +103,10 @@ public:
         bool reusable_ = false;
         error_code why_;
     };
+
+    // The end of a lease whose caller has not called keep(): closes the connection or, if the
+    // protocol `resets`, resets it first.
+    static void end_lease(connection_lease, bool resets) noexcept;
 
 protected:
     pool_base(std::shared_ptr<server_context>, pool_options);
@@ -160,6 +165,7 @@ protected:
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
     virtual task<error_code> ask_for_health(session_base&) = 0;
+    virtual task<error_code> reset(session_base&) = 0;
 
     // After a request on a shared connection: if its outbox is full, wakes the callers that wait
     // for room when the bytes are sent.
@@ -229,6 +235,7 @@ private:
     task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
     // The pipeline with the fewest requests of those with room for one more; null if there is none.
     pipeline* pipeline_with_room() const noexcept;  // mutant: pipeline_with_room
+    static task<> reset_and_release(connection_lease);
     void wake_sharer();
     static task<> wake_if_sent(std::shared_ptr<pool_base>, session_base&);
     void fail_waiters(error_code);
