@@ -47,7 +47,8 @@ def main():
     shutil.rmtree(build, ignore_errors=True)  # CMake would remember another fmt
     more = [f"-DAsio_INCLUDE_DIR={options.asio.absolute()}"] if options.asio else []
     said = cmake(CONSUMER, build, options.compiler, f"-DICE_SOURCE={ROOT}",
-                 f"-DCMAKE_PREFIX_PATH={prefix}", "-DICE_WERROR=ON", *more)
+                 f"-DCMAKE_PREFIX_PATH={prefix}", "-DICE_WERROR=ON",
+                 "-DCMAKE_UNITY_BUILD=ON", *more)
     asio = re.search(r'Found Asio: .*found suitable version "([\d.]+)"', said)[1]
     if options.asio and asio != ASIO:
         sys.exit(f"newest: {options.asio} has Asio {asio}, and not {ASIO}")

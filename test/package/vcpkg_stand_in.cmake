@@ -26,6 +26,7 @@ function(vcpkg_cmake_configure)
         list(POP_FRONT builds type prefix)
         call(${CMAKE_COMMAND} -G Ninja -S "${given_SOURCE_PATH}" -B "${FOLDER}/${type}"
             -DCMAKE_BUILD_TYPE=${type} "-DCMAKE_INSTALL_PREFIX=${prefix}"
+            -DCMAKE_UNITY_BUILD=ON  # vcpkg does not, but the result is the same, and soon there
             -DBUILD_SHARED_LIBS=OFF -DCMAKE_INSTALL_LIBDIR=lib ${given_OPTIONS})
     endwhile()
 endfunction()
