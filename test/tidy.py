@@ -119,8 +119,7 @@ def findings(path, text, tracked):
         for words, what in CO_AWAIT if not among(path, "test/compile_fail/*") else ():
             if re.search(words, expression, re.S):
                 yield line, what, "GCC 12 may destroy it twice: give it a name"
-    if not among(path, "include/ice/*.hpp lib/*"):
-        return
+    if not among(path, "include/ice/*.hpp lib/*"): return
     if not among(path, UNTESTED) and (test := f"test/{Path(path).stem}_test.cpp") not in tracked:
         yield 1, f"no {test}", "every public header has a test"
     room, _, unseen, asio = ROOMS[(here := place(path))[0]]
