@@ -82,12 +82,12 @@ def own_profile(folder):
 
 
 def create_and_use(conan, kind, folder):
-    recipe, more = words("create"), ["-o=ice/*:shared=False"]
+    # Joined sources, as users ask for them, which is faster.
+    unity = "-c=ice/*:tools.cmake.cmaketoolchain:extra_variables={'CMAKE_UNITY_BUILD': 'ON'}"
+    recipe, more = words("create"), ["-o=ice/*:shared=False", unity]
     if kind == "shared":
         recipe = [index(folder), f"--version={VERSION}", "--build=missing"]
-        # Joined sources, as users ask for them, which is faster.
-        unity = "tools.cmake.cmaketoolchain:extra_variables={'CMAKE_UNITY_BUILD': 'ON'}"
-        more = ["-o=ice/*:shared=True", own_profile(folder), f"-c=ice/*:{unity}"]
+        more = ["-o=ice/*:shared=True", unity, own_profile(folder)]
     said = conan("create", *recipe, *more, cwd=ROOT)
     if f"ice {VERSION}: hello to [::1]:9999" not in said:
         sys.exit(f"the test package did not run:\n{said}")
