@@ -234,8 +234,8 @@ void pool_base::release(pool_connection c, bool reusable, error_code why) noexce
     std::erase(busy_, c.session.get());
     session_base& s = *c.session;
     try {
-        reusable = reusable && s.skip_input();
-    } catch (...) { reusable = false; }  // of the protocol
+        reusable = reusable && s.skip_input();  // mutant: skip_input
+    } catch (...) { reusable = false; }         // of the protocol
     const exchange_state state{
         .asked = s.asked(),
         .replied = s.received(),

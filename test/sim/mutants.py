@@ -52,7 +52,7 @@ MUTANTS = {
         }""")}),
     "residual_bytes_kept": (
         "bytes behind a reply are kept: neither the return nor the next use looks at them",
-        {"nothing_left": always,
+        {"nothing_left": always, "skip_input": gone,
          "idle_in": either("!c.session->bytes().data().empty()"),
          "served_input": either("!s.bytes().data().empty()")}),
     "double_return": (
