@@ -34,7 +34,7 @@ struct asking {
     }
     // A pool that has opened its connections.
     template <class Action>
-    ice::pool<ice::line>& open(Action&& action) {
+    auto& open(Action&& action) {
         auto& p = srv.add(std::forward<Action>(action));
         sim.run_for(std::chrono::milliseconds(1));
         return p;

@@ -43,9 +43,7 @@ struct fixture : asking {
     }
 
     ice::pool<ice::telnet>& add(std::size_t depth = 1) {
-        auto& p = srv.add(ice::tcp_client_action{far, old_one, 1}.limits({.pipeline = depth}));
-        sim.run_for(1ms);
-        return p;
+        return open(ice::tcp_client_action{far, old_one, 1}.limits({.pipeline = depth}));
     }
     ice::result<std::string> ask(ice::pool<ice::telnet>& p) {
         auto got = sim.run(p.request("show version"));
@@ -144,6 +142,36 @@ BOOST_AUTO_TEST_CASE(more_options_than_one_read_takes_close_the_connection) {
     sim.run_for(1s);
     BOOST_TEST(*ask(p) == "reply");
     BOOST_TEST(p.counters().stale == 1u);
+}
+
+namespace {
+
+// Throws for a line that nobody has asked for.
+struct touchy : ice::line {
+    ice::parsed<std::string_view> parse(std::string_view in) {
+        if (in.starts_with("!")) throw std::runtime_error("cannot be parsed");
+        return ice::line::parse(in);
+    }
+};
+
+}  // namespace
+
+// The danger: a byte of the upstream ends the health checks, or reaches a caller as an exception.
+BOOST_AUTO_TEST_CASE(bytes_for_which_the_protocol_throws_close_the_connection) {
+    for (const bool is_checked : {false, true}) {
+        fixture each;
+        auto action = ice::tcp_client_action{far, ice::pool_name<touchy>{"touchy"}, 1};
+        auto& p = is_checked ? each.open(std::move(action).health_check("ping", 10s))
+                             : each.open(std::move(action));
+        for (std::uint64_t round = 1; round <= 3; ++round) {
+            say(each.all.back(), "!\r\n");
+            each.sim.run_for(is_checked ? 11s : 1s);
+            const auto got = each.sim.run(p.request("hello"));
+            BOOST_TEST(*got == "reply");
+            BOOST_TEST(p.counters().stale == round);
+            BOOST_TEST(p.counters().checks == (is_checked ? round : 0u));
+        }
+    }
 }
 
 // The greeting of SMTP and FTP is a line: a handshake reads it.

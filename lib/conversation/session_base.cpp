@@ -120,9 +120,11 @@ task<io_status> session_base::fill_flushed() {
     return channel_->fill();
 }
 
-bool session_base::has_no_input() {
+bool session_base::has_no_input() noexcept {
     if (channel_->has_no_input()) return true;
-    return !failed_ && channel_->read_arrived() && skip_input() && channel_->has_no_input();
+    try {
+        return !failed_ && channel_->read_arrived() && skip_input() && channel_->has_no_input();
+    } catch (...) { return false; }  // of the protocol
 }
 
 void session_base::drain_when_idle() {

@@ -120,9 +120,11 @@ public:
 
     // Whether nothing has arrived that may be a message, and the peer has not closed. Never waits.
     // It consumes bytes that are no part of a message, such as telnet's options, and sends the
-    // protocol's answers to them; more of them than one read takes count as input.
-    bool has_no_input();
+    // protocol's answers to them. More of them than one read takes count as input, and so do bytes
+    // for which the protocol throws.
+    bool has_no_input() noexcept;
     // Consumes such bytes of data(). Returns whether no others are left, nor a part of a message.
+    // Throws what the protocol throws.
     virtual bool skip_input() { return channel_->data().empty() && !is_in_partial_message(); }
 
     // Sets a deadline in place of the timeouts: every wait of this session ends at `until` with
