@@ -32,7 +32,6 @@ public:
          health_check<P> check)
         : pool_base(std::move(context), std::move(o)), protocol_(std::move(p)),
           logic_(std::move(logic)), check_(std::move(check)) {
-        settings_.is_duplex = true;
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         this->throw_needs_logic();
     }

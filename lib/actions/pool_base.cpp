@@ -63,6 +63,7 @@ pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
     busy_.reserve(size_);
     timeouts_.retry_interval = std::max(timeouts_.retry_interval, least_interval);
     limits_.outbox = std::max<std::size_t>(limits_.outbox, 1);
+    settings_.is_duplex = true;
     settings_.limits.outbox = limits_.outbox;
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;
@@ -360,12 +361,10 @@ task<> pool_base::check(connection_lease leased) {
         s.set_deadline(after(self->now(), self->timeouts_.check), errc::request_timeout);
         try {
             ec = co_await self->ask_for_health(s);
-        } catch (const std::exception& e) {
-            self->context_->write(log_level::error, "health check threw",
-                                  fmt::format("pool '{}': its health check threw: {}", self->name_,
-                                              escaped(e.what())));
+        } catch (...) {
+            self->log_thrown_by("health check");
             ec = errc::bad_message;
-        } catch (...) { ec = errc::bad_message; }
+        }
     }
     self->checking_ = false;
     if (self->stopped_) co_return;

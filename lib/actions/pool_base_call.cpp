@@ -1,6 +1,7 @@
 // One request to a pool, from its call to its result: what is counted, and what the caller is told.
 #include <fmt/format.h>
 
+#include <exception>
 #include <ice/pool.hpp>
 #include <utility>
 
@@ -64,14 +65,18 @@ task<> pool_base::reset_and_release(connection_lease leased) {
     try {
         co_await self->net_->yield();
         ec = co_await self->reset(leased.session());
-    } catch (const std::exception& e) {
-        self->context_->write(
-            log_level::error, "reset threw",
-            fmt::format("pool '{}': its reset threw: {}", self->name_, escaped(e.what())));
+    } catch (...) {
+        self->log_thrown_by("reset");
         ec = errc::bad_message;
-    } catch (...) { ec = errc::bad_message; }
+    }
     if (!ec) leased.mark_reusable();
     leased.fail(ec);
+}
+
+void pool_base::log_thrown_by(std::string_view what, std::string_view where) {
+    context_->write(log_level::error, fmt::format("{} threw", what),
+                    fmt::format("pool '{}'{}: its {} threw: {}", name_, where, what,
+                                detail::what_of(std::current_exception())));
 }
 
 void pool_base::count(const failure& f, duration took) noexcept {

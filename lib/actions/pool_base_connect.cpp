@@ -91,12 +91,10 @@ task<> pool_base::open_one(std::pair<std::shared_ptr<pool_base>, pool_connection
         ec = co_await me.connect_and_shake_hands(c);
     } catch (const std::bad_alloc&) {
         ec = std::make_error_code(std::errc::not_enough_memory);
-    } catch (const std::exception& e) {
-        me.context_->write(log_level::error, "handshake threw",
-                           fmt::format("pool '{}' of {}: its handshake threw: {}", me.name_,
-                                       u.where, escaped(e.what())));
+    } catch (...) {
+        me.log_thrown_by("handshake", fmt::format(" of {}", u.where));
         ec = u.handshake_error = errc::handshake_failed;
-    } catch (...) { ec = u.handshake_error = errc::handshake_failed; }
+    }
     std::erase(me.opening_, c.session.get());
     --me.connecting_;
     --u.connecting;

@@ -17,6 +17,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ice {
@@ -242,6 +243,8 @@ private:
     void fail_if_down();
     void expire_idle();
     void count(const failure&, duration took) noexcept;
+    // In a catch block: writes to the log what the user's code `what` has thrown.
+    void log_thrown_by(std::string_view what, std::string_view where = {});
 
     std::shared_ptr<server_context> context_;
     std::shared_ptr<transport> net_;  // the server's, or that of the action
