@@ -47,11 +47,9 @@ ice::task<std::string> refuse(std::string_view, ice::session<hasty>& peer) {
 
 struct fixture : asking {
     ice::pool<counted>& add(std::size_t depth, ice::pool_timeouts t = {}) {
-        auto& p = srv.add(ice::tcp_client_action{far, large, 1}
-                              .limits({.message = 64 * mib, .pipeline = depth})
-                              .timeouts(t));
-        sim.run_for(1ms);
-        return p;
+        return open(ice::tcp_client_action{far, large, 1}
+                        .limits({.message = 64 * mib, .pipeline = depth})
+                        .timeouts(t));
     }
     void echo_bytes() { up.add(ice::tcp_server_action{far}); }  // RFC 862
 };
@@ -181,14 +179,19 @@ struct silent : fixture {
     }
     // Two requests on one connection, of which `unsent` bytes of the first are not sent.
     ice::pool<counted>& send(std::size_t unsent, std::size_t outbox) {
-        auto& p = srv.add(ice::tcp_client_action{far, large, 1}.limits(
+        auto& p = open(ice::tcp_client_action{far, large, 1}.limits(
             {.message = 64 * mib, .outbox = outbox, .pipeline = shared}));
-        sim.run_for(1ms);
         sim.spawn(ask(p, std::string(window - 8 + unsent, 'x'), got));
         sim.run_for(1ms);
         sim.spawn(ask(p, "second", got));
         sim.run_for(1ms);
         return p;
+    }
+    void reply(std::size_t connection, std::string_view bytes) {
+        ice::channel& c = *accepted.at(connection);
+        c.out() += bytes;
+        c.try_flush();
+        sim.run_for(10ms);
     }
     static ice::task<> ask(ice::pool<counted>& p, std::string what, int& n) {
         const auto reply = co_await p.request(std::move(what));
@@ -228,9 +231,7 @@ BOOST_AUTO_TEST_CASE(callers_go_on_as_soon_as_there_is_room) {
     each.sim.run_for(10ms);
     BOOST_TEST(p.waiting() == 0u);
     BOOST_TEST(arrived.ends_with("00000006second"));
-    up_there.out() += "00000001a00000001b";
-    up_there.try_flush();
-    each.sim.run_for(10ms);
+    each.reply(0, "00000001a00000001b");
     BOOST_TEST(each.got == 2);
 }
 
@@ -241,10 +242,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_ends_while_callers_wait_for_its_room_fail
     ice::testing::simulation::reset(*each.accepted.at(0));
     each.sim.run_for(10ms);
     BOOST_TEST(p.waiting() == 0u);
-    ice::channel& next = *each.accepted.at(1);
-    next.out() += "00000001a";
-    next.try_flush();
-    each.sim.run_for(10ms);
+    each.reply(1, "00000001a");
     BOOST_TEST(each.got == 1);
 }
 
