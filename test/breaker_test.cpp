@@ -317,12 +317,33 @@ BOOST_FIXTURE_TEST_CASE(errors_that_the_caller_caused_do_not_count, fixture) {
 BOOST_FIXTURE_TEST_CASE(a_broken_shared_connection_is_one_failure, fixture) {
     // Sixteen callers of a broken connection are one failure, not more than three times the limit.
     add(1, 16);
-    hangs = true;
+    hangs_up = true;
     for (int round = 1; round <= 5; ++round) {
         BOOST_TEST((breaker_state() == states::closed));
         BOOST_TEST(passed(16, 10s) == 0);
     }
     BOOST_TEST((breaker_state() == states::open));
+}
+
+BOOST_FIXTURE_TEST_CASE(five_callers_of_a_silent_shared_connection_open_the_breaker, fixture) {
+    // The danger: the connection stays until the last of them gives up, and each new caller waits.
+    add(1, 100);
+    hangs = true;
+    BOOST_TEST(passed(5, 100ms) == 0);
+    BOOST_TEST((breaker_state() == states::open));
+}
+
+BOOST_FIXTURE_TEST_CASE(callers_with_short_timeouts_do_not_open_the_breaker, fixture) {
+    for (const std::size_t depth : {1U, 8U}) {
+        asking slow;
+        slow.serve_slowly(10ms);
+        auto& p = slow.add(8, {}, {.pipeline = depth});
+        auto& waits = slow.begin();
+        for (int i = 0; i < 20; ++i) BOOST_TEST(slow.ask("x", 1ms) == ice::errc::request_timeout);
+        BOOST_TEST(p.state().upstreams.front().trips == 0U);
+        BOOST_TEST(!slow.end(waits));
+        BOOST_TEST(!slow.ask());
+    }
 }
 
 BOOST_FIXTURE_TEST_CASE(a_trial_is_not_shared, fixture) {

@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_checked_connection_still_ends_at_the_idle_timeout) {
 BOOST_AUTO_TEST_CASE(failing_checks_open_the_breaker_and_a_good_one_closes_it) {
     // So callers fail at once if the upstream has hung since before the first of them.
     auto& p = add(1);
-    const auto breaker_state = [&] { return p.addresses().begin()->breaker.state(); };
+    const auto breaker_state = [&] { return p.addresses().all().front()->breaker.state(); };
     delay = 1h;
     sim.run_for(31s);
     BOOST_TEST(p.counters().checks_failed == 3U);
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(a_connection_that_ended_while_idle_is_no_failed_check) {
     sim.run_for(11s);
     BOOST_TEST(p.counters().checks_failed == 0U);
     BOOST_TEST(p.counters().stale == 1U);
-    BOOST_TEST(p.addresses().begin()->breaker.failures() == 0U);
+    BOOST_TEST(p.addresses().all().front()->breaker.failures() == 0U);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

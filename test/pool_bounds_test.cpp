@@ -227,12 +227,12 @@ BOOST_AUTO_TEST_CASE(a_handshake_with_an_upstream_ends_at_its_timeout) {
     work = 998ms;  // and 0.2 ms to and fro
     constexpr ice::pool_name<greeted> polite{"polite"};
     auto action = ice::tcp_client_action{far, polite, 1};
-    auto& p = srv.add(std::move(action).timeouts({.handshake = 1s, .max_lifetime = 3s}));
+    auto& p = srv.add(std::move(action).timeouts({.handshake = 1s, .idle = 2s}));
     sim.run_for(1s);
     BOOST_TEST(p.idle() == 1U);
     BOOST_TEST(p.counters().connect_failures == 0U);
     work = 1001ms;
-    sim.run_for(3s);  // it ends by its age
+    sim.run_for(3s);  // it is unused
     BOOST_TEST(p.idle() == 0U);
     std::optional<ice::pool_result<std::string>> reply;
     const auto asks = [&]() -> ice::task<> {
@@ -260,13 +260,16 @@ BOOST_AUTO_TEST_CASE(an_unused_connection_ends_at_the_idle_timeout) {
 
 BOOST_AUTO_TEST_CASE(a_connection_ends_in_the_last_quarter_of_its_maximum_lifetime) {
     // If all ended at once, an upstream would get all new connections at once, too.
-    auto& p = add(50, {.idle = 1h, .max_lifetime = 100s});
+    const ice::address other("10.0.0.1", 8);
+    up.add(ice::tcp_server_action{other}.protocol(ice::line{}).timeouts({.idle = 1h}));
+    auto& p =
+        open(ice::tcp_client_action{other, name, 50}.timeouts({.idle = 1h, .max_lifetime = 100s}));
     sim.run_for(74s);
     BOOST_TEST(p.counters().aged == 0U);
     sim.run_for(13s);
     BOOST_TEST(p.counters().aged > 10U);
     BOOST_TEST(p.counters().aged < 40U);
-    sim.run_for(13s);
+    sim.run_for(14s);
     BOOST_TEST(p.counters().aged == 50U);
 }
 

@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(what_a_caller_causes_opens_no_breaker) {
             auto& p = each.add(depth);
             for (int i = 0; i < 20; ++i) BOOST_TEST(bool(each.ask(what)));
             BOOST_TEST(!each.ask("innocent"), what);
-            BOOST_TEST(p.addresses().begin()->trips == 0u);
+            BOOST_TEST(p.addresses().all().front()->trips == 0u);
         }
     }
 }
@@ -122,7 +122,7 @@ BOOST_AUTO_TEST_CASE(what_a_caller_causes_opens_no_breaker) {
 BOOST_AUTO_TEST_CASE(a_malformed_reply_counts_for_the_breaker) {
     auto& p = add(alone);
     for (int i = 0; i < 5; ++i) BOOST_TEST(ask("malformed") == ice::errc::bad_message);
-    BOOST_TEST(p.addresses().begin()->trips == 1u);
+    BOOST_TEST(p.addresses().all().front()->trips == 1u);
 }
 
 // The danger: "not executed" of a payment that the upstream has made, so that it is made twice.

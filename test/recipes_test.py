@@ -20,7 +20,7 @@ WALKS = {  # heading in CONTRIBUTING.md: the files that it must name
         "test/fuzz/seeds/NAME.txt", "docs/reference.md", "docs/tutorial.md", "README.md",
         "CHANGELOG.md"],
     "Add a pool option": [
-        LIMITS, STATE, "lib/actions/*.cpp", "include/ice/detail/*.hpp", "include/ice/pool.hpp",
+        LIMITS, STATE, "lib/pool/*.cpp", "include/ice/detail/*.hpp", "include/ice/pool.hpp",
         "test/pool_bounds_test.cpp", "test/timeouts_test.cpp", "docs/limits.md", "CHANGELOG.md"],
     "Add a transport": [
         "FILE", "SOURCE", "CMakeLists.txt", "HEADER", "test/parity_test.cpp", CONTRACT,

@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(a_logic_that_waits_ends_at_the_timeout_of_its_request) {
         BOOST_TEST(each.judged == "");  // it was cancelled
         BOOST_TEST(!each.ask("next"));
         // The upstream has answered: it is not to blame.
-        BOOST_TEST(p.addresses().begin()->breaker.failures() == 0u);
+        BOOST_TEST(p.addresses().all().front()->breaker.failures() == 0u);
     }
 }
 

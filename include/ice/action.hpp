@@ -156,8 +156,9 @@ struct pool_options {
 // With several addresses each gets its share of the connections and of the requests. Their
 // upstreams must give the same replies, as any of them may get any request. An address that
 // refuses connections gets none until it accepts one again, and an address whose breaker is open
-// gets none but the trial. The pool looks a host name up for each connection. `size` 0 and an empty
-// list of addresses make srv.add() throw.
+// gets none but the trial. Each address that a host name resolves to is one of them, as long as the
+// name has it (pool_timeouts::refresh). `size` 0 and an empty list of addresses make srv.add()
+// throw.
 template <protocol P, class R = owned_t<message_t<P>>>
 class tcp_client_action {
 public:

@@ -169,10 +169,20 @@ struct pool_timeouts {
     // one, and the pool sees by itself when an upstream closes an idle connection.
     duration check = std::chrono::seconds(1);
 
-    // The pool uses no connection that is older (aged), so that the load follows the name of the
-    // upstream, or its balancer, within this time. Each connection ends up to a quarter earlier, at
-    // random: they do not all end together.
+    // The pool replaces a connection that is older (aged), so that the load follows the balancer of
+    // the upstream within this time. It connects first and closes the old one then, at once or when
+    // its caller gives it back: an old connection stays as long as no other one can be made, and
+    // for a moment there is one more than the size. Each connection is replaced up to a quarter
+    // earlier, at random: they do not all end together.
     duration max_lifetime = std::chrono::minutes(30);
+
+    // The pool looks its host names up again after this time, and sooner when an address of the
+    // name refuses connections. Each address that a name resolves to is an upstream of its own; one
+    // that the name no longer resolves to gets no new connection, and its connections end when
+    // others have replaced them. If a lookup fails, the pool keeps the addresses. 30 s, as common
+    // times to live of such records are 30 to 60 s. Each lookup comes up to a quarter earlier, at
+    // random. `no_timeout`: only when an address refuses connections.
+    duration refresh = std::chrono::seconds(30);
 };
 
 // Pauses before the next attempt to connect (backoff.hpp). With a `first` of 0 the first attempt

@@ -118,7 +118,7 @@ private:
             const error_code refused = peer.begin_send(message);
             if (refused) {  // by the protocol: nothing was sent
                 leased.mark_reusable();
-                mine.at = &leased.upstream();
+                mine.at = leased.upstream();
                 leased.release();
                 co_await let_others_run();
                 co_return mine.failed(refused);
@@ -126,7 +126,7 @@ private:
             auto reply = co_await peer.receive();       // mutant: receive_reply
             mine.sent = peer.bytes().sent() != before;  // mutant: sent_before
             if (!mine.sent) {  // a reply before the first byte answers no request
-                mine.at = &leased.upstream();
+                mine.at = leased.upstream();
                 leased.release();  // the upstream was closing it: another one serves this request
                 const error_code why_not = co_await prepare_retry(mine.until);
                 if (why_not) co_return mine.failed(why_not);
@@ -137,7 +137,7 @@ private:
             leased.mark_reusable();  // the reply is whole, whatever the logic makes of it
             auto made = made_at_once(*reply);
             if (!made) {
-                mine.at = &leased.upstream();
+                mine.at = leased.upstream();
                 auto runs = make_on_lease(leased, *std::move(reply), mine.until, made);
                 const error_code late = co_await std::move(runs);
                 if (late) co_return mine.failed(late);
@@ -168,12 +168,12 @@ private:
             std::unique_ptr<pipeline> opened;
             if (taken->shared == nullptr)
                 opened = std::make_unique<pipeline>(std::move(taken->own));
-            pipeline& line = opened ? *opened : *taken->shared;  // mutant: taken_once
+            pipeline& line = opened ? *opened : *taken->shared;
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             pending_reply pending(net());
             pending.until = mine.until;
-            mine.at = &line.upstream();
+            mine.at = line.upstream();
             const error_code refused = peer.push(message);  // if packet() throws, nothing is queued
             if (!refused) line.join(pending, begin, mine.until);
             if (refused) {
@@ -188,7 +188,7 @@ private:
                 co_return mine.failed(refused);
             }
             mine.sent = true;
-            watch_outbox(peer);
+            watch_outbox(line);
             if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
             const error_code cancelled = co_await pending.over.wait();
             if (pending.thrown) std::rethrow_exception(pending.thrown);

@@ -82,6 +82,11 @@ public:
     // connect_error(asio::error::operation_aborted).
     task<result<std::unique_ptr<channel>>> connect(address, time_point deadline);
 
+    // The numeric addresses of a host, with its port, the preferred one first. A
+    // Unix socket and a numeric address resolve to themselves. Errors: errc::host_not_found,
+    // errc::name_resolution_failed, errc::connect_timeout at `deadline`, connect_error(..).
+    virtual task<result<std::vector<address>>> resolve(address, time_point deadline) = 0;
+
     // The steady clock, or virtual time. Two readings may differ, so read it once per decision.
     virtual time_point now() const = 0;
     // Waits for the duration. Throws std::system_error with asio::error::operation_aborted if the
@@ -112,11 +117,6 @@ public:
     ice::deadlines& deadlines() noexcept { return deadlines_; }
 
 protected:
-    // The numeric addresses of a host, with its port, for connect(), the preferred one first. A
-    // Unix socket and a numeric address resolve to themselves. Errors: errc::host_not_found,
-    // errc::name_resolution_failed, errc::connect_timeout at `deadline`, connect_error(..).
-    virtual task<result<std::vector<address>>> resolve(address, time_point deadline) = 0;
-
     // Begins to connect to one of these addresses, without waiting. An attempt that fails at once
     // may return its error here instead of calling the callback.
     virtual result<std::unique_ptr<connect_attempt>> begin_connect(const address&,

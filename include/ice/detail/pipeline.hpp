@@ -47,16 +47,16 @@ public:
     pipeline& operator=(const pipeline&) = delete;
 
     session_base& session() const noexcept { return lease_.session(); }
-    struct upstream& upstream() const noexcept { return lease_.upstream(); }
+    const std::shared_ptr<struct upstream>& upstream() const noexcept { return lease_.upstream(); }
 
     // Adds a request at the end of the order. Its bytes were pushed behind the first `begin` bytes
     // of the connection. The caller waits until `until`. If it throws, the connection has ended, as
     // the reply to those bytes would go to another caller.
     ICE_API void join(pending_request&, std::uint64_t begin, time_point until);
 
-    // Whether the pipeline accepts no more requests, as its connection has reached its
-    // max_lifetime.
-    bool is_ending() const noexcept { return lease_.retires() <= lease_.pool().now(); }
+    session_connection& connection() const noexcept { return lease_.connection(); }
+    // Whether no caller may add bytes before some are sent: pool_limits::outbox.
+    ICE_API bool is_full() const noexcept;
 
     // Requests without a reply.
     std::size_t size() const noexcept { return asked_.size(); }

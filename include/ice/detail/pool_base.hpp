@@ -1,20 +1,20 @@
-// pool_base: the part of a pool that does not depend on its protocol, compiled once. It assigns
-// connections to callers in the order of their calls, and reuses only connections that are proven
-// clean.
+// pool_base: the part of a pool of sessions that does not depend on their protocol, compiled once.
+// It reports to pool_core what happens, and carries out what that decides. It reuses only
+// connections that are proven clean.
 #pragma once
 
-#include <algorithm>
 #include <functional>
 #include <ice/action.hpp>
 #include <ice/detail/exchange_state.hpp>
 #include <ice/detail/export.hpp>
+#include <ice/detail/pool_core.hpp>
 #include <ice/detail/server_context.hpp>
+#include <ice/detail/task_group.hpp>
 #include <ice/detail/upstream.hpp>
 #include <ice/event.hpp>
 #include <ice/failure.hpp>
 #include <ice/pool_state.hpp>
 #include <ice/session.hpp>
-#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,6 +23,12 @@
 namespace ice {
 
 class pipeline;
+
+// A connection of a pool of sessions.
+struct session_connection final : pool_connection {
+    std::unique_ptr<session_base> session;  // null before it is connected
+    pipeline* line = nullptr;               // while callers share it
+};
 
 // All calls are for the loop's thread. Callers and connections hold the pool by shared_ptr, as the
 // server may end before them.
@@ -34,16 +40,16 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     // Events since the pool was added. The reference is valid as long as the pool.
-    const pool_counters& counters() const noexcept { return counters_; }
+    const pool_counters& counters() const noexcept { return core_.counters(); }
 
     // The connections that the pool may have open, as the action says.
     std::size_t size() const noexcept { return size_; }
     // See pool_state for these three.
-    std::size_t idle() const noexcept { return idle_.size(); }
-    std::size_t busy() const noexcept { return busy_.size(); }
-    std::size_t waiting() const noexcept { return waiters_.size(); }
+    std::size_t idle() const noexcept { return core_.idle(); }
+    std::size_t busy() const noexcept { return core_.busy(); }
+    std::size_t waiting() const noexcept { return core_.waiting(); }
     // The addresses with their states, valid as long as the pool.
-    const upstreams& addresses() const noexcept { return upstreams_; }
+    const upstreams& addresses() const noexcept { return core_.upstreams(); }
 
     // A copy of the state at this moment, and the same as one line for people.
     pool_state state() const;
@@ -57,9 +63,7 @@ public:
     // Ends the leases that only wait for messages, as they would hold a drain for ever: if each
     // message sent on the lease has had its reply, its receive() returns errc::draining. drain()
     // calls it, and server::drain() when half of its grace period has passed.
-    void drain_idle_leases() {
-        for (session_base* s : busy_) s->drain_when_idle();
-    }
+    void drain_idle_leases();
 
     // Closes all connections. Callers get errc::stopped, through the loop.
     void stop();
@@ -69,38 +73,43 @@ public:
     // connection it is empty; then only is_empty(), release() and assignment are allowed.
     class connection_lease {
     public:
-        connection_lease(std::shared_ptr<pool_base> from, pool_connection c) noexcept
-            : pool_(std::move(from)), connection_(std::move(c)) {}
-        connection_lease(connection_lease&&) noexcept = default;
+        connection_lease() noexcept = default;
+        connection_lease(std::shared_ptr<pool_base> from, session_connection& c) noexcept
+            : pool_(std::move(from)), connection_(&c) {}
+        connection_lease(connection_lease&& other) noexcept
+            : pool_(std::move(other.pool_)), connection_(std::exchange(other.connection_, nullptr)),
+              reusable_(other.reusable_), why_(other.why_) {}
         connection_lease& operator=(connection_lease&& other) noexcept {
             release();
             pool_ = std::move(other.pool_);
-            connection_ = std::move(other.connection_);
+            connection_ = std::exchange(other.connection_, nullptr);
             reusable_ = other.reusable_;
             why_ = other.why_;
             return *this;
         }
         ~connection_lease() { release(); }
         void release() noexcept {
-            if (!is_empty()) pool_->release(std::move(connection_), reusable_, why_);
+            if (!is_empty()) pool_->release(*std::exchange(connection_, nullptr), reusable_, why_);
         }
-        session_base& session() const noexcept { return *connection_.session; }
+        // Without giving the connection back: the caller reports to the core what became of it.
+        session_connection& give_up() noexcept { return *std::exchange(connection_, nullptr); }
+        session_base& session() const noexcept { return *connection_->session; }
+        session_connection& connection() const noexcept { return *connection_; }
         pool_base& pool() const noexcept { return *pool_; }
-        struct upstream& upstream() const noexcept { return *connection_.at; }
-        // Whether the connection has given a reply.
-        bool is_proven() const noexcept { return connection_.is_proven; }
-        time_point retires() const noexcept { return connection_.retires; }
+        const std::shared_ptr<struct upstream>& upstream() const noexcept {
+            return connection_->at;
+        }
         // The exchange ended in order: each message has had its whole reply.
         void mark_reusable(bool is = true) noexcept { reusable_ = is; }  // mutant: mark_reusable
         bool is_reusable() const noexcept { return reusable_; }
         // Sets the error of the exchange. The pool reports it to the address's breaker when the
         // lease ends, unless the caller caused it.
         void fail(error_code why) noexcept { why_ = why; }
-        bool is_empty() const noexcept { return !connection_.session; }
+        bool is_empty() const noexcept { return connection_ == nullptr; }
 
     private:
         std::shared_ptr<pool_base> pool_;
-        pool_connection connection_;
+        session_connection* connection_ = nullptr;
         bool reusable_ = false;
         error_code why_;
     };
@@ -130,7 +139,8 @@ protected:
         std::shared_ptr<const failure> refused(error_code, connection_lease&);
 
         std::shared_ptr<pool_base> pool;
-        const struct upstream* at = nullptr;  // the address of the request, if it has one yet
+        // The address of the request, if it has one yet.
+        std::shared_ptr<const struct upstream> at;
         time_point begin, until;
         bool sent = false;  // a byte of the request may have been sent
     };
@@ -140,20 +150,20 @@ protected:
     // passes.
     struct acquired {
         acquired(connection_lease l) noexcept : own(std::move(l)) {}
-        explicit acquired(pipeline& p) noexcept : own(nullptr, {}), shared(&p) {}
+        explicit acquired(pipeline& p) noexcept : shared(&p) {}
 
         connection_lease own;        // empty if there is a `shared`
         pipeline* shared = nullptr;  // valid until the caller waits
     };
 
-    // An idle connection if there is one and no caller waits; otherwise an empty lease.
+    // An idle connection without input if there is one; otherwise an empty lease.
     connection_lease try_acquire();
     // Returns a connection that has no input at this moment: an idle one, or the next that is
     // released. Callers get them in the order of their calls; each waits until `until`, at most for
     // pool_timeouts::acquire. A caller that `shares` may get a pipeline with room instead.
     task<result<acquired>> wait_for_connection(time_point until, bool shares = false);
 
-    bool is_pipelined() const noexcept { return limits_.pipeline > 1; }
+    bool is_pipelined() const noexcept { return core_.settings().limits.pipeline > 1; }
     // Called before a request is repeated or refused: a caller that repeats it in a loop must not
     // hold the thread.
     task<> let_others_run() { return net_->yield(); }
@@ -170,10 +180,10 @@ protected:
 
     // After a request on a shared connection: if its outbox is full, wakes the callers that wait
     // for room when the bytes are sent.
-    void watch_outbox(session_base&);
+    void watch_outbox(pipeline&);
 
     time_point now() const { return net_->now(); }
-    const pool_timeouts& timeouts() const noexcept { return timeouts_; }
+    const pool_timeouts& timeouts() const noexcept { return core_.settings().timeouts; }
     const std::shared_ptr<server_context>& context() const noexcept { return context_; }
     transport& net() const noexcept { return *net_; }
     session_settings settings_;
@@ -181,67 +191,38 @@ protected:
 private:
     friend class server;
     friend class pipeline;
-    friend struct upstream;
     struct waiter;
 
-    // -- connecting: lib/actions/pool_base_connect.cpp
     // What add() of the server calls: warns of too few descriptors, and preconnects.
     void start();
-    void open_first() { open_more(std::max(limits_.preconnect, limits_.min_connections)); }
-    // Replaces connections up to pool_limits::min_connections.
-    void keep_open();
-    void open_more(std::size_t wanted);
-    void try_again(struct upstream&);
-    bool connect_while_down();
-    bool connect_to(struct upstream&, time_point now);
-    static task<> open_one(std::pair<std::shared_ptr<pool_base>, pool_connection>);
-    task<error_code> connect_and_shake_hands(pool_connection&);
-    // An attempt has succeeded: assigns the connection, or closes it if the pool has no room.
-    void opened(pool_connection);
-    duration age_of_one();
-    bool evict_for_rebalance();
-    void open_failed(struct upstream&, error_code);
-    // A request to the address has had its reply. Returns whether that closed its breaker.
-    bool succeeded(struct upstream&);
-    // A request on the connection has failed. Only errors that the upstream causes count.
-    void failed(pool_connection&, error_code);
-    bool should_rebalance(const pool_connection&) const noexcept;
-    struct upstream* needs_trial(const pool_connection&, time_point now) noexcept;
-    void watch_breakers();
-    // Whether no caller will need a connection any more.
-    bool is_over() const noexcept { return stopped_ || (draining_ && waiters_.empty()); }
-    bool is_empty() const noexcept { return busy_.empty() && waiters_.empty(); }
+    // Carries out what the core wants after an event.
+    void carry_out() noexcept {
+        if (core_.needs_owner() || core_.due() < tick_.at()) carry_out_all();
+        if (core_.is_draining()) one_ended();
+    }
+    void carry_out_all() noexcept;
+    void carry_out_one(pool_action&, pool_action::kinds) noexcept;
+    void write(const pool_event&) noexcept;
     void one_ended() noexcept;
-    bool is_down() const noexcept { return idle_.empty() && upstreams_.are_down(); }
+    bool is_empty() const noexcept { return core_.is_empty(); }
 
-    // -- assigning: lib/actions/pool_base.cpp
-    // The end of a lease: decides by may_return() whether the pool keeps the connection.
-    void release(pool_connection, bool reusable, error_code why) noexcept;
-    // A clean connection: closes it if it is too old or another address needs its room.
-    void returned(pool_connection);
-    // Gives the connection to the first caller in the queue, or makes it idle.
-    void assign(pool_connection);
-    // When an idle connection expires, and when its next health check is due.
-    time_point end_of(const pool_connection&) const noexcept;
-    time_point check_of(const pool_connection&) const noexcept;
-    void check_one_idle(time_point now);
+    // -- lib/pool/pool_base_connect.cpp
+    static task<> open_one(std::shared_ptr<pool_base>, session_connection&);
+    task<error_code> connect_and_shake_hands(session_connection&);
+    static task<> look_up(std::shared_ptr<pool_base>, upstream_name&);
     static task<> check(connection_lease);
-    std::size_t open() const noexcept { return idle_.size() + busy_.size() + connecting_; }
-    pool_connection mark_leased(pool_connection);
-    // An idle connection without input, or one without a session if there is none.
-    pool_connection acquire_idle();
-    error_code why_refused();
-    bool may_retry(time_point until) noexcept;
-    // Waits in the queue, at its front if `first`, until assign(), a pipeline or an error.
-    task<result<acquired>> wait_for_one(time_point until, bool first, bool shares);
-    // The pipeline with the fewest requests of those with room for one more; null if there is none.
-    pipeline* pipeline_with_room() const noexcept;  // mutant: pipeline_with_room
     static task<> reset_and_release(connection_lease);
-    void wake_sharer();
-    static task<> wake_if_sent(std::shared_ptr<pool_base>, session_base&);
-    void fail_waiters(error_code);
-    void fail_if_down();
-    void expire_idle();
+    static task<> wake_if_sent(std::shared_ptr<pool_base>, session_connection&);
+
+    // The end of a lease: decides by may_return() whether the pool keeps the connection.
+    void release(session_connection&, bool reusable, error_code why) noexcept;
+    static pipeline& line_of(pool_connection& c) noexcept {
+        return *static_cast<session_connection&>(c).line;
+    }
+    // pool_core::share(), for outboxes as they are at this moment.
+    pool_connection* share(const pool_caller*, time_point now) noexcept;
+    // An idle connection without input; null if there is none.
+    session_connection* take_idle() noexcept;
     void count(const failure&, duration took) noexcept;
     // In a catch block: writes to the log what the user's code `what` has thrown.
     void log_thrown_by(std::string_view what, std::string_view where = {});
@@ -250,24 +231,10 @@ private:
     std::shared_ptr<transport> net_;  // the server's, or that of the action
     std::string name_;
     std::size_t size_;
-    pool_limits limits_;
-    pool_timeouts timeouts_;
-    duration check_every_;
-    upstreams upstreams_;
-
-    std::vector<pool_connection> idle_;   // in the order in which they came back
-    std::vector<session_base*> busy_;     // leased, pipelines and health checks included
-    std::vector<session_base*> opening_;  // in their handshake
-    std::list<waiter*> waiters_;          // the pool serves the front first
-    std::vector<pipeline*> pipelines_;    // parts of busy_ that accept requests of other callers
-    std::size_t connecting_ = 0;          // connections that are being made
-    std::uint64_t leases_ = 0;            // leases so far: the clock of upstream::last_leased
-    pool_counters counters_;
-
-    bool draining_ = false, stopped_ = false, checking_ = false;
+    pool_core core_;
+    task_group attempts_;               // to connect, and lookups
     std::function<void()> when_empty_;  // the server's: called when a drain has ended
-    time_point keep_again_{};           // when connections that expired may be replaced
-    deadline expiry_;                   // when the next idle connection ends or is to be checked
+    deadline tick_;                     // pool_core::due()
 };
 
 }  // namespace ice

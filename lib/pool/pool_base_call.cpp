@@ -9,36 +9,37 @@ namespace ice {
 
 pool_base::call::call(pool_base& p, duration timeout)
     : pool(p.shared_from_this()), begin(p.now()), until(after(begin, timeout)) {
-    ++p.counters_.requests;
+    ++p.core_.counters().requests;
+    p.core_.asked(begin);
 }
 
 void pool_base::call::succeeded() noexcept {
-    ++pool->counters_.replies;
-    duration& all = pool->counters_.request_time;
+    pool_counters& c = pool->core_.counters();
+    ++c.replies;
+    duration& all = c.request_time;
     all = add_sat(all, pool->now() - begin);
 }
 
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec, connection_lease& leased) {
-    at = &leased.upstream();
+    at = leased.upstream();
     leased.fail(ec);
     return failed(ec, leased.session().bytes().data().size());
 }
 
 std::shared_ptr<const failure> pool_base::call::refused(error_code ec, connection_lease& leased) {
-    at = &leased.upstream();
+    at = leased.upstream();
     if (ec != errc::bad_message) return failed(ec);
     leased.mark_reusable(false);
     return failed(ec, leased);
 }
 
 std::shared_ptr<const failure> pool_base::call::failed(error_code ec, std::size_t unparsed) {
-    const upstreams& all = pool->upstreams_;
-    error_code cause = at != nullptr ? at->cause() : all.begin()->cause();
-    for (auto u = all.begin(); at == nullptr && !cause && u != all.end(); ++u) cause = u->cause();
+    const upstreams& all = pool->core_.upstreams();
+    error_code cause = at ? at->cause() : all.cause();
     if (sent && ec == condition::not_executed)
         cause = std::exchange(ec, make_error_code(errc::reply_refused));
-    auto why = std::make_shared<const failure>(
-        ec, cause, sent, pool->name_, at != nullptr ? at->where.text() : all.text(), unparsed);
+    auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
+                                               at ? at->text() : all.text(), unparsed);
     pool->count(*why, pool->now() - begin);
     return why;
 }
@@ -49,7 +50,8 @@ void pool_base::end_lease(connection_lease leased, bool resets) noexcept {
     session_base& s = leased.session();
     if (!leased.is_reusable() || s.is_untouched()) return;
     try {
-        if (!resets || self.stopped_ || self.draining_ || s.asked() != s.received())
+        if (!resets || self.core_.is_stopped() || self.core_.is_draining() ||
+            s.asked() != s.received())
             return s.close();
         leased.mark_reusable(false);
         spawn(self.context_, reset_and_release(std::move(leased)), self.name_);
@@ -80,7 +82,7 @@ void pool_base::log_thrown_by(std::string_view what, std::string_view where) {
 }
 
 void pool_base::count(const failure& f, duration took) noexcept {
-    pool_counters& c = counters_;
+    pool_counters& c = core_.counters();
     c.request_time = add_sat(c.request_time, took);
     if (f.code() == errc::request_timeout) ++c.timeouts;
     else if (!f.may_have_been_executed()) ++c.refused;

@@ -13,7 +13,12 @@ pipeline::pending_request::~pending_request() {
 
 void pipeline::pending_request::too_late(void* self) {
     auto& p = *static_cast<pending_request*>(self);
-    if (p.line_ != nullptr) p.unparsed = p.line_->unparsed_of(p);
+    if (p.line_ != nullptr) {
+        pool_base& pool = p.line_->lease_.pool();
+        p.unparsed = p.line_->unparsed_of(p);
+        pool.core_.timed_out(p.line_->lease_.connection(), pool.now());
+        pool.carry_out();
+    }
     p.over.set();
 }
 
@@ -22,11 +27,13 @@ std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
 }
 
 pipeline::pipeline(pool_base::connection_lease l) : lease_(std::move(l)) {
-    lease_.pool().pipelines_.push_back(this);
+    lease_.connection().line = this;
+    lease_.pool().core_.shared(lease_.connection());
+    lease_.pool().carry_out();
 }
 
 pipeline::~pipeline() {
-    std::erase(lease_.pool().pipelines_, this);
+    lease_.connection().line = nullptr;
     const std::uint64_t sent = session().bytes().sent();
     for (const request& r : asked_) {
         if (r.caller == nullptr) continue;
@@ -38,8 +45,19 @@ pipeline::~pipeline() {
         }
         r.caller->over.set();
     }
-    if (asked_.empty()) lease_.mark_reusable();
-    else lease_.fail(why_);  // one failure for the breaker, however many callers there are
+    if (asked_.empty()) {
+        lease_.mark_reusable();
+        return;
+    }
+    // If the connection is lost, that is one failure for the breaker, however many callers there
+    // are; each request that has had no reply in time is one of its own.
+    for (std::size_t i = 1; why_ == errc::pipeline_stalled && i < asked_.size(); ++i)
+        lease_.pool().core_.timed_out(lease_.connection(), lease_.pool().now());
+    lease_.fail(why_);
+}
+
+bool pipeline::is_full() const noexcept {
+    return session().bytes().unsent() >= lease_.pool().core_.settings().limits.outbox;
 }
 
 // `due` is at least pool_timeouts::request from now: a caller with a short timeout must not make
@@ -51,7 +69,8 @@ void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
         p.line_ = this;
         p.until_ = until;
         p.late_.set(until);
-        lease_.pool().wake_sharer();
+        lease_.pool().core_.joined(lease_.connection(), is_full());
+        lease_.pool().carry_out();
     } catch (...) {
         session().bytes().cancel(errc::stopped);
         throw;
@@ -65,8 +84,8 @@ void pipeline::pop_oldest() {
         p->line_ = nullptr;
         p->over.set();
     }
-    lease_.pool().wake_sharer();
-    if (lease_.pool().succeeded(upstream())) lease_.pool().open_first();
+    lease_.pool().core_.replied(lease_.connection(), is_full());
+    lease_.pool().carry_out();
 }
 
 }  // namespace ice

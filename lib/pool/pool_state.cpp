@@ -26,9 +26,10 @@ std::string text(const upstream_state& u, bool alone) {
 pool_state pool_base::state() const {
     pool_state s;
     s.name = name_;
-    for (const struct upstream& u : upstreams_) {
+    for (const auto& i : core_.upstreams().all()) {
+        const struct upstream& u = *i;
         upstream_state one;
-        one.where = u.where.text();
+        one.where = u.text();
         if (u.health.is_failing()) one.down = u.health.why();
         one.breaker = u.breaker.state();
         if (!u.breaker.is_closed()) one.broken = u.breaker.why();
@@ -39,13 +40,19 @@ pool_state pool_base::state() const {
         one.trips = u.trips;
         s.upstreams.push_back(std::move(one));
     }
-    s.is_draining = draining_;
+    for (const upstream_name& n : core_.upstreams().names()) {
+        if (n.is_resolved) continue;
+        upstream_state& one = s.upstreams.emplace_back();
+        one.where = n.where.text();
+        one.down = n.health.why();
+    }
+    s.is_draining = core_.is_draining();
     s.size = size_;
-    s.idle = idle_.size();
-    s.busy = busy_.size();
-    s.connecting = connecting_;
-    s.waiting = waiters_.size();
-    s.counters = counters_;
+    s.idle = core_.idle();
+    s.busy = core_.busy();
+    s.connecting = core_.connecting();
+    s.waiting = core_.waiting();
+    s.counters = core_.counters();
     return s;
 }
 

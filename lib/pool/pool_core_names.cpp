@@ -1,0 +1,60 @@
+// Names of a pool: when to look one up, and what its addresses mean for the pool.
+#include <algorithm>
+#include <ice/detail/pool_core.hpp>
+#include <new>
+
+namespace ice {
+
+void pool_core::refresh(upstream_name& n) noexcept {
+    n.is_resolving = true;
+    n.refresh = never;
+    for (pool_lookup& l : lookups_) {
+        if (l.name == &n) add(l, kinds::resolve);
+    }
+}
+
+// An address of a name fails: perhaps the name has another one by now.
+void pool_core::look_up_soon(const upstream& u, time_point now) noexcept {
+    for (upstream_name& n : upstreams_.names()) {
+        if (&n != u.name || n.is_resolving) continue;
+        n.refresh = std::min(n.refresh, after(now, options_.timeouts.retry_interval));
+        due_by(n.refresh);
+    }
+}
+
+void pool_core::resolved(upstream_name& n, const std::vector<address>& found,
+                         time_point now) noexcept {
+    if (found.empty()) return resolve_failed(n, errc::host_not_found, now);
+    n.is_resolving = false;
+    if (is_over()) return;
+    try {
+        upstreams_.replace(n, found);
+    } catch (const std::bad_alloc&) {
+        return resolve_failed(n, std::make_error_code(std::errc::not_enough_memory), now);
+    }
+    const bool is_first = !std::exchange(n.is_resolved, true);
+    n.health.connected();
+    n.health.replied();
+    const duration most = options_.timeouts.refresh;
+    n.refresh = most == no_timeout ? never : after(now, most - any_up_to(most / 4, random_()));
+    due_by(n.refresh);
+    if (is_first) return open_first(now);
+    replace_old(now);
+    meet_demand(now);
+}
+
+// The addresses of the last answer stay: a pool that works survives an outage of its name server.
+void pool_core::resolve_failed(upstream_name& n, error_code why, time_point now) noexcept {
+    n.is_resolving = false;
+    if (is_over()) return;
+    const bool is_first_failure = !n.health.is_failing();
+    n.refresh = n.health.failed(why, now, random_());
+    due_by(n.refresh);
+    fail_if_down();
+    if (!is_first_failure) return;
+    try {
+        events_.push_back({pool_event::kinds::unresolved, n.where.text(), why});
+    } catch (const std::bad_alloc&) {}
+}
+
+}  // namespace ice

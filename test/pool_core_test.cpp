@@ -1,0 +1,627 @@
+// pool_core: each decision of a pool alone, event by event, without sockets, coroutines or a clock.
+#include <ice/detail/pool_core.hpp>
+
+#include <array>
+#include <boost/test/unit_test.hpp>
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+
+#include "printing.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using kinds = ice::pool_action::kinds;
+using states = ice::pool_connection::states;
+
+// The owner of a core: it keeps the actions instead of carrying them out.
+struct owner {
+    explicit owner(ice::pool_core::options o, std::vector<std::string> where = {"10.0.0.1:7"})
+        : options(o), addresses(parsed(where)) {
+        options.backoff = {.first = 50ms, .cap = 400ms};
+    }
+    ~owner() {
+        core.reset();
+        for (ice::pool_connection* c : closed) std::unique_ptr<ice::pool_connection> ended(c);
+    }
+    owner(const owner&) = delete;
+    owner& operator=(const owner&) = delete;
+
+    static std::vector<ice::address> parsed(const std::vector<std::string>& where) {
+        std::vector<ice::address> all;
+        for (const auto& w : where) all.emplace_back(std::string_view(w));
+        return all;
+    }
+
+    void start() {
+        core.emplace(options, addresses, std::mt19937_64(1),
+                     [] { return std::make_unique<ice::pool_connection>(); });
+        core->start(now);
+        run();
+    }
+    // Takes all actions.
+    void run() {
+        while (ice::pool_action* const a = core->next_action()) {
+            const auto connection = [a] { return static_cast<ice::pool_connection*>(a); };
+            switch (std::exchange(a->todo, kinds::none)) {
+                case kinds::connect: connecting.push_back(connection()); break;
+                case kinds::close: closed.push_back(connection()); break;
+                case kinds::check: checked.push_back(connection()); break;
+                case kinds::look: looked.push_back(connection()); break;
+                case kinds::cancel: cancelled.push_back(connection()); break;
+                case kinds::wake: woken.push_back(static_cast<ice::pool_caller*>(a)); break;
+                case kinds::resolve: resolving.push_back(static_cast<ice::pool_lookup*>(a)); break;
+                case kinds::none: break;
+            }
+        }
+        for (auto& e : core->events()) events.push_back(std::move(e));
+    }
+    // The first attempt in flight, to that host if one is given.
+    ice::pool_connection& attempt(std::string_view host = {}) {
+        const auto at = std::ranges::find_if(connecting, [&](const ice::pool_connection* c) {
+            return host.empty() || c->at->where.host() == host;
+        });
+        BOOST_TEST_REQUIRE((at != connecting.end()), "no attempt to connect to " << host);
+        ice::pool_connection& c = **at;
+        connecting.erase(at);
+        return c;
+    }
+    ice::pool_connection& connect(std::string_view host = {}) {
+        ice::pool_connection& c = attempt(host);
+        core->connected(c, now);
+        run();
+        return c;
+    }
+    void connect_all() {
+        while (!connecting.empty()) connect();
+    }
+    void refuse(std::string_view host = {}) {
+        core->connect_failed(attempt(host), refused, now);
+        run();
+    }
+    ice::pool_connection& acquire() {
+        ice::pool_connection* const c = core->acquire(now);
+        BOOST_TEST_REQUIRE((c != nullptr), "no idle connection");
+        return *c;
+    }
+    void release(ice::pool_connection& c, bool replied = true, ice::error_code why = {}) {
+        core->released(c, {.is_clean = replied, .has_replied = replied, .why = why}, now);
+        run();
+    }
+    void lose(ice::pool_connection& c, ice::error_code why = ice::errc::closed) {
+        release(c, false, why);
+    }
+    ice::error_code wait(ice::pool_caller& k) {
+        const ice::error_code ec = core->wait(k, now);
+        run();
+        return ec;
+    }
+    void leave(ice::pool_caller& k) {
+        core->leave(k, now);
+        run();
+    }
+    // Lets time pass, with each tick that is due.
+    void pass(ice::duration span) {
+        const ice::time_point end = now + span;
+        while (core->due() <= end) {
+            now = std::max(now, core->due());
+            core->tick(now);
+            run();
+            BOOST_TEST_REQUIRE(++ticks < 100'000, "it spins");
+        }
+        now = end;
+    }
+    void resolve(std::vector<std::string> found) {
+        BOOST_TEST_REQUIRE(!resolving.empty());
+        ice::upstream_name& n = *resolving.front()->name;
+        resolving.pop_front();
+        if (found.empty()) core->resolve_failed(n, ice::errc::name_resolution_failed, now);
+        else core->resolved(n, parsed(found), now);
+        run();
+    }
+    std::string hosts() const {  // of the connections, each with a letter for its state
+        std::map<std::string, int> all;
+        for (const auto& c : core->connections()) {
+            const char* const letter = c->state == states::connecting ? "?"
+                                       : c->is_retiring               ? "-"
+                                                                      : "";
+            ++all[letter + c->at->where.host().substr(7)];
+        }
+        std::string text;
+        for (const auto& [host, n] : all)
+            text += fmt::format("{}{}:{}", text.empty() ? "" : " ", host, n);
+        return text;
+    }
+    const ice::pool_counters& counters() const { return core->counters(); }
+
+    ice::pool_core::options options;
+    std::vector<ice::address> addresses;
+    std::optional<ice::pool_core> core;
+    ice::time_point now{1h};
+    int ticks = 0;
+    std::deque<ice::pool_connection*> connecting, closed, checked, looked, cancelled;
+    std::deque<ice::pool_caller*> woken;
+    std::deque<ice::pool_lookup*> resolving;
+    std::vector<ice::pool_event> events;
+    const ice::error_code refused = make_error_code(std::errc::connection_refused);
+};
+
+// A pool that has opened its connections.
+struct open_pool : owner {
+    explicit open_pool(std::size_t size, ice::pool_limits l = {}, ice::pool_timeouts t = {},
+                       std::vector<std::string> where = {"10.0.0.1:7"})
+        : owner({.size = size, .limits = l, .timeouts = t}, std::move(where)) {
+        start();
+        connect_all();
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(pool_core)
+
+// -- callers
+
+BOOST_AUTO_TEST_CASE(a_caller_gets_the_connection_that_came_back_last) {
+    open_pool p(3);
+    auto &first = p.acquire(), &second = p.acquire();
+    p.release(second);
+    p.release(first);
+    BOOST_TEST(&p.acquire() == &first);
+}
+
+BOOST_AUTO_TEST_CASE(callers_get_connections_in_the_order_of_their_calls) {
+    open_pool p(1);
+    auto& c = p.acquire();
+    ice::pool_caller a, b;
+    BOOST_TEST(!p.wait(a));
+    BOOST_TEST(!p.wait(b));
+    p.release(c);
+    BOOST_TEST(a.given == &c);
+    BOOST_TEST(b.given == nullptr);
+    p.release(c);
+    BOOST_TEST(b.given == &c);
+    BOOST_TEST(p.core->waiting() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(callers_whose_connections_were_dead_keep_their_order) {
+    open_pool p(2);
+    auto &one = p.acquire(), &two = p.acquire();
+    ice::pool_caller a, b, c;
+    for (auto* k : {&a, &b, &c}) BOOST_TEST(!p.wait(*k));
+    p.release(one);
+    p.release(two);  // a and b have them
+    p.core->stale(*a.given, p.now);
+    p.core->stale(*b.given, p.now);
+    BOOST_TEST(!p.wait(b));
+    BOOST_TEST(!p.wait(a));
+    auto& fresh = p.connect();
+    BOOST_TEST(a.given == &fresh);
+    p.connect();
+    BOOST_TEST(c.given == nullptr);
+    BOOST_TEST(b.given != nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_that_leaves_is_given_nothing) {
+    open_pool p(1);
+    auto& c = p.acquire();
+    ice::pool_caller a, b;
+    BOOST_TEST(!p.wait(a));
+    BOOST_TEST(!p.wait(b));
+    p.leave(a);
+    p.release(c);
+    BOOST_TEST(a.given == nullptr);
+    BOOST_TEST(b.given == &c);
+}
+
+BOOST_AUTO_TEST_CASE(max_waiters_bounds_only_those_for_whom_no_connection_can_be_made) {
+    open_pool p(2, {.max_waiters = 0, .preconnect = 0});
+    ice::pool_caller a, b, c;
+    BOOST_TEST(!p.wait(a));
+    BOOST_TEST(!p.wait(b));
+    BOOST_TEST((p.wait(c) == ice::errc::pool_full));
+    p.connect_all();
+    BOOST_TEST(a.given != nullptr);
+    BOOST_TEST(b.given != nullptr);
+    BOOST_TEST((p.wait(c) == ice::errc::pool_full));
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_without_waiters_connects_again_after_all_connections_are_lost) {
+    open_pool p(1, {.max_waiters = 0});
+    p.lose(p.acquire());
+    p.refuse();
+    p.pass(1h);
+    ice::pool_caller a;
+    if (!p.connecting.empty()) p.connect();
+    BOOST_TEST((p.core->acquire(p.now) != nullptr || !p.wait(a)));
+}
+
+// -- sharing
+
+BOOST_AUTO_TEST_CASE(requests_share_the_connection_with_the_fewest_up_to_the_limit) {
+    open_pool p(2, {.pipeline = 2});
+    auto &one = p.acquire(), &two = p.acquire();
+    for (auto* c : {&one, &two}) {
+        p.core->shared(*c);
+        p.core->joined(*c, false);
+    }
+    auto* c = p.core->share(nullptr, p.now);
+    BOOST_TEST_REQUIRE(c != nullptr);
+    p.core->joined(*c, false);
+    BOOST_TEST(p.core->share(nullptr, p.now) != c);
+    p.core->joined(*p.core->share(nullptr, p.now), false);
+    BOOST_TEST((p.core->share(nullptr, p.now) == nullptr));
+    ice::pool_caller k;
+    k.shares = true;
+    BOOST_TEST(!p.wait(k));
+    p.core->replied(one, false);
+    p.run();
+    BOOST_TEST((p.woken.front() == &k));
+    BOOST_TEST((p.core->share(&k, p.now) == &one));
+}
+
+BOOST_AUTO_TEST_CASE(a_full_connection_is_not_shared_until_bytes_have_left) {
+    open_pool p(1, {.pipeline = 8});
+    auto& c = p.acquire();
+    p.core->shared(c);
+    p.core->joined(c, true);
+    BOOST_TEST((p.core->share(nullptr, p.now) == nullptr));
+    p.core->joined(c, false);
+    BOOST_TEST((p.core->share(nullptr, p.now) == &c));
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_that_wants_a_connection_alone_stops_sharing_only_after_a_while) {
+    open_pool p(1, {.pipeline = 8});
+    auto& c = p.acquire();
+    p.core->shared(c);
+    p.core->joined(c, false);
+    ice::pool_caller alone;
+    BOOST_TEST(!p.wait(alone));
+    BOOST_TEST((p.core->share(nullptr, p.now) == &c));
+    p.pass(100ms);
+    BOOST_TEST((p.core->share(nullptr, p.now) == nullptr));
+    p.core->replied(c, false);
+    p.release(c);
+    BOOST_TEST(alone.given == &c);
+}
+
+BOOST_AUTO_TEST_CASE(with_two_shared_connections_one_is_kept_and_the_other_goes_on) {
+    open_pool p(2, {.pipeline = 8});
+    auto &one = p.acquire(), &two = p.acquire();
+    for (auto* c : {&one, &two}) {
+        p.core->shared(*c);
+        p.core->joined(*c, false);
+    }
+    p.core->joined(two, false);
+    ice::pool_caller alone;
+    BOOST_TEST(!p.wait(alone));
+    p.pass(100ms);
+    BOOST_TEST((p.core->share(nullptr, p.now) == &two), "the one with the fewest becomes free");
+}
+
+// -- connecting
+
+BOOST_AUTO_TEST_CASE(connections_lost_together_are_replaced_together_if_callers_wait) {
+    open_pool p(4);
+    std::vector<ice::pool_connection*> had;
+    for (int i = 0; i < 4; ++i) had.push_back(&p.acquire());
+    std::array<ice::pool_caller, 8> callers;
+    for (auto& k : callers) BOOST_TEST(!p.wait(k));
+    for (auto* c : had) p.lose(*c);
+    BOOST_TEST(p.connecting.size() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(an_attempt_that_takes_long_keeps_no_caller_from_another_address) {
+    owner p({.size = 1, .limits = {.preconnect = 0}}, {"10.0.0.1:7", "10.0.0.2:7"});
+    p.start();
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    BOOST_TEST_REQUIRE(p.connecting.size() == 1u);
+    const std::string silent = p.connecting[0]->at->where.host();
+    p.pass(249ms);
+    BOOST_TEST(p.connecting.size() == 1u);
+    p.pass(1ms);
+    BOOST_TEST_REQUIRE(p.connecting.size() == 2u);
+    BOOST_TEST(p.connecting[1]->at->where.host() != silent);
+    auto& c = p.connect(p.connecting[1]->at->where.host());
+    BOOST_TEST(k.given == &c);
+    p.pass(1s);
+    BOOST_TEST(p.connecting.size() == 1u, "the first goes on, and no third begins");
+    p.connect(silent);
+    BOOST_TEST(p.closed.size() == 1u, "the pool is full");
+}
+
+BOOST_AUTO_TEST_CASE(a_trial_takes_no_room_of_the_others) {
+    owner p({.size = 1, .breaker = {.failures = 1, .first = 1s, .cap = 1s}},
+            {"10.0.0.1:7", "10.0.0.2:7"});
+    p.start();
+    auto& c = p.connect();
+    const std::string broken = c.at->where.host();
+    p.lose(p.acquire());
+    BOOST_TEST((c.at->breaker.state() == ice::breaker::states::open));
+    auto& good = p.connect();
+    BOOST_TEST(good.at->where.host() != broken);
+    p.pass(1s);
+    BOOST_TEST_REQUIRE(p.connecting.size() == 1u, "the trial");
+    BOOST_TEST(p.connecting[0]->at->where.host() == broken);
+    BOOST_TEST(p.core->idle() == 1u, "the good one stays meanwhile");
+    auto& trial = p.connect();
+    BOOST_TEST(p.core->idle() == 2u);
+    BOOST_TEST(&p.acquire() == &good, "its address was leased longest ago");
+    BOOST_TEST(&p.acquire() == &trial);
+    p.release(trial);
+    BOOST_TEST((trial.at->breaker.state() == ice::breaker::states::closed));
+    p.release(good);
+    BOOST_TEST(p.core->idle() == 1u, "size 1 again");
+}
+
+BOOST_AUTO_TEST_CASE(min_connections_are_kept_and_replaced_without_a_gap) {
+    open_pool p(2, {.min_connections = 2}, {.max_lifetime = 10min});
+    p.pass(5min);
+    BOOST_TEST(p.core->idle() == 2u);
+    BOOST_TEST(p.counters().expired == 0u);
+    BOOST_TEST(p.counters().connects == 2u, "they do not churn");
+    for (int i = 0; i < 10'000 && p.counters().aged < 2; ++i) {
+        p.pass(100ms);
+        BOOST_TEST_REQUIRE(p.core->idle() >= 2u);
+        p.connect_all();
+    }
+    BOOST_TEST(p.counters().aged == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(an_old_connection_stays_while_none_can_replace_it) {
+    open_pool p(1, {}, {.idle = ice::no_timeout, .max_lifetime = 10min});
+    for (int i = 0; i < 1000; ++i) {
+        p.pass(1s);
+        while (!p.connecting.empty()) p.refuse();
+    }
+    BOOST_TEST(p.core->idle() == 1u);
+    p.release(p.acquire());
+    BOOST_TEST(p.core->idle() == 1u);
+    for (int i = 0; i < 100 && p.connecting.empty(); ++i) p.pass(1s);
+    auto& fresh = p.connect();
+    BOOST_TEST(&p.acquire() == &fresh);
+    BOOST_TEST(p.counters().aged == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(old_connections_end_in_the_last_quarter_of_their_lifetime) {
+    open_pool p(50, {}, {.idle = ice::no_timeout, .max_lifetime = 100s});
+    const auto aged_after = [&p](ice::duration span) {
+        for (const auto end = p.now + span; p.now < end; p.connect_all()) p.pass(100ms);
+        return p.counters().aged;
+    };
+    BOOST_TEST(aged_after(74s) == 0u);
+    const auto half = aged_after(13s);
+    BOOST_TEST(half > 10u);
+    BOOST_TEST(half < 40u);
+    BOOST_TEST(aged_after(14s) == 50u);
+    BOOST_TEST(p.core->idle() == 50u);
+}
+
+BOOST_AUTO_TEST_CASE(an_old_connection_under_a_steady_load_is_replaced_too) {
+    open_pool p(1, {}, {.max_lifetime = 1s});
+    auto& old = p.acquire();
+    p.pass(2s);
+    BOOST_TEST(p.connecting.empty(), "a caller has it alone: two would be in use");
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    p.release(old);
+    BOOST_TEST(k.given == &old);
+    p.connect();
+    p.release(old);
+    BOOST_TEST((p.closed.back() == &old));
+    BOOST_TEST(p.core->idle() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_lifetime_of_zero_does_not_spin) {
+    open_pool p(2, {.min_connections = 2}, {.max_lifetime = ice::duration()});
+    for (int i = 0; i < 1000; ++i) {
+        p.pass(10ms);
+        p.connect_all();
+    }
+    BOOST_TEST(p.counters().connects <= 50u);
+    BOOST_TEST(p.core->idle() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(idle_connections_that_have_ended_are_found_without_a_caller) {
+    open_pool p(1, {.min_connections = 1});
+    p.pass(1s);
+    BOOST_TEST_REQUIRE(p.looked.size() == 1u);
+    p.core->stale(*p.looked.front(), p.now);
+    p.run();
+    BOOST_TEST(p.connecting.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(two_connections_to_five_addresses_serve_each_in_turn) {
+    std::vector<std::string> where;
+    for (int i = 1; i <= 5; ++i) where.push_back(fmt::format("10.0.0.{}:7", i));
+    open_pool p(2, {}, {}, where);
+    std::map<std::string, int> used;
+    for (int i = 0; i < 1000; ++i) {
+        auto& c = p.acquire();
+        ++used[c.at->where.host()];
+        p.release(c);
+        p.connect_all();
+        p.pass(1s);
+        BOOST_TEST_REQUIRE(p.core->idle() <= 2u);
+    }
+    BOOST_TEST(used.size() == 5u);
+    for (const auto& [host, n] : used) BOOST_TEST(n > 100, host << " has served " << n);
+}
+
+BOOST_AUTO_TEST_CASE(an_address_that_is_back_gets_its_share_and_no_gap_arises) {
+    open_pool p(4, {}, {}, {"10.0.0.1:7", "10.0.0.2:7"});
+    auto &a = p.acquire(), &b = p.acquire(), &c = p.acquire(), &d = p.acquire();
+    for (auto* i : {&a, &b, &c, &d}) {
+        if (i->at->where.host() == "10.0.0.2") p.lose(*i);
+        else p.release(*i);
+        while (!p.connecting.empty()) {
+            if (p.connecting[0]->at->where.host() == "10.0.0.2") p.refuse();
+            else p.connect();
+        }
+    }
+    for (int i = 0; i < 4; ++i) {
+        std::vector<ice::pool_connection*> all;
+        while (auto* one = p.core->acquire(p.now)) all.push_back(one);
+        ice::pool_caller k;
+        p.wait(k);
+        p.leave(k);
+        for (auto* one : all) p.release(*one);
+        while (!p.connecting.empty()) {
+            if (p.connecting[0]->at->where.host() == "10.0.0.2") p.refuse();
+            else p.connect();
+        }
+    }
+    BOOST_TEST(p.hosts() == "1:4");
+    p.pass(1s);
+    for (int i = 0; i < 8; ++i) {
+        p.connect_all();
+        BOOST_TEST(p.core->idle() >= 4u);
+        p.release(p.acquire());
+    }
+    BOOST_TEST(p.hosts() == "1:2 2:2");
+}
+
+// -- the breaker
+
+BOOST_AUTO_TEST_CASE(a_timeout_counts_only_if_the_upstream_was_silent_for_long) {
+    open_pool p(8, {}, {.request = 2s});
+    auto& slow = p.acquire();
+    for (int i = 0; i < 20; ++i) {
+        auto& c = p.acquire();
+        p.pass(1ms);
+        p.release(c, false, ice::errc::request_timeout);
+        p.connect_all();
+    }
+    BOOST_TEST(slow.at->breaker.failures() == 0u, "callers with timeouts of 1 ms");
+    p.pass(1s);
+    for (int i = 0; i < 5; ++i) {
+        auto& c = p.acquire();
+        p.release(c, false, ice::errc::request_timeout);
+        p.connect_all();
+    }
+    BOOST_TEST((slow.at->breaker.state() == ice::breaker::states::open));
+}
+
+BOOST_AUTO_TEST_CASE(short_timeouts_of_one_caller_after_the_other_open_the_breaker_at_last) {
+    open_pool p(1, {}, {.request = 2s});
+    int asked = 0;
+    for (; p.core->upstreams().all()[0]->breaker.is_closed(); ++asked) {
+        BOOST_TEST_REQUIRE(asked < 100);
+        auto& c = p.acquire();
+        p.pass(100ms);
+        p.release(c, false, ice::errc::request_timeout);
+        p.connect_all();
+        p.pass(10s);  // nobody asks: that is no silence
+        p.connect_all();
+    }
+    BOOST_TEST(asked == 14, "a second of silence, and five");
+}
+
+BOOST_AUTO_TEST_CASE(callers_of_a_shared_connection_count_each_for_itself) {
+    open_pool p(1, {.pipeline = 100}, {.request = 2s});
+    auto& c = p.acquire();
+    p.core->shared(c);
+    for (int i = 0; i < 100; ++i) p.core->joined(c, false);
+    p.pass(2s);
+    for (int i = 0; i < 5; ++i) p.core->timed_out(c, p.now);
+    BOOST_TEST((c.at->breaker.state() == ice::breaker::states::open));
+}
+
+// -- names
+
+BOOST_AUTO_TEST_CASE(each_address_of_a_name_is_an_upstream) {
+    owner p({.size = 3}, {"db.example:7"});
+    p.start();
+    BOOST_TEST(p.connecting.empty());
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k), "the lookup is in flight");
+    p.resolve({"10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:7"});
+    p.connect_all();
+    BOOST_TEST(p.hosts() == "1:1 2:1 3:1");
+    BOOST_TEST(k.given != nullptr);
+    BOOST_TEST(k.given->at->text() == "db.example:7 (" + k.given->at->where.host() + ")");
+}
+
+BOOST_AUTO_TEST_CASE(an_address_that_a_name_loses_is_replaced_without_losing_a_request) {
+    owner p({.size = 2, .timeouts = {.idle = ice::no_timeout}}, {"db.example:7"});
+    p.start();
+    p.resolve({"10.0.0.1:7"});
+    p.connect_all();
+    auto& busy = p.acquire();
+    p.pass(30s);
+    p.resolve({"10.0.0.2:7"});
+    BOOST_TEST(p.hosts() == "1:2 ?2:1");
+    p.connect();
+    BOOST_TEST(p.hosts() == "1:1 2:1", "one has it alone");
+    p.release(busy);
+    p.pass(500ms);
+    BOOST_TEST(p.hosts() == "1:1 2:1 ?2:1");
+    p.connect();
+    BOOST_TEST(p.hosts() == "2:2");
+    BOOST_TEST(p.core->upstreams().size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_failed_or_empty_lookup_keeps_the_last_addresses) {
+    owner p({.size = 1, .timeouts = {.idle = ice::no_timeout}}, {"db.example:7"});
+    p.start();
+    p.resolve({"10.0.0.1:7"});
+    p.connect_all();
+    for (int i = 0; i < 20; ++i) {
+        for (int j = 0; j < 60 && p.resolving.empty(); ++j) p.pass(1s);
+        p.resolve({});
+    }
+    BOOST_TEST(p.hosts() == "1:1");
+    BOOST_TEST(p.core->idle() == 1u);
+    BOOST_TEST(p.events.size() == 1u, "logged once");
+}
+
+BOOST_AUTO_TEST_CASE(a_name_that_does_not_resolve_fails_its_callers_and_is_looked_up_again) {
+    owner p({.size = 1}, {"db.example:7"});
+    p.start();
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    p.resolve({});
+    BOOST_TEST((k.failed == ice::errc::name_resolution_failed));
+    ice::pool_caller later;
+    BOOST_TEST((p.wait(later) == ice::errc::name_resolution_failed));
+    p.pass(1min);
+    BOOST_TEST(!p.resolving.empty());
+}
+
+// -- ending
+
+BOOST_AUTO_TEST_CASE(a_drain_serves_those_that_wait_and_nobody_else) {
+    open_pool p(1);
+    auto& c = p.acquire();
+    ice::pool_caller k, late;
+    BOOST_TEST(!p.wait(k));
+    p.core->drain(p.now);
+    BOOST_TEST((p.wait(late) == ice::errc::draining));
+    p.release(c);
+    BOOST_TEST(k.given == &c);
+    p.release(c);
+    BOOST_TEST(p.closed.size() == 1u);
+    BOOST_TEST(p.core->is_empty());
+    BOOST_TEST((p.core->due() == ice::never || (p.pass(1min), p.core->due() == ice::never)));
+}
+
+BOOST_AUTO_TEST_CASE(stop_ends_attempts_leases_and_callers) {
+    open_pool p(2, {.preconnect = 1});
+    auto& c = p.acquire();
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    BOOST_TEST_REQUIRE(p.connecting.size() == 1u);
+    p.core->stop();
+    p.run();
+    BOOST_TEST((k.failed == ice::errc::stopped));
+    BOOST_TEST(p.cancelled.size() == 2u, "the attempt and the lease");
+    p.refuse();
+    p.lose(c);
+    BOOST_TEST(p.core->connections().empty());
+    BOOST_TEST((p.core->due() == ice::never));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
