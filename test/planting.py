@@ -84,10 +84,10 @@ def marked():
 class Table:
     """`mutants`: name -> (what is wrong, {marker: change or changes}). `holds`: which .cpp files
     are compiled again for a changed header. `trial`: the arguments of a program that looks for its
-    bug. It prints `FAILED seed 7: what it has seen` then."""
+    bug. It prints `failed` then, with two groups: where, and what it has seen."""
 
-    def __init__(self, mutants, holds, trial):
-        self.mutants, self.holds, self.trial = mutants, holds, trial
+    def __init__(self, mutants, holds, trial, failed=r"^FAILED seed (\d+): (.*)"):
+        self.mutants, self.holds, self.trial, self.failed = mutants, holds, trial, failed
 
     def files(self, name):
         """marker -> file of those that the mutant changes."""
@@ -132,27 +132,27 @@ class Table:
                 (to / file).write_text(text)  # else nothing is compiled again
 
     def find(self, program):
-        """In which seed it found what, or None; and the seconds that took."""
+        """Where it found what, or None; and the seconds that took."""
         begin = time.monotonic()
         try:
             ran = subprocess.run([program, *self.trial], capture_output=True, text=True,
                                  errors="replace", timeout=300)
         except subprocess.TimeoutExpired:
             return None, 300
-        failed = re.search(r"^FAILED seed (\d+): (.*)", ran.stdout, re.M)
+        failed = re.search(self.failed, ran.stdout, re.M)
         sanitizer = re.search(r"^SUMMARY: (.*)|(runtime error: .*)", ran.stderr, re.M)
         found = failed and (failed[1], sanitizer[0] if sanitizer else failed[2])
         return found, time.monotonic() - begin
 
     def run(self, programs, names):
         """Two programs at a time, until one of them finds nothing."""
-        print(f"{'mutant':<30} {'seed':>8}  found by")
+        print(f"{'mutant':<30} {'where':>8}  found by")
         with ThreadPoolExecutor(2) as pool:
             trials = [pool.submit(self.find, programs / name) for name in names]
             for name, trial in zip(names, trials):
                 found, seconds = trial.result()
-                seed, what = found or ("none", "NOT FOUND")
-                print(f"{name:<30} {seed:>8}  {what} ({seconds:.1f} s)", flush=True)
+                where, what = found or ("none", "NOT FOUND")
+                print(f"{name:<30} {where:>8}  {what} ({seconds:.1f} s)", flush=True)
                 if not found:
                     pool.shutdown(wait=False, cancel_futures=True)
                     return f"not found: {name}"

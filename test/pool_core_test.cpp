@@ -451,6 +451,19 @@ BOOST_AUTO_TEST_CASE(two_connections_to_five_addresses_serve_each_in_turn) {
     for (const auto& [host, n] : used) BOOST_TEST(n > 100, host << " has served " << n);
 }
 
+// The danger: a machine that restarts between two requests gets none any more.
+BOOST_AUTO_TEST_CASE(an_address_without_a_connection_gets_one_when_the_pool_has_room) {
+    open_pool p(3, {}, {}, {"10.0.0.1:7", "10.0.0.2:7", "10.0.0.3:7"});
+    p.core->stale(p.acquire(), p.now);  // its upstream has closed it
+    p.run();
+    BOOST_TEST(p.connecting.empty());
+    p.release(p.acquire());
+    BOOST_TEST(p.connecting.size() == 1u);
+    p.connect_all();
+    BOOST_TEST(p.core->idle() == 3u);
+    for (const auto& u : p.core->upstreams().all()) BOOST_TEST(u->open == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(an_address_that_is_back_gets_its_share_and_no_gap_arises) {
     open_pool p(4, {}, {}, {"10.0.0.1:7", "10.0.0.2:7"});
     auto &a = p.acquire(), &b = p.acquire(), &c = p.acquire(), &d = p.acquire();

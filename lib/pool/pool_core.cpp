@@ -93,7 +93,8 @@ pool_connection* pool_core::share(const pool_caller* k, time_point now) noexcept
 pool_connection* pool_core::with_room() const noexcept {
     std::size_t kept = 0;
     for (const pool_caller* k = first_; k != nullptr; k = k->behind) {
-        if (!k->shares && after(k->since, sharing_yields) <= now_) ++kept;
+        if (!k->shares && after(k->since, sharing_yields) <= now_)
+            ++kept;  // mutant: sharing_yields
     }
     const auto is_kept = [&](const pool_connection& c) {
         std::size_t fewer = 0;
@@ -107,7 +108,8 @@ pool_connection* pool_core::with_room() const noexcept {
     pool_connection* least = nullptr;
     for (const auto& c : all_) {
         const bool has_room = c->is_shared && c->requests < options_.limits.pipeline &&
-                              !c->is_full && !c->is_retiring && c->at->breaker.is_closed();
+                              !c->is_retiring && c->at->breaker.is_closed() &&
+                              !c->is_full;  // mutant: has_room
         if (!has_room || (least != nullptr && least->requests <= c->requests)) continue;
         if (kept == 0 || !is_kept(*c)) least = c.get();
     }
@@ -129,7 +131,8 @@ error_code pool_core::why_refused(time_point now) noexcept {
     if (is_down() && !connect_while_down(now)) return upstreams_.why();
     // Callers for which a connection is made, or may be made, do not wait for others.
     const std::size_t ready = established();
-    const std::size_t room = ready < options_.size ? options_.size - ready : 0;
+    const std::size_t room =
+        ready < options_.size ? options_.size - ready : 0;  // mutant: room_for_callers
     if (waiting_ >= room && waiting_ - room >= options_.limits.max_waiters) return errc::pool_full;
     return {};
 }
@@ -153,7 +156,7 @@ error_code pool_core::wait(pool_caller& k, time_point now) noexcept {
 
 // A caller that was given a dead connection waits again, at its place.
 void pool_core::enqueue(pool_caller& k) noexcept {
-    pool_caller* before = last_;
+    pool_caller* before = last_;  // mutant: place_in_queue
     while (before != nullptr && before->ticket > k.ticket) before = before->before;
     k.before = before;
     k.behind = before != nullptr ? before->behind : first_;
@@ -344,7 +347,8 @@ void pool_core::failed(pool_connection& c, error_code why, duration silence,
         return;
     if (why == errc::message_too_large) return;  // a caller may ask for it: the upstream replies
     upstream& u = *c.at;
-    if (kind == failure_kind::timeout && add_sat(u.silence, now - u.asked_since) < silence) return;
+    const duration silent = add_sat(u.silence, now - u.asked_since);
+    if (kind == failure_kind::timeout && silent < silence) return;  // mutant: is_silent
     if (!u.breaker.failed(why, c.trial, now, random_())) return;
     ++u.trips;
     report(pool_event::kinds::trips, u, why);
@@ -376,7 +380,7 @@ void pool_core::stop() noexcept {
     for (const auto& u : upstreams_.all()) u->retry = never;
     while (!idle_.empty()) close(*idle_.back());
     fail_waiters(errc::stopped);
-    for (const auto& c : all_) add(*c, kinds::cancel);
+    for (const auto& c : all_) add(*c, kinds::cancel);  // mutant: cancel_all
 }
 
 }  // namespace ice

@@ -27,7 +27,8 @@ void pool_core::set_retry(upstream& u, time_point at) noexcept {
 
 std::size_t pool_core::established() const noexcept {
     return static_cast<std::size_t>(std::ranges::count_if(all_, [](const auto& c) {
-        return c->state != states::connecting && !c->is_retiring && c->trial == 0;
+        return c->state != states::connecting && !c->is_retiring &&
+               c->trial == 0;  // mutant: trial_is_extra
     }));
 }
 
@@ -48,7 +49,7 @@ void pool_core::open_first(time_point now) noexcept {
 
 void pool_core::meet_demand(time_point now, std::size_t least) noexcept {
     if (is_over() || upstreams_.size() == 0) return;
-    const std::size_t wanted = std::max(waiting_, least);
+    const std::size_t wanted = std::max(waiting_, least);  // mutant: attempts_wanted
     const std::size_t kept = draining_ ? 0 : options_.limits.min_connections;
     std::size_t begun = attempts(), all = established() + begun;
     while (all < options_.size && (begun < wanted || all < kept)) {
@@ -228,7 +229,7 @@ void pool_core::replace_old(time_point now, const pool_connection* back) noexcep
     }
     if (begun >= old) return;
     // With a lifetime near 0 it would go on without a pause.
-    if (now < replace_again_) return due_by(replace_again_);
+    if (now < replace_again_) return due_by(replace_again_);  // mutant: replace_pause
     replace_again_ = after(now, options_.timeouts.retry_interval);
     due_by(replace_again_);
     for (; begun < old; ++begun) {
@@ -237,19 +238,21 @@ void pool_core::replace_old(time_point now, const pool_connection* back) noexcep
     }
 }
 
-// If an address has less than its share, begins an attempt to connect to it. If the pool is smaller
-// than the number of its addresses, they take turns.
+// If an address has less than its share, begins an attempt to connect to it: also if it has no
+// connection and the pool has room. If the pool is smaller than the number of its addresses, they
+// take turns.
 void pool_core::rebalance(const pool_connection& c, time_point now) noexcept {
     if (is_closing()) return;
-    const bool has_had_turn =
-        after(c.begun, turn_of_address) <= now && established() >= options_.size;
+    const bool has_room = established() + attempts() < options_.size;  // mutant: room_for_address
+    const bool is_turn =
+        has_room || after(c.begun, turn_of_address) <= now;  // mutant: turn_of_address
     upstream* next = nullptr;  // of those that lack connections, the one that was used longest ago
     for (const auto& u : upstreams_.all()) {
         if (!u->is_available() || u->connecting != 0 || u == c.at) continue;
-        if (u->open + 1 >= c.at->share() && !(has_had_turn && u->open == 0)) continue;
+        if (u->open + 1 >= c.at->share() && !(is_turn && u->open == 0)) continue;
         if (next == nullptr || u->last_leased < next->last_leased) next = u.get();
     }
-    if (next != nullptr) connect_to(*next, now, true);
+    if (next != nullptr) connect_to(*next, now, !has_room);
 }
 
 // Ends a connection that another one has replaced: now, or when it comes back.
@@ -318,20 +321,20 @@ void pool_core::mark_stalled(time_point now) noexcept {
         if (c->state != states::connecting || c->is_stalled) continue;
         const time_point at = after(c->begun, attempt_delay);
         if (at > now) due_by(at);
-        else c->is_stalled = c->at->is_stalled = true;
+        else c->is_stalled = c->at->is_stalled = true;  // mutant: stalls
     }
 }
 
 // When an idle connection is unused for too long. None of min_connections is.
 time_point pool_core::end_of(const pool_connection& c) const noexcept {
-    if (options_.limits.min_connections != 0 && established() <= options_.limits.min_connections)
-        return never;
+    const std::size_t kept = options_.limits.min_connections;
+    if (kept != 0 && established() <= kept) return never;  // mutant: min_connections
     return after(c.used, options_.timeouts.idle);
 }
 
 void pool_core::expire_idle(time_point now) noexcept {
     for (std::size_t i = 0; i < idle_.size();) {
-        if (end_of(*idle_[i]) > now) {
+        if (end_of(*idle_[i]) > now) {  // mutant: expires
             ++i;
             continue;
         }
@@ -361,7 +364,7 @@ void pool_core::check_one_idle(time_point now) noexcept {
 void pool_core::look_at_idle(time_point now) noexcept {
     if (look_ <= now) {
         look_ = idle_.empty() ? never : after(now, look_interval);
-        for (pool_connection* c : idle_) add(*c, kinds::look);
+        for (pool_connection* c : idle_) add(*c, kinds::look);  // mutant: look
     }
     due_by(look_);
 }

@@ -24,7 +24,7 @@ void pool_core::look_up_soon(const upstream& u, time_point now) noexcept {
 
 void pool_core::resolved(upstream_name& n, const std::vector<address>& found,
                          time_point now) noexcept {
-    if (found.empty()) return resolve_failed(n, errc::host_not_found, now);
+    if (found.empty()) return resolve_failed(n, errc::host_not_found, now);  // mutant: no_address
     n.is_resolving = false;
     if (is_over()) return;
     try {

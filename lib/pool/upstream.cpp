@@ -33,9 +33,10 @@ void upstreams::add(address a, const upstream_name* n) {
 
 void upstreams::replace(upstream_name& n, const std::vector<address>& found) {
     for (const auto& u : all_) {
-        if (u->name == &n) u->is_removed = std::ranges::count(found, u->where) == 0;
+        if (u->name == &n)
+            u->is_removed = std::ranges::count(found, u->where) == 0;  // mutant: is_removed
     }
-    for (const address& a : found) {
+    for (const address& a : found) {  // mutant: each_address
         const bool is_known = std::ranges::any_of(
             all_, [&](const auto& u) { return u->name == &n && u->where == a; });
         if (!is_known) add(a, &n);

@@ -39,7 +39,7 @@ happy_eyeballs::happy_eyeballs(std::vector<address> found, const address* prefer
 
 const address* happy_eyeballs::next(time_point now) noexcept {
     if (next_ == order_.size() || now < due_) return nullptr;
-    due_ = after(now, attempt_delay);  // mutant: next_attempt
+    due_ = after(now, attempt_delay);
     return &order_[next_++];
 }
 

@@ -76,8 +76,8 @@ MUTANTS = {
         "a request whose sending failed is sent again although some of its bytes are sent",
         {"sent_before": instead("mine.sent = reply.has_value();")}),
     "waits_for_the_silent": (
-        "an address that answers no SYN keeps the other addresses of its name from being tried",
-        {"next_attempt": instead("due_ = never;")}),
+        "an address that answers no SYN keeps callers from the other addresses",
+        {"stalls": gone}),
     "two_trials": (
         "a half-open upstream gets a second trial while the first is in flight",
         {"one_trial": instead("return due_;")}),

@@ -33,7 +33,7 @@ private:
         std::uint64_t requests = 0, retries = 0;
     };
     void roll(time_point now) noexcept {
-        if (now < ends_) return;
+        if (now < ends_) return;  // mutant: window_ends
         last_ = now < after(ends_, window) ? current_ : counts();
         current_ = {};
         ends_ = after(now, window);
