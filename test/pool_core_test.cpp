@@ -357,6 +357,28 @@ BOOST_AUTO_TEST_CASE(a_trial_takes_no_room_of_the_others) {
     BOOST_TEST(p.core->idle() == 1u, "size 1 again");
 }
 
+BOOST_AUTO_TEST_CASE(a_trial_that_is_connected_keeps_no_caller_from_another_address) {
+    owner p({.size = 1, .breaker = {.failures = 1, .first = 1s, .cap = 1s}},
+            {"10.0.0.1:7", "10.0.0.2:7"});
+    p.start();
+    p.connect();
+    p.lose(p.acquire());
+    auto& good = p.connect();
+    const std::string healthy = good.at->where.host();
+    p.pass(1s);
+    auto& trial = p.connect();
+    BOOST_TEST(&p.acquire() == &good);
+    BOOST_TEST(&p.acquire() == &trial);
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    p.core->stale(good, p.now);
+    p.run();
+    BOOST_TEST_REQUIRE(p.connecting.size() == 1u);
+    BOOST_TEST(p.connect().at->where.host() == healthy);
+    BOOST_TEST((k.given != nullptr));
+    p.leave(k);
+}
+
 BOOST_AUTO_TEST_CASE(min_connections_are_kept_and_replaced_without_a_gap) {
     open_pool p(2, {.min_connections = 2}, {.max_lifetime = 10min});
     p.pass(5min);
@@ -413,6 +435,22 @@ BOOST_AUTO_TEST_CASE(an_old_connection_under_a_steady_load_is_replaced_too) {
     p.release(old);
     BOOST_TEST((p.closed.back() == &old));
     BOOST_TEST(p.core->idle() == 1u);
+}
+
+// The danger: callers hold the old ones, so connections add up beyond the pool's size.
+BOOST_AUTO_TEST_CASE(replaced_connections_that_are_leased_are_a_quarter_of_the_size_at_most) {
+    open_pool p(8, {.pipeline = 10}, {.max_lifetime = 1s});
+    for (int i = 0; i < 100; ++i) {
+        while (p.core->idle() != 0) {
+            auto& c = p.acquire();
+            p.core->shared(c);  // and never released
+        }
+        p.pass(1s);
+        p.connect_all();
+        BOOST_TEST_REQUIRE(p.core->connections().size() <= 10u);
+    }
+    BOOST_TEST(p.counters().aged == 2u);
+    BOOST_TEST(p.counters().connects == 10u, "no attempt whose connection nobody could use");
 }
 
 BOOST_AUTO_TEST_CASE(a_lifetime_of_zero_does_not_spin) {
@@ -543,6 +581,20 @@ BOOST_AUTO_TEST_CASE(callers_of_a_shared_connection_count_each_for_itself) {
     BOOST_TEST((c.at->breaker.state() == ice::breaker::states::open));
 }
 
+// -- retries
+
+BOOST_AUTO_TEST_CASE(requests_of_long_ago_allow_no_retries) {
+    open_pool p(1, {.retries = 10});
+    for (int i = 0; i < 1000; ++i) p.core->asked(p.now);
+    BOOST_TEST(p.core->may_retry(p.now));
+    p.pass(30s);
+    while (p.core->may_retry(p.now)) BOOST_TEST_REQUIRE(p.counters().retries < 100u);
+    BOOST_TEST(p.counters().retries == 11u);
+    p.core->drain(p.now);
+    p.pass(30s);
+    BOOST_TEST(!p.core->may_retry(p.now));
+}
+
 // -- names
 
 BOOST_AUTO_TEST_CASE(each_address_of_a_name_is_an_upstream) {
@@ -577,6 +629,24 @@ BOOST_AUTO_TEST_CASE(an_address_that_a_name_loses_is_replaced_without_losing_a_r
     BOOST_TEST(p.core->upstreams().size() == 1u);
 }
 
+// The danger: the breaker's next trial is due, but no address that was removed has one.
+BOOST_AUTO_TEST_CASE(a_removed_address_whose_breaker_is_open_does_not_spin) {
+    owner p({.size = 2, .breaker = {.failures = 1, .first = 1s, .cap = 1s}}, {"db.example:7"});
+    p.start();
+    p.resolve({"10.0.0.1:7"});
+    p.connect_all();
+    auto &held = p.acquire(), &lost = p.acquire();
+    p.lose(lost);
+    for (int i = 0; i < 60 && p.resolving.empty(); ++i) p.pass(1s);
+    p.resolve({"10.0.0.2:7"});
+    p.pass(1min);
+    BOOST_TEST(p.ticks < 1000);
+    p.release(held);
+    p.pass(1s);
+    p.connect_all();
+    BOOST_TEST(p.core->upstreams().size() == 1u, "the other one serves");
+}
+
 BOOST_AUTO_TEST_CASE(a_failed_or_empty_lookup_keeps_the_last_addresses) {
     owner p({.size = 1, .timeouts = {.idle = ice::no_timeout}}, {"db.example:7"});
     p.start();
@@ -584,7 +654,15 @@ BOOST_AUTO_TEST_CASE(a_failed_or_empty_lookup_keeps_the_last_addresses) {
     p.connect_all();
     for (int i = 0; i < 20; ++i) {
         for (int j = 0; j < 60 && p.resolving.empty(); ++j) p.pass(1s);
-        p.resolve({});
+        BOOST_TEST_REQUIRE(!p.resolving.empty());
+        if (i % 2 == 0) {
+            p.resolve({});
+            continue;
+        }
+        auto& name = *p.resolving.front()->name;
+        p.resolving.pop_front();
+        p.core->resolved(name, {}, p.now);
+        p.run();
     }
     BOOST_TEST(p.hosts() == "1:1");
     BOOST_TEST(p.core->idle() == 1u);

@@ -171,9 +171,9 @@ struct pool_timeouts {
 
     // The pool replaces a connection that is older (aged), so that the load follows the balancer of
     // the upstream within this time. It connects first and closes the old one then, at once or when
-    // its caller gives it back: an old connection stays as long as no other one can be made, and
-    // for a moment there is one more than the size. Each connection is replaced up to a quarter
-    // earlier, at random: they do not all end together.
+    // its caller gives it back: an old connection stays as long as no other one can be made. So
+    // there may be a quarter more connections than the size, at least one more. Each connection is
+    // replaced up to a quarter earlier, at random: they do not all end together.
     duration max_lifetime = std::chrono::minutes(30);
 
     // The pool looks its host names up again after this time, and sooner when an address of the

@@ -26,13 +26,6 @@ pool_core::options core_options(const std::string& name, const pool_options& o) 
     return made;
 }
 
-// Whether a connection has no input. It may run the protocol's parser, which may throw.
-bool is_clean(session_base& s) noexcept {
-    try {
-        return s.has_no_input();
-    } catch (...) { return false; }
-}
-
 }  // namespace
 
 // A caller in the queue. It lives in the caller's coroutine, whose end takes it out of the queue.
@@ -118,7 +111,7 @@ session_connection* pool_base::take_idle() noexcept {
     for (;;) {
         auto* const c = static_cast<session_connection*>(core_.acquire(now()));
         if (c == nullptr) return c;
-        if (is_clean(*c->session)) return c;  // mutant: idle_in
+        if (c->session->has_no_input()) return c;  // mutant: idle_in
         core_.stale(*c, now());
         carry_out();
     }
@@ -165,7 +158,7 @@ task<result<pool_base::acquired>> pool_base::wait_for_connection(time_point unti
             if (shared != nullptr) co_return acquired(line_of(*shared));
         }
         connection_lease mine = w->take();
-        if (is_clean(mine.session())) {  // mutant: served_input
+        if (mine.session().has_no_input()) {  // mutant: served_input
             mine.mark_reusable(false);
             co_return acquired(std::move(mine));
         }
@@ -289,7 +282,7 @@ void pool_base::carry_out_one(pool_action& a, pool_action::kinds what) noexcept 
             }
             break;
         case kinds::look:
-            if (!is_clean(*connection().session)) core_.stale(connection(), now());
+            if (!connection().session->has_no_input()) core_.stale(connection(), now());
             break;
         case kinds::cancel:
             if (connection().session) connection().session->bytes().cancel(errc::stopped);

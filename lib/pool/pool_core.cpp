@@ -56,6 +56,14 @@ pool_action* pool_core::next_action() noexcept {
 
 // -- callers
 
+void pool_core::asked(time_point now) noexcept { budget_.request(now_ = now); }
+
+bool pool_core::may_retry(time_point now) noexcept {
+    if (is_closing() || !budget_.take(now)) return false;
+    ++counters_.retries;
+    return true;
+}
+
 pool_connection* pool_core::acquire(time_point now) noexcept {
     now_ = now;
     if (idle_.empty()) return nullptr;
@@ -287,7 +295,7 @@ void pool_core::end_trial(pool_connection& c, time_point now) noexcept {
     c.trial = 0;
     if (established() <= options_.size) return;
     pool_connection* const other = to_replace(c, now);
-    retire(other != nullptr ? *other : c, now);
+    retire(other != nullptr && may_retire(*other) ? *other : c, now);
 }
 
 void pool_core::released(pool_connection& c, const outcome& o, time_point now) noexcept {

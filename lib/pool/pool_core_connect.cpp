@@ -144,7 +144,7 @@ void pool_core::connected(pool_connection& c, time_point now) noexcept {
     if (is_wanted && c.trial == 0) {
         const bool is_surplus = established() > options_.size;
         pool_connection* const other = is_extra || is_surplus ? to_replace(c, now) : nullptr;
-        if (other != nullptr) retire(*other, now);
+        if (other != nullptr && may_retire(*other)) retire(*other, now);
         else is_wanted = !is_surplus;
     }
     if (!is_wanted) {
@@ -216,23 +216,31 @@ pool_connection* pool_core::to_replace(const pool_connection& by, time_point now
     return best;
 }
 
-// Begins an attempt for each old connection, which goes on serving until the attempt succeeds. One
-// that a caller has alone is replaced when it comes back, even if the next caller has it at once.
+bool pool_core::may_retire(const pool_connection& c) const noexcept {
+    std::size_t retiring = 0;
+    for (const auto& u : upstreams_.all()) retiring += u->retiring;
+    return c.state == states::idle || retiring < most_replaced();  // mutant: may_retire
+}
+
+// Begins attempts for old connections, which go on serving until the attempts succeed. One that a
+// caller has alone is replaced when it comes back, even if the next caller has it at once.
 void pool_core::replace_old(time_point now, const pool_connection* back) noexcept {
     if (is_closing()) return;
     std::size_t old = 0, begun = 0;
     for (const auto& c : all_) {
         if (c->state == states::connecting) begun += c->is_extra && !c->is_stalled ? 1 : 0;
-        else if ((c->state == states::idle || c->is_shared || c.get() == back) && !c->is_retiring &&
+        else if (c->is_retiring) ++begun;
+        else if ((c->state == states::idle || c->is_shared || c.get() == back) &&
                  needs_replacement(*c, now))
             ++old;
     }
-    if (begun >= old) return;
+    if (old == 0) return;
     // With a lifetime near 0 it would go on without a pause.
     if (now < replace_again_) return due_by(replace_again_);  // mutant: replace_pause
     replace_again_ = after(now, options_.timeouts.retry_interval);
     due_by(replace_again_);
-    for (; begun < old; ++begun) {
+    for (; old != 0; --old, ++begun) {
+        if (begun >= most_replaced()) return;  // mutant: replaced_at_once
         upstream* const u = upstreams_.next_available();
         if (u == nullptr || !connect_to(*u, now, true)) return;
     }
@@ -243,16 +251,18 @@ void pool_core::replace_old(time_point now, const pool_connection* back) noexcep
 // take turns.
 void pool_core::rebalance(const pool_connection& c, time_point now) noexcept {
     if (is_closing()) return;
-    const bool has_room = established() + attempts() < options_.size;  // mutant: room_for_address
-    const bool is_turn =
-        has_room || after(c.begun, turn_of_address) <= now;  // mutant: turn_of_address
     upstream* next = nullptr;  // of those that lack connections, the one that was used longest ago
     for (const auto& u : upstreams_.all()) {
         if (!u->is_available() || u->connecting != 0 || u == c.at) continue;
-        if (u->open + 1 >= c.at->share() && !(is_turn && u->open == 0)) continue;
+        if (u->open != 0 && u->open + 1 >= c.at->share()) continue;
         if (next == nullptr || u->last_leased < next->last_leased) next = u.get();
     }
-    if (next != nullptr) connect_to(*next, now, !has_room);
+    if (next == nullptr) return;
+    const bool has_room = established() + attempts() < options_.size;  // mutant: room_for_address
+    const bool is_turn =
+        has_room || after(c.begun, turn_of_address) <= now;  // mutant: turn_of_address
+    if (!is_turn && next->open + 1 >= c.at->share()) return;
+    if (has_room || may_retire(c)) connect_to(*next, now, !has_room);
 }
 
 // Ends a connection that another one has replaced: now, or when it comes back.
@@ -284,7 +294,7 @@ void pool_core::close(pool_connection& c) noexcept {
 void pool_core::watch_breakers() noexcept {
     if (is_over()) return;
     for (const auto& u : upstreams_.all()) {
-        if (!u->breaker.is_closed() && u->connecting == 0 && u->retry == never)
+        if (!u->breaker.is_closed() && !u->is_removed && u->connecting == 0 && u->retry == never)
             set_retry(*u, u->breaker.due());
     }
 }

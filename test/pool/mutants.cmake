@@ -1,8 +1,8 @@
-# The tests of pool_core once more for each planted bug of mutants.py, and the test that
-# each of them fails. Not optimised: what is inlined into the tests would not be the planted code.
+# The tests of pool_core once more for each planted bug of mutants.py, and the test that each of them
+# fails. Not optimised: what is inlined into the tests would not be the planted code.
 set(table ${CMAKE_CURRENT_LIST_DIR}/mutants.py)
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/pool/mutants)
-add_library(ice-pool-core-tests OBJECT pool_core_test.cpp retry_budget_test.cpp)
+add_library(ice-pool-core-tests OBJECT pool_core_test.cpp)
 ice_test_settings(ice-pool-core-tests)
 target_compile_options(ice-pool-core-tests PRIVATE -O0 -g0)
 ice_plant(${table} ${folder}

@@ -56,6 +56,9 @@ MUTANTS = {
     "replaces_without_pause": (
         "old connections are replaced without a pause",
         {"replace_pause": gone}),
+    "replaces_all_at_once": (
+        "a replaced connection that is still leased does not count: there is no bound for them",
+        {"replaced_at_once": gone, "may_retire": instead("return true;")}),
     "end_of_idle_unseen": (
         "an idle connection that its upstream has closed is found only by the next caller",
         {"look": gone}),

@@ -57,11 +57,9 @@ public:
     // -- events: callers
 
     // A request begins: counts it for the retry budget.
-    void asked(time_point now) noexcept { budget_.request(now_ = now); }
+    void asked(time_point now) noexcept;
     // Whether a request of which no byte was sent may be repeated. If so, counts the retry.
-    bool may_retry(time_point now) noexcept {
-        return !stopped_ && !draining_ && budget_.take(now) && ++counters_.retries != 0;
-    }
+    bool may_retry(time_point now) noexcept;
     // Leases the idle connection that came back last, of the address leased longest ago, so that
     // surplus ones expire. Null if there is none. The owner looks whether it has input, and
     // reports it as stale() if so.
@@ -192,6 +190,12 @@ private:
     std::size_t attempts() const noexcept;
     bool needs_replacement(const pool_connection&, time_point now) const noexcept;
     pool_connection* to_replace(const pool_connection& by, time_point now) const noexcept;
+    // So many connections may be replaced at once: they are beside `size` until their leases end.
+    std::size_t most_replaced() const noexcept {
+        return std::max<std::size_t>(options_.size / 4, 1);
+    }
+    // Whether another connection may replace it now.
+    bool may_retire(const pool_connection&) const noexcept;
     void replace_old(time_point now, const pool_connection* back = nullptr) noexcept;
     void rebalance(const pool_connection&, time_point now) noexcept;
     void retire(pool_connection&, time_point now) noexcept;
