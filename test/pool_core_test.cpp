@@ -682,6 +682,29 @@ BOOST_AUTO_TEST_CASE(a_name_that_does_not_resolve_fails_its_callers_and_is_looke
     BOOST_TEST(!p.resolving.empty());
 }
 
+BOOST_AUTO_TEST_CASE(an_address_that_a_name_has_again_is_tried_again) {
+    owner p({.size = 4, .timeouts = {.idle = ice::no_timeout}}, {"db.example:7"});
+    p.start();
+    p.resolve({"10.0.0.1:7", "10.0.0.2:7"});
+    p.connect_all();
+    std::vector<ice::pool_connection*> on_2;
+    while (auto* c = p.core->acquire(p.now)) {
+        if (c->at->where.host() == "10.0.0.2") on_2.push_back(c);
+    }
+    BOOST_TEST_REQUIRE(on_2.size() == 2u);
+    p.lose(*on_2[0]);
+    p.refuse("10.0.0.2");
+    p.connect_all();
+    p.pass(500ms);
+    p.refuse("10.0.0.2");
+    p.resolve({"10.0.0.1:7"});
+    p.pass(1min);
+    p.connect_all();
+    p.resolve({"10.0.0.1:7", "10.0.0.2:7"});
+    p.pass(1s);
+    BOOST_TEST(on_2[1]->at->connecting == 1u);
+}
+
 // -- ending
 
 BOOST_AUTO_TEST_CASE(a_drain_serves_those_that_wait_and_nobody_else) {

@@ -32,6 +32,10 @@ void pool_core::resolved(upstream_name& n, const std::vector<address>& found,
     } catch (const std::bad_alloc&) {
         return resolve_failed(n, std::make_error_code(std::errc::not_enough_memory), now);
     }
+    for (const auto& u : upstreams_.all()) {  // it may have failed while it was removed
+        const bool is_idle = u->connecting == 0 && u->retry == never;
+        if (is_idle && u->name == &n && !u->is_available() && !u->is_removed) set_retry(*u, now);
+    }
     const bool is_first = !std::exchange(n.is_resolved, true);
     n.health.connected();
     n.health.replied();
