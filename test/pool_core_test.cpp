@@ -581,6 +581,26 @@ BOOST_AUTO_TEST_CASE(callers_of_a_shared_connection_count_each_for_itself) {
     BOOST_TEST((c.at->breaker.state() == ice::breaker::states::open));
 }
 
+BOOST_AUTO_TEST_CASE(a_trial_that_lasts_is_followed_by_another_one) {
+    owner p({.size = 1,
+             .timeouts = {.request = 2s, .idle = ice::no_timeout, .max_lifetime = ice::no_timeout},
+             .breaker = {.failures = 1, .first = 1s, .cap = 1s}},
+            {"10.0.0.1:7", "10.0.0.2:7"});
+    p.start();
+    p.connect_all();
+    p.lose(p.acquire());
+    p.connect();
+    p.acquire();  // and it is not released
+    p.pass(2s);
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    auto& trial = p.connect();
+    BOOST_TEST(k.given == &trial);
+    BOOST_TEST(trial.trial != 0u);
+    p.pass(1min);
+    BOOST_TEST(trial.at->connecting == 1u);
+}
+
 // -- retries
 
 BOOST_AUTO_TEST_CASE(requests_of_long_ago_allow_no_retries) {

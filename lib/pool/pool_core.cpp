@@ -84,6 +84,7 @@ void pool_core::lease(pool_connection& c, time_point now) noexcept {
     if (u.busy++ == 0) u.asked_since = now;
     // The caller of a trial may have no timeout: another trial may begin after this time.
     u.breaker.give_up(c.trial, after(now, options_.timeouts.request));
+    if (u.breaker.is_current(c.trial)) set_retry(u, u.breaker.due());
     u.last_leased = ++leases_;
 }
 
