@@ -238,6 +238,24 @@ BOOST_AUTO_TEST_CASE(a_pool_without_waiters_connects_again_after_all_connections
     BOOST_TEST((p.core->acquire(p.now) != nullptr || !p.wait(a)));
 }
 
+BOOST_AUTO_TEST_CASE(callers_fail_if_the_last_connection_to_an_address_that_is_down_was_stale) {
+    owner p({.size = 2, .limits = {.preconnect = 1}});
+    p.start();
+    p.connect();
+    auto& c = p.acquire();
+    ice::pool_caller first, second;
+    BOOST_TEST(!p.wait(first));
+    BOOST_TEST(!p.wait(second));
+    p.refuse();
+    p.release(c);
+    BOOST_TEST(first.given == &c);
+    BOOST_TEST(!second.failed);
+    p.core->stale(c, p.now);
+    p.run();
+    BOOST_TEST(p.connecting.empty());
+    BOOST_TEST((second.failed == p.refused), "nothing is in flight for it");
+}
+
 // -- sharing
 
 BOOST_AUTO_TEST_CASE(requests_share_the_connection_with_the_fewest_up_to_the_limit) {

@@ -248,6 +248,7 @@ void pool_core::stale(pool_connection& c, time_point now) noexcept {
     if (closes_at_once) return open_failed(u, errc::upstream_closes, now);
     watch_breakers();
     meet_demand(now);
+    fail_if_down();
 }
 
 void pool_core::end_lease(pool_connection& c, time_point now) noexcept {
