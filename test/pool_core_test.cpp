@@ -553,6 +553,19 @@ BOOST_AUTO_TEST_CASE(an_address_that_is_back_gets_its_share_and_no_gap_arises) {
     BOOST_TEST(p.hosts() == "1:2 2:2");
 }
 
+BOOST_AUTO_TEST_CASE(callers_that_came_during_slow_attempts_get_the_room_that_is_left) {
+    owner p({.size = 4, .limits = {.preconnect = 1}}, {"10.0.0.1:7", "10.0.0.2:7"});
+    p.start();
+    std::array<ice::pool_caller, 4> callers;
+    p.pass(250ms);
+    BOOST_TEST(!p.wait(callers[0]));
+    p.pass(250ms);
+    for (auto i = 1u; i < 4; ++i) BOOST_TEST(!p.wait(callers[i]));
+    BOOST_TEST(p.connecting.size() == 2u, "no address is quick");
+    p.connect();
+    BOOST_TEST(p.connecting.size() == 4u);
+}
+
 // -- the breaker
 
 BOOST_AUTO_TEST_CASE(a_timeout_counts_only_if_the_upstream_was_silent_for_long) {
@@ -617,6 +630,22 @@ BOOST_AUTO_TEST_CASE(a_trial_that_lasts_is_followed_by_another_one) {
     BOOST_TEST(trial.trial != 0u);
     p.pass(1min);
     BOOST_TEST(trial.at->connecting == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(one_caller_has_the_trial_and_no_other_one_waits_for_it) {
+    owner p({.size = 1, .breaker = {.failures = 1, .first = 1s, .cap = 1s}},
+            {"10.0.0.1:7", "db.example:7"});
+    p.start();
+    p.connect();
+    p.lose(p.acquire());
+    ice::pool_caller a, b;
+    BOOST_TEST(!p.wait(a), "the lookup is in flight");
+    BOOST_TEST(!p.wait(b));
+    p.pass(1s);
+    p.resolve({});
+    auto& trial = p.connect();
+    BOOST_TEST(a.given == &trial);
+    BOOST_TEST((b.failed == ice::errc::name_resolution_failed), "nothing is in flight for it");
 }
 
 // -- retries

@@ -147,14 +147,16 @@ void pool_core::connected(pool_connection& c, time_point now) noexcept {
         if (other != nullptr && may_retire(*other)) retire(*other, now);
         else is_wanted = !is_surplus;
     }
-    if (!is_wanted) {
+    if (is_wanted) {
+        c.is_new = true;
+        give(c, now);
+    } else {
         close(c);
         if (!u.breaker.is_closed()) set_retry(u, after(now, options_.timeouts.retry_interval));
-        return fail_if_down();
     }
-    c.is_new = true;
-    give(c, now);
-    if (recovered) open_first(now);
+    if (recovered && is_wanted) open_first(now);
+    else meet_demand(now);  // callers may have come while attempts took long
+    fail_if_down();
 }
 
 // Up to a quarter less than max_lifetime, so that connections made together do not end together.
