@@ -772,6 +772,31 @@ BOOST_AUTO_TEST_CASE(an_address_that_a_name_has_again_is_tried_again) {
     BOOST_TEST(on_2[1]->at->connecting == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(a_caller_gets_another_address_if_the_name_loses_that_of_its_attempt) {
+    owner p({.size = 1, .limits = {.preconnect = 0}}, {"db.example:7"});
+    p.start();
+    p.resolve({"10.0.0.1:7"});
+    p.pass(30s);
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    p.resolve({"10.0.0.2:7"});
+    p.connect("10.0.0.1");
+    auto& c = p.connect("10.0.0.2");
+    BOOST_TEST(k.given == &c);
+}
+
+BOOST_AUTO_TEST_CASE(an_attempt_that_takes_long_keeps_no_caller_from_an_address_found_since) {
+    owner p({.size = 1, .limits = {.preconnect = 0}}, {"10.0.0.1:7", "db.example:7"});
+    p.start();
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    p.pass(10ms);
+    p.resolve({"10.0.0.2:7"});
+    BOOST_TEST(p.connecting.size() == 1u);
+    p.pass(240ms);
+    BOOST_TEST(p.connecting.size() == 2u);
+}
+
 // -- ending
 
 BOOST_AUTO_TEST_CASE(a_drain_serves_those_that_wait_and_nobody_else) {

@@ -42,9 +42,11 @@ void pool_core::resolved(upstream_name& n, const std::vector<address>& found,
     const duration most = options_.timeouts.refresh;
     n.refresh = most == no_timeout ? never : after(now, most - any_up_to(most / 4, random_()));
     due_by(n.refresh);
+    mark_stalled(now);  // an attempt may have another address beside it now
     if (is_first) return open_first(now);
     replace_old(now);
     meet_demand(now);
+    fail_if_down();
 }
 
 // The addresses of the last answer stay: a pool that works survives an outage of its name server.
