@@ -648,6 +648,25 @@ BOOST_AUTO_TEST_CASE(one_caller_has_the_trial_and_no_other_one_waits_for_it) {
     BOOST_TEST((b.failed == ice::errc::name_resolution_failed), "nothing is in flight for it");
 }
 
+BOOST_AUTO_TEST_CASE(a_trial_connection_takes_room_once_the_breaker_is_closed) {
+    // A reply to an older request has closed it. The trial is not needed, and has no request.
+    owner p({.size = 2,
+             .limits = {.min_connections = 2},
+             .breaker = {.failures = 1, .first = 1s, .cap = 1s}});
+    p.start();
+    p.connect_all();
+    auto &lost = p.acquire(), &slow = p.acquire();
+    p.lose(lost);
+    p.pass(1s);
+    BOOST_TEST_REQUIRE(p.connecting.size() == 1u, "the trial");
+    p.connect();
+    p.release(slow);
+    BOOST_TEST(slow.at->breaker.is_closed());
+    p.connect_all();
+    p.pass(1min);
+    BOOST_TEST(p.core->idle() == 2u);
+}
+
 // -- retries
 
 BOOST_AUTO_TEST_CASE(requests_of_long_ago_allow_no_retries) {

@@ -287,15 +287,17 @@ void pool_core::has_replied(pool_connection& c, time_point now) noexcept {
     if (!u.breaker.succeeded()) return;
     if (!u.health.is_failing()) u.retry = never;
     report(pool_event::kinds::answers, u);
-    end_trial(c, now);
+    // A reply to a request that is no trial may have closed the breaker.
+    const auto is_trial = [&](const auto& i) { return i->trial != 0 && i->at.get() == &u; };
+    for (auto i = all_.begin(); (i = std::ranges::find_if(all_, is_trial)) != all_.end();)
+        end_trial(**i, now);
     open_first(now);
 }
 
-// The connection has carried a trial, and the breaker is closed now: it counts as the others do.
+// The connection carries a trial, and the breaker is closed now: it counts as the others do.
 void pool_core::end_trial(pool_connection& c, time_point now) noexcept {
-    if (c.trial == 0) return;
     c.trial = 0;
-    if (established() <= options_.size) return;
+    if (c.state == states::connecting || established() <= options_.size) return;
     pool_connection* const other = to_replace(c, now);
     retire(other != nullptr && may_retire(*other) ? *other : c, now);
 }
@@ -331,7 +333,6 @@ void pool_core::returned(pool_connection& c, bool has_replied, time_point now) n
         u.health.replied();
     }
     c.since = now;
-    if (u.breaker.is_closed()) end_trial(c, now);
     const bool is_ejected = !u.breaker.is_closed() && !u.breaker.is_current(c.trial);
     if (is_ejected || c.is_retiring) {
         close(c);
