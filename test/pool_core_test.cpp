@@ -816,6 +816,17 @@ BOOST_AUTO_TEST_CASE(an_attempt_that_takes_long_keeps_no_caller_from_an_address_
     BOOST_TEST(p.connecting.size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(a_name_that_resolves_again_is_logged) {
+    owner p({.size = 1}, {"db.example:7"});
+    p.start();
+    p.resolve({});
+    p.pass(1s);
+    p.resolve({"10.0.0.1:7"});
+    BOOST_TEST_REQUIRE(p.events.size() == 2u);
+    BOOST_TEST((p.events[1].kind == ice::pool_event::kinds::resolved));
+    BOOST_TEST(p.events[1].where == "db.example:7");
+}
+
 // -- ending
 
 BOOST_AUTO_TEST_CASE(a_drain_serves_those_that_wait_and_nobody_else) {
