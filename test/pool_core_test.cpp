@@ -860,4 +860,34 @@ BOOST_AUTO_TEST_CASE(stop_ends_attempts_leases_and_callers) {
     BOOST_TEST((p.core->due() == ice::never));
 }
 
+BOOST_AUTO_TEST_CASE(after_stop_no_tick_is_due) {
+    open_pool p(1);
+    p.lose(p.acquire());
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    auto& fresh = p.connect();
+    BOOST_TEST(k.given == &fresh);
+    p.core->stop();
+    p.core->stale(fresh, p.now);
+    p.run();
+    BOOST_TEST((p.core->due() == ice::never));
+    BOOST_TEST(p.core->connections().empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_connects_only_for_callers_that_wait) {
+    owner p({.size = 8});
+    p.start();
+    p.connect();
+    while (!p.connecting.empty()) p.refuse();
+    p.acquire();
+    ice::pool_caller a, b;
+    BOOST_TEST(!p.wait(a));
+    BOOST_TEST(!p.wait(b));
+    p.core->drain(p.now);
+    p.pass(1s);
+    auto& back = p.connect();
+    BOOST_TEST(a.given == &back);
+    BOOST_TEST(p.connecting.size() == 1u);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -245,7 +245,7 @@ void pool_core::stale(pool_connection& c, time_point now) noexcept {
     ++counters_.stale;
     if (c.state == states::busy) end_lease(c, now);
     close(c);
-    if (closes_at_once) return open_failed(u, errc::upstream_closes, now);
+    if (closes_at_once && !stopped_) return open_failed(u, errc::upstream_closes, now);
     watch_breakers();
     meet_demand(now);
     fail_if_down();

@@ -49,7 +49,8 @@ void pool_core::open_first(time_point now) noexcept {
 
 void pool_core::meet_demand(time_point now, std::size_t least) noexcept {
     if (is_over() || upstreams_.size() == 0) return;
-    const std::size_t wanted = std::max(waiting_, least);  // mutant: attempts_wanted
+    const std::size_t wanted =
+        draining_ ? waiting_ : std::max(waiting_, least);  // mutant: attempts_wanted
     const std::size_t kept = draining_ ? 0 : options_.limits.min_connections;
     std::size_t begun = attempts(), all = established() + begun;
     while (all < options_.size && (begun < wanted || all < kept)) {
