@@ -319,6 +319,24 @@ BOOST_AUTO_TEST_CASE(with_two_shared_connections_one_is_kept_and_the_other_goes_
     BOOST_TEST((p.core->share(nullptr, p.now) == &two), "the one with the fewest becomes free");
 }
 
+BOOST_AUTO_TEST_CASE(a_caller_whose_connection_was_dead_shares_before_those_behind_it) {
+    open_pool p(2, {.pipeline = 2});
+    auto &one = p.acquire(), &two = p.acquire();
+    p.core->shared(one);
+    p.core->joined(one, false);
+    p.core->joined(one, false);
+    ice::pool_caller first, second;
+    first.shares = second.shares = true;
+    BOOST_TEST(!p.wait(first));
+    BOOST_TEST(!p.wait(second));
+    p.core->replied(one, false);
+    p.release(two);
+    BOOST_TEST(first.given == &two);
+    p.core->stale(two, p.now);
+    p.run();
+    BOOST_TEST((p.core->share(&first, p.now) == &one));
+}
+
 // -- connecting
 
 BOOST_AUTO_TEST_CASE(connections_lost_together_are_replaced_together_if_callers_wait) {

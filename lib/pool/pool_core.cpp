@@ -91,7 +91,8 @@ void pool_core::lease(pool_connection& c, time_point now) noexcept {
 pool_connection* pool_core::share(const pool_caller* k, time_point now) noexcept {
     now_ = now;
     if (k == nullptr && is_closing()) return nullptr;
-    for (const pool_caller* i = first_; i != nullptr && i != k; i = i->behind) {
+    for (const pool_caller* i = first_; i != nullptr; i = i->behind) {
+        if (k != nullptr && i->ticket >= k->ticket) break;  // `k` may be in no queue just now
         if (i->shares) return nullptr;
     }
     return with_room();
