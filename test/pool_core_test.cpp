@@ -584,6 +584,22 @@ BOOST_AUTO_TEST_CASE(callers_that_came_during_slow_attempts_get_the_room_that_is
     BOOST_TEST(p.connecting.size() == 4u);
 }
 
+BOOST_AUTO_TEST_CASE(an_old_connection_that_was_never_idle_is_replaced_too) {
+    owner p({.size = 1,
+             .limits = {.preconnect = 0, .pipeline = 8},
+             .timeouts = {.max_lifetime = 1min}});
+    p.start();
+    ice::pool_caller k;
+    k.shares = true;
+    BOOST_TEST(!p.wait(k));
+    auto& c = p.connect();
+    p.leave(k);
+    p.core->shared(c);
+    p.core->joined(c, false);
+    p.pass(2min);
+    BOOST_TEST(p.connecting.size() == 1u);
+}
+
 // -- the breaker
 
 BOOST_AUTO_TEST_CASE(a_timeout_counts_only_if_the_upstream_was_silent_for_long) {

@@ -140,6 +140,7 @@ void pool_core::connected(pool_connection& c, time_point now) noexcept {
     if (recovered) report(pool_event::kinds::back, u);
     c.begun = c.since = c.used = now;
     c.retires = after(now, lifetime());
+    due_by(c.retires);
     // If not, the breaker has opened since the attempt began, or a newer trial has replaced this.
     bool is_wanted = !u.is_removed && (u.breaker.is_closed() || u.breaker.is_current(c.trial));
     if (is_wanted && c.trial == 0) {
