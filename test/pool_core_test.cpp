@@ -908,6 +908,22 @@ BOOST_AUTO_TEST_CASE(after_stop_no_tick_is_due) {
     BOOST_TEST(p.core->connections().empty());
 }
 
+BOOST_AUTO_TEST_CASE(a_drain_ticks_again_for_a_caller_whose_connection_was_dead) {
+    open_pool p(2, {.preconnect = 1}, {}, {"10.0.0.1:7", "10.0.0.2:7"});
+    auto& c = p.acquire();
+    ice::pool_caller k;
+    BOOST_TEST(!p.wait(k));
+    BOOST_TEST(p.connecting.size() == 1u);
+    p.release(c);
+    BOOST_TEST(k.given == &c);
+    p.core->drain(p.now);
+    p.pass(1s);
+    p.core->stale(c, p.now);
+    BOOST_TEST(!p.wait(k));
+    p.pass(250ms);
+    BOOST_TEST(p.connecting.size() == 2u, "the first one takes long");
+}
+
 BOOST_AUTO_TEST_CASE(a_drain_connects_only_for_callers_that_wait) {
     owner p({.size = 8});
     p.start();

@@ -157,6 +157,7 @@ error_code pool_core::wait(pool_caller& k, time_point now) noexcept {
     } else {
         if (stopped_) return errc::stopped;
         if (is_down() && connecting_ == 0) return upstreams_.why();
+        due_by(now);  // a drain that seemed to be over has stopped the ticks
     }
     k.given = nullptr;
     enqueue(k);
