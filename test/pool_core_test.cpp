@@ -337,6 +337,32 @@ BOOST_AUTO_TEST_CASE(a_caller_whose_connection_was_dead_shares_before_those_behi
     BOOST_TEST((p.core->share(&first, p.now) == &one));
 }
 
+BOOST_AUTO_TEST_CASE(a_caller_shares_as_soon_as_the_breaker_is_closed) {
+    owner p({.size = 4,
+             .limits = {.pipeline = 2},
+             .timeouts = {.request = 2s},
+             .breaker = {.failures = 1, .first = 1min, .cap = 1min}},
+            {"10.0.0.1:7", "10.0.0.2:7"});
+    p.start();
+    p.connect_all();
+    std::map<std::string, std::vector<ice::pool_connection*>> at;
+    while (auto* c = p.core->acquire(p.now)) at[c->at->where.host()].push_back(c);
+    auto &one = *at["10.0.0.1"][0], &two = *at["10.0.0.1"][1];
+    p.core->shared(one);
+    p.core->joined(one, false);
+    p.pass(1s);
+    p.core->timed_out(one, p.now);
+    BOOST_TEST_REQUIRE(!one.at->breaker.is_closed());
+    ice::pool_caller k;
+    k.shares = true;
+    BOOST_TEST(!p.wait(k));
+    BOOST_TEST(p.woken.empty());
+    p.core->released(two, {.is_clean = false, .has_replied = true, .why = {}}, p.now);
+    p.run();
+    BOOST_TEST(p.woken.size() == 1u);
+    BOOST_TEST((p.core->share(&k, p.now) == &one));
+}
+
 // -- connecting
 
 BOOST_AUTO_TEST_CASE(connections_lost_together_are_replaced_together_if_callers_wait) {

@@ -293,6 +293,7 @@ void pool_core::has_replied(pool_connection& c, time_point now) noexcept {
     const auto is_trial = [&](const auto& i) { return i->trial != 0 && i->at.get() == &u; };
     for (auto i = all_.begin(); (i = std::ranges::find_if(all_, is_trial)) != all_.end();)
         end_trial(**i, now);
+    wake_sharer();
     open_first(now);
 }
 
