@@ -68,7 +68,8 @@ pool_connection* pool_core::acquire(time_point now) noexcept {
     now_ = now;
     if (idle_.empty()) return nullptr;
     auto best = idle_.end() - 1;
-    for (auto i = best; upstreams_.size() != 1 && i-- != idle_.begin();) {
+    for (auto i = best; upstreams_.size() != 1 && i != idle_.begin();) {
+        --i;
         if ((*i)->at->last_leased < (*best)->at->last_leased) best = i;
     }
     pool_connection& c = **best;
