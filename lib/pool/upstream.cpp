@@ -32,14 +32,15 @@ void upstreams::add(address a, const upstream_name* n) {
 }
 
 void upstreams::replace(upstream_name& n, const std::vector<address>& found) {
-    for (const auto& u : all_) {
-        if (u->name == &n)
-            u->is_removed = std::ranges::count(found, u->where) == 0;  // mutant: is_removed
-    }
+    // First those that are new: if memory runs out, the others stay.
     for (const address& a : found) {  // mutant: each_address
         const bool is_known = std::ranges::any_of(
             all_, [&](const auto& u) { return u->name == &n && u->where == a; });
         if (!is_known) add(a, &n);
+    }
+    for (const auto& u : all_) {
+        if (u->name == &n)
+            u->is_removed = std::ranges::count(found, u->where) == 0;  // mutant: is_removed
     }
     forget_removed();
 }
