@@ -40,9 +40,11 @@ def target(address):
 
 
 class App:
-    """A server, ready once it is made. `files` is its limit of open descriptors."""
+    """A server, ready once it is made. `files` is its limit of open descriptors, and `prefix` what
+    its command line begins with (Network.prefix)."""
 
-    def __init__(self, errors, name, *options, listen="127.0.0.1:0", zone="UTC0", files=None):
+    def __init__(self, errors, name, *options, listen="127.0.0.1:0", zone="UTC0", files=None,
+                 prefix=()):
         def limit():
             if files:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -51,7 +53,7 @@ class App:
         self.killed = False
         with errors.open("wb") as sink:
             self.process = subprocess.Popen(
-                [program(name), "--listen", listen, *options], stdin=subprocess.DEVNULL,
+                [*prefix, program(name), "--listen", listen, *options], stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=sink, preexec_fn=limit,
                 env={**os.environ, "TZ": zone})
         self.pid = self.process.pid

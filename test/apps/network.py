@@ -32,9 +32,14 @@ class Network:
                                               stdout=subprocess.PIPE, stderr=subprocess.PIPE))
         return self.children[-1]
 
+    @property
+    def prefix(self):
+        """What a command line begins with to run in there."""
+        return ["nsenter", "-t", str(self.holder.pid), "-U", "-n", "-m", "--preserve-credentials",
+                f"--wd={Path.cwd()}", "--"]
+
     def inside(self, *command):
-        return self.popen(["nsenter", "-t", str(self.holder.pid), "-U", "-n", "-m",
-                           "--preserve-credentials", f"--wd={Path.cwd()}", "--", *command])
+        return self.popen([*self.prefix, *command])
 
     def listens(self, port):
         tables = [Path(f"/proc/{self.holder.pid}/net/{kind}") for kind in ("tcp", "tcp6")]

@@ -14,6 +14,7 @@ from pathlib import Path
 import conftest
 import pytest
 from app import ENOUGH, SANITIZED, App, program, target
+from network import Network
 from redis import Redis, installed
 
 pytestmark = pytest.mark.skipif(not installed(), reason="redis-server is not installed")
@@ -33,12 +34,13 @@ Row = namedtuple("Row", "began right failed wrong overrun stall descriptors memo
 class Callers:
     """The program under test, and what it has said so far."""
 
-    def __init__(self, kind, address):
+    def __init__(self, kind, address, prefix=()):
         self.kind, self.rows, self.said = kind, [], []
         callers = Path(os.environ["ICE_SOAK"], "callers").resolve(strict=True)
         self.process = subprocess.Popen(
-            [callers, "--upstream", address, "--kind", kind, "--connections", str(CONNECTIONS),
-             "--callers", str(CALLERS), "--rate", str(RATE), "--timeout", str(TIMEOUT)],
+            [*prefix, callers, "--upstream", address, "--kind", kind,
+             "--connections", str(CONNECTIONS), "--callers", str(CALLERS), "--rate", str(RATE),
+             "--timeout", str(TIMEOUT)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "TZ": "UTC0"})
         self.reading = threading.Thread(target=self.read)
@@ -80,8 +82,8 @@ class Trial:
         right = sum(row.right for row in rows)
         return right / (right + sum(row.failed + row.wrong for row in rows))
 
-    def finish(self):
-        """Adds a line to the table, then judges."""
+    def finish(self, harms=True):
+        """Adds a line to the table, then judges. `harms`: requests must have failed, too."""
         assert self.callers.close() == 0
         rows = self.callers.rows
         calm = [self.between(*span) for span in self.calm]
@@ -105,7 +107,7 @@ class Trial:
         conftest.TABLE += [f"    {line}" for line in self.callers.said]
 
         assert wrong == 0, "a reply reached another than its requester"
-        assert right > 0 and failed > 0, "nothing happened"
+        assert right > 0 and (failed > 0 or not harms), "nothing happened"
         assert share >= 0.99
         # A second for a machine that is busy elsewhere; the table has the true figure.
         assert overrun < 50 + stall + 1000
@@ -136,12 +138,12 @@ def upstreams(cleanup, tmp_path):
 class Time:
     """The app `time`, as Redis is one: on the same address after each start."""
 
-    def __init__(self, folder):
-        self.errors, self.address = folder / "time.log", "127.0.0.1:0"
+    def __init__(self, folder, address="127.0.0.1:0", prefix=()):
+        self.errors, self.address, self.prefix = folder / "time.log", address, prefix
         self.start()
 
     def start(self):
-        self.app = App(self.errors, "time", listen=self.address)
+        self.app = App(self.errors, "time", listen=self.address, prefix=self.prefix)
         self.address = self.app.address
 
     def stop(self):
@@ -195,6 +197,31 @@ def test_an_upstream_that_is_stopped_and_continued(upstreams):
     for trial in trials:
         trial.name += f", stopped {STOPS} times"
         trial.finish()
+
+
+def test_a_name_whose_three_addresses_are_killed_in_turn(cleanup, tmp_path):
+    """It serves all the time: two of its addresses are well."""
+    hosts = [f"127.0.0.{i}" for i in (1, 2, 3)]
+    names = tmp_path / "hosts"
+    names.write_text("".join(f"{host} upstream.example\n" for host in hosts), "ascii")
+    network = Network(f"mount --bind {names} /etc/hosts")
+    cleanup.callback(network.close)
+    servers = [Time(tmp_path, f"{host}:10000", network.prefix) for host in hosts]
+    for server in servers:
+        cleanup.callback(server.close)
+    trial = Trial("time, a name of three addresses",
+                  Callers("time", "upstream.example:10000", network.prefix))
+    cleanup.callback(trial.callers.close)
+    calm_for([trial], 0.7)
+    for number in range(KILLS):
+        server = servers[number % len(servers)]
+        server.kill()
+        calm_for([trial], 0.4)
+        server.start()
+        calm_for([trial], 0.4)
+    trial.name += f", one of them killed {KILLS} times"
+    trial.finish(harms=False)
+    assert all(f"({host})" in trial.callers.said[-1] for host in hosts), "each is an upstream"
 
 
 def test_an_upstream_behind_a_faulty_proxy(cleanup, tmp_path):
