@@ -87,6 +87,42 @@ struct mail_client : ice::line {
 };
 // [greeting]
 
+// What a driver offers; that of apps/examples/pg.hpp is libpq.
+struct driver {
+    bool is_connected() const { return connected; }
+    bool is_in_transaction() const { return false; }
+    ice::task<ice::result<std::string>> query(std::string_view, std::string_view name) {
+        if (name == "gone") {
+            connected = false;
+            co_return ice::errc::closed;
+        }
+        co_return "12";
+    }
+    bool connected = true;
+};
+
+ice::task<ice::result<driver>> connect_driver(ice::address) { co_return driver(); }
+
+// [resource]
+constexpr ice::resource_name<driver> database{"database"};
+
+void add_database(ice::server& srv) {
+    srv.add(ice::resource_action{ice::address("10.0.0.7:5432"), database, 4}
+                .connect(connect_driver)
+                .is_clean([](driver& d) { return d.is_connected() && !d.is_in_transaction(); }));
+}
+
+ice::task<std::string> price(ice::server& srv, std::string_view name) {
+    auto leased = co_await srv.get(database).acquire(500ms);
+    if (!leased) co_return leased.failure().text();
+    driver& d = **leased;
+    auto found = co_await d.query("select price from prices where name = $1", name);
+    if (found) co_return *found;
+    leased->discard(found.error());  // the connection is lost, and the breaker counts it
+    co_return "try again";
+}
+// [resource]
+
 // [background]
 ice::task<> refresh(ice::server& srv, std::string& motto) {
     for (;;) {
@@ -361,6 +397,16 @@ BOOST_AUTO_TEST_CASE(a_server_runs_on_the_event_loop_of_the_user) {
     srv.stop();
     serve();
     BOOST_TEST(io.stopped());
+}
+
+BOOST_AUTO_TEST_CASE(connections_of_a_driver_are_pooled) {
+    ice::testing::simulation sim;
+    quiet_server srv(sim.net());
+    add_database(srv);
+    BOOST_TEST(sim.run(price(srv, "bread")) == "12");
+    BOOST_TEST(sim.run(price(srv, "gone")) == "try again");
+    BOOST_TEST(sim.run(price(srv, "bread")) == "12");
+    BOOST_TEST(srv.get(database).counters().discarded == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -116,7 +116,8 @@ struct model {
             };
             open += u->open;
             must(u->open == at([](const auto&) { return true; }), "upstream::open");
-            must(u->busy == at(in(states::busy)), "upstream::busy");
+            const auto asks = [](const auto& c) { return c.state == states::busy && !c.is_kept; };
+            must(u->asked == at(asks), "upstream::asked");
             must(u->connecting == at(in(states::connecting)), "upstream::connecting");
             must(u->retiring == at([](const auto& c) { return c.is_retiring; }), "retiring");
         }
@@ -190,6 +191,8 @@ struct model {
         if (k.shares) {
             core->shared(c);
             core->joined(c, one_in(5));
+        } else if (one_in(4)) {
+            core->kept(c, now);
         }
         end(k);
     }
@@ -227,7 +230,7 @@ struct model {
     void end_lease(bool is_well) {
         ice::pool_connection& c = *take(leases);
         if (c.requests != 0 && (is_well || !one_in(4))) {
-            if (is_well || !one_in(4)) core->replied(c, c.is_full && one_in(2));
+            if (is_well || !one_in(4)) core->replied(c, c.is_full && one_in(2), now);
             else core->timed_out(c, now);
             settle();
             if (c.requests != 0) return leases.push_back(&c);

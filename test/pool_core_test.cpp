@@ -274,7 +274,7 @@ BOOST_AUTO_TEST_CASE(requests_share_the_connection_with_the_fewest_up_to_the_lim
     ice::pool_caller k;
     k.shares = true;
     BOOST_TEST(!p.wait(k));
-    p.core->replied(one, false);
+    p.core->replied(one, false, p.now);
     p.run();
     BOOST_TEST((p.woken.front() == &k));
     BOOST_TEST((p.core->share(&k, p.now) == &one));
@@ -300,7 +300,7 @@ BOOST_AUTO_TEST_CASE(a_caller_that_wants_a_connection_alone_stops_sharing_only_a
     BOOST_TEST((p.core->share(nullptr, p.now) == &c));
     p.pass(100ms);
     BOOST_TEST((p.core->share(nullptr, p.now) == nullptr));
-    p.core->replied(c, false);
+    p.core->replied(c, false, p.now);
     p.release(c);
     BOOST_TEST(alone.given == &c);
 }
@@ -329,7 +329,7 @@ BOOST_AUTO_TEST_CASE(a_caller_whose_connection_was_dead_shares_before_those_behi
     first.shares = second.shares = true;
     BOOST_TEST(!p.wait(first));
     BOOST_TEST(!p.wait(second));
-    p.core->replied(one, false);
+    p.core->replied(one, false, p.now);
     p.release(two);
     BOOST_TEST(first.given == &two);
     p.core->stale(two, p.now);
@@ -904,6 +904,22 @@ BOOST_AUTO_TEST_CASE(a_drain_serves_those_that_wait_and_nobody_else) {
     BOOST_TEST((p.core->due() == ice::never || (p.pass(1min), p.core->due() == ice::never)));
 }
 
+// The danger: stop() replaces the action, and nothing ends the connection.
+BOOST_AUTO_TEST_CASE(an_attempt_that_was_not_begun_before_stop_ends_too) {
+    open_pool p(1);
+    ice::pool_caller k;
+    auto& c = p.acquire();
+    BOOST_TEST(!p.wait(k));
+    p.core->released(c, {.is_clean = false, .has_replied = false, .why = {}}, p.now);
+    p.core->stop();
+    p.run();
+    p.core->connect_failed(p.attempt(), ice::errc::stopped, p.now);
+    p.run();
+    BOOST_TEST(k.failed == ice::errc::stopped);
+    BOOST_TEST(p.core->connections().empty());
+    p.leave(k);
+}
+
 BOOST_AUTO_TEST_CASE(stop_ends_attempts_leases_and_callers) {
     open_pool p(2, {.preconnect = 1});
     auto& c = p.acquire();
@@ -964,6 +980,36 @@ BOOST_AUTO_TEST_CASE(a_drain_connects_only_for_callers_that_wait) {
     auto& back = p.connect();
     BOOST_TEST(a.given == &back);
     BOOST_TEST(p.connecting.size() == 1u);
+}
+
+// -- silence
+
+BOOST_AUTO_TEST_CASE(a_reply_ends_the_silence_when_it_arrives) {
+    open_pool p(1, {.pipeline = 100}, {.request = 5s});
+    auto& c = p.acquire();
+    p.core->shared(c);
+    for (int i = 0; i < 6; ++i) p.core->joined(c, false);
+    p.pass(4900ms);
+    p.core->replied(c, false, p.now);
+    p.pass(100ms);
+    for (int i = 0; i < 5; ++i) p.core->timed_out(c, p.now);
+    BOOST_TEST(c.at->breaker.is_closed());
+}
+
+BOOST_AUTO_TEST_CASE(a_lease_of_a_caller_that_thinks_is_no_silence) {
+    open_pool p(2, {}, {.request = 2s});
+    auto& lease = p.acquire();
+    p.core->kept(lease, p.now);
+    p.pass(10s);
+    for (int i = 0; i < 5; ++i) {
+        p.connect_all();
+        auto& c = p.acquire();
+        p.pass(1ms);
+        p.release(c, false, ice::errc::request_timeout);
+    }
+    BOOST_TEST(lease.at->breaker.is_closed());
+    p.release(lease, false, ice::errc::request_timeout);
+    BOOST_TEST(lease.at->breaker.failures() == 1u, "it has waited for 10 s itself");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(pools_are_found_by_name_and_checked_for_their_protocol) {
     BOOST_TEST(&w.srv.get(lines) == &p);
     BOOST_TEST(&w.srv.get<ice::line>("lines") == &p);
     BOOST_TEST(what([&] { w.srv.get<ice::telnet>("lines"); }) ==
-               "pool 'lines' speaks another protocol");
+               "pool 'lines' is of another type than its name");
     BOOST_TEST(what([&] { w.srv.get<ice::line>("line"); }) == "there is no pool 'line'");
     BOOST_TEST(what([&] {
                    w.srv.add(ice::tcp_client_action{ice::address{"127.0.0.1", 1}, lines, 1});

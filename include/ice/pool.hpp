@@ -33,7 +33,7 @@ public:
         : pool_base(std::move(context), std::move(o)), protocol_(std::move(p)),
           logic_(std::move(logic)), check_(std::move(check)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
-        this->throw_needs_logic();
+        this->throw_needs("a .logic() to make of a reply what its name promises");
     }
 
     // Sends `message` on a free connection, and returns its reply, which owns its bytes. Takes at
@@ -80,8 +80,9 @@ public:
         if (leased.is_empty()) {
             auto taken = co_await wait_for_connection(mine.until);
             if (!taken) co_return mine.failed(taken.error());
-            leased = std::move(taken->own);
+            leased = connection_lease(std::move(taken->own));
         }
+        keep(leased);
         leased.session().set_deadline(mine.until, errc::request_timeout);
         co_return lease<P>(std::move(leased));
     }
@@ -110,7 +111,7 @@ private:
             if (leased.is_empty()) {
                 auto taken = co_await wait_for_connection(mine.until);
                 if (!taken) co_return mine.failed(taken.error());
-                leased = std::move(taken->own);
+                leased = connection_lease(std::move(taken->own));
             }
             auto& peer = static_cast<session<P>&>(leased.session());
             peer.set_deadline(mine.until, errc::request_timeout);
@@ -167,8 +168,8 @@ private:
             if (!taken) co_return mine.failed(taken.error());
             std::unique_ptr<pipeline> opened;
             if (taken->shared == nullptr)
-                opened = std::make_unique<pipeline>(std::move(taken->own));
-            pipeline& line = opened ? *opened : *taken->shared;
+                opened = std::make_unique<pipeline>(connection_lease(std::move(taken->own)));
+            pipeline& line = opened ? *opened : line_of(*taken->shared);
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             pending_reply pending(net());

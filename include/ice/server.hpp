@@ -14,6 +14,14 @@
 
 namespace ice {
 
+// ice/resource_pool.hpp has these.
+template <class T>
+class resource_action;
+template <class T>
+struct resource_name;
+template <class T>
+class resource_pool;
+
 namespace detail {
 
 // What only asio::io_context has among Asio's contexts and executors. A concept, as including its
@@ -86,6 +94,15 @@ public:
         return *added;
     }
 
+    // The same for a pool of what another library connects: ice/resource_pool.hpp. Throws
+    // std::invalid_argument also if the action has no .connect().
+    template <class T>
+    resource_pool<T>& add(resource_action<T> a) {
+        auto added = std::make_shared<resource_pool<T>>(context_, std::move(a));
+        keep(added);
+        return *added;
+    }
+
     // The pool of that name; the types are those of the name. Throws std::invalid_argument if there
     // is no such pool, or if its protocol or its R is another one.
     template <protocol P, class R>
@@ -97,6 +114,11 @@ public:
     pool<P, R>& get(std::string_view name) {
         if (auto* found = dynamic_cast<pool<P, R>*>(&find(name))) return *found;
         throw_other_protocol(name);
+    }
+    template <class T>
+    resource_pool<T>& get(resource_name<T> name) {
+        if (auto* found = dynamic_cast<resource_pool<T>*>(&find(name.text))) return *found;
+        throw_other_protocol(name.text);
     }
 
     // Runs a coroutine of the server beside its actions, such as one that measures or refreshes
@@ -168,8 +190,8 @@ private:
 
     server(std::unique_ptr<loop>, std::shared_ptr<ice::transport>);
     void keep(std::shared_ptr<listener_base>);
-    void keep(std::shared_ptr<pool_base>);
-    pool_base& find(std::string_view name) const;
+    void keep(std::shared_ptr<connection_pool>);
+    connection_pool& find(std::string_view name) const;
     [[noreturn]] static void throw_other_protocol(std::string_view pool);
     void one_emptied() noexcept;
     void end_if_empty();
@@ -185,7 +207,7 @@ private:
     std::unique_ptr<loop> loop_;  // none on a loop of the user's
     std::shared_ptr<server_context> context_;
     std::vector<std::shared_ptr<listener_base>> listeners_;
-    std::map<std::string, std::shared_ptr<pool_base>, std::less<>> pools_;
+    std::map<std::string, std::shared_ptr<connection_pool>, std::less<>> pools_;
     deadline grace_period_, half_grace_period_, emptied_;
     task_group spawned_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;

@@ -16,7 +16,7 @@ void pipeline::pending_request::too_late(void* self) {
     if (p.line_ != nullptr) {
         pool_base& pool = p.line_->lease_.pool();
         p.unparsed = p.line_->unparsed_of(p);
-        pool.core_.timed_out(p.line_->lease_.connection(), pool.now());
+        pool.core().timed_out(p.line_->lease_.connection(), pool.now());
         pool.carry_out();
     }
     p.over.set();
@@ -28,7 +28,7 @@ std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
 
 pipeline::pipeline(pool_base::connection_lease l) : lease_(std::move(l)) {
     lease_.connection().line = this;
-    lease_.pool().core_.shared(lease_.connection());
+    lease_.pool().core().shared(lease_.connection());
     lease_.pool().carry_out();
 }
 
@@ -52,12 +52,13 @@ pipeline::~pipeline() {
     // If the connection is lost, that is one failure for the breaker, however many callers there
     // are; each request that has had no reply in time is one of its own.
     for (std::size_t i = 1; why_ == errc::pipeline_stalled && i < asked_.size(); ++i)
-        lease_.pool().core_.timed_out(lease_.connection(), lease_.pool().now());
+        lease_.pool().core().timed_out(lease_.connection(), lease_.pool().now());
     lease_.fail(why_);
 }
 
 bool pipeline::is_full() const noexcept {
-    return session().bytes().unsent() >= lease_.pool().core_.settings().limits.outbox;
+    const std::size_t most = lease_.pool().core().settings().limits.outbox;
+    return session().bytes().unsent() >= most;  // mutant: outbox_bound
 }
 
 // `due` is at least pool_timeouts::request from now: a caller with a short timeout must not make
@@ -69,7 +70,7 @@ void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
         p.line_ = this;
         p.until_ = until;
         p.late_.set(until);
-        lease_.pool().core_.joined(lease_.connection(), is_full());
+        lease_.pool().core().joined(lease_.connection(), is_full());
         lease_.pool().carry_out();
     } catch (...) {
         session().bytes().cancel(errc::stopped);
@@ -84,7 +85,7 @@ void pipeline::pop_oldest() {
         p->line_ = nullptr;
         p->over.set();
     }
-    lease_.pool().core_.replied(lease_.connection(), is_full());
+    lease_.pool().core().replied(lease_.connection(), is_full(), lease_.pool().now());
     lease_.pool().carry_out();
 }
 

@@ -82,9 +82,11 @@ void pool_core::lease(pool_connection& c, time_point now) noexcept {
     upstream& u = *c.at;
     c.state = states::busy;
     ++busy_;
-    if (u.busy++ == 0) u.asked_since = now;
+    if (u.asked++ == 0) u.asked_since = now;
+    c.leased = now;
     // The caller of a trial may have no timeout: another trial may begin after this time.
-    u.breaker.give_up(c.trial, after(now, options_.timeouts.request));
+    const duration most = options_.timeouts.request;
+    u.breaker.give_up(c.trial, after(now, most == no_timeout ? pool_timeouts().request : most));
     if (u.breaker.is_current(c.trial)) set_retry(u, u.breaker.due());
     u.last_leased = ++leases_;
 }
@@ -238,7 +240,7 @@ void pool_core::give(pool_connection& c, time_point now) noexcept {
     c.is_new = false;
     idle_.push_back(&c);
     if (look_ == never) look_ = after(now, look_interval);
-    due_by(std::min({end_of(c), check_of(c), c.retires, look_}));
+    due_by(std::min({after(c.used, options_.timeouts.idle), check_of(c), c.retires, look_}));
 }
 
 void pool_core::stale(pool_connection& c, time_point now) noexcept {
@@ -257,9 +259,18 @@ void pool_core::stale(pool_connection& c, time_point now) noexcept {
 void pool_core::end_lease(pool_connection& c, time_point now) noexcept {
     upstream& u = *c.at;
     --busy_;
-    if (--u.busy == 0) u.silence = add_sat(u.silence, now - u.asked_since);
-    c.is_shared = c.is_full = c.is_new = false;
+    if (!c.is_kept) end_asking(u, now);
+    c.is_shared = c.is_full = c.is_new = c.is_kept = false;
     c.requests = 0;
+}
+
+void pool_core::end_asking(upstream& u, time_point now) noexcept {
+    if (--u.asked == 0) u.silence = add_sat(u.silence, now - u.asked_since);
+}
+
+void pool_core::kept(pool_connection& c, time_point now) noexcept {
+    c.is_kept = true;
+    end_asking(*c.at, now);
 }
 
 void pool_core::shared(pool_connection& c) noexcept {
@@ -273,11 +284,12 @@ void pool_core::joined(pool_connection& c, bool is_full) noexcept {
     wake_sharer();
 }
 
-void pool_core::replied(pool_connection& c, bool is_full) noexcept {
+void pool_core::replied(pool_connection& c, bool is_full, time_point now) noexcept {
     assert(c.requests != 0);
+    now_ = now;
     --c.requests;
     c.is_full = is_full;
-    has_replied(c, now_);
+    has_replied(c, now);
     wake_sharer();
 }
 
@@ -360,9 +372,11 @@ void pool_core::failed(pool_connection& c, error_code why, duration silence,
     if (kind != failure_kind::timeout && kind != failure_kind::closed &&
         kind != failure_kind::truncated && kind != failure_kind::bad_reply)
         return;
-    if (why == errc::message_too_large) return;  // a caller may ask for it: the upstream replies
+    // A caller may ask for it: the upstream replies.
+    if (why == errc::message_too_large) return;  // mutant: too_large
     upstream& u = *c.at;
-    const duration silent = add_sat(u.silence, now - u.asked_since);
+    const duration silent =
+        c.is_kept ? duration(now - c.leased) : add_sat(u.silence, now - u.asked_since);
     if (kind == failure_kind::timeout && silent < silence) return;  // mutant: is_silent
     if (!u.breaker.failed(why, c.trial, now, random_())) return;
     ++u.trips;
@@ -395,7 +409,10 @@ void pool_core::stop() noexcept {
     for (const auto& u : upstreams_.all()) u->retry = never;
     while (!idle_.empty()) close(*idle_.back());
     fail_waiters(errc::stopped);
-    for (const auto& c : all_) add(*c, kinds::cancel);  // mutant: cancel_all
+    // An attempt or a check that the owner has not begun ends by itself, as the pool has stopped.
+    for (const auto& c : all_) {
+        if (c->todo == kinds::none) add(*c, kinds::cancel);  // mutant: cancel_all
+    }
 }
 
 }  // namespace ice

@@ -49,8 +49,8 @@ void pool_core::open_first(time_point now) noexcept {
 
 void pool_core::meet_demand(time_point now, std::size_t least) noexcept {
     if (is_over() || upstreams_.size() == 0) return;
-    const std::size_t wanted =
-        draining_ ? waiting_ : std::max(waiting_, least);  // mutant: attempts_wanted
+    if (draining_) least = 0;
+    const std::size_t wanted = std::max(waiting_, least);  // mutant: attempts_wanted
     const std::size_t kept = draining_ ? 0 : options_.limits.min_connections;
     std::size_t begun = attempts(), all = established() + begun;
     while (all < options_.size && (begun < wanted || all < kept)) {
@@ -323,8 +323,9 @@ void pool_core::tick(time_point now) noexcept {
     look_at_idle(now);
     watch_breakers();
     meet_demand(now);
+    const std::size_t open = established();
     for (const auto& c : all_) {
-        if (c->state == states::idle) due_by(std::min(end_of(*c), check_of(*c)));
+        if (c->state == states::idle) due_by(std::min(end_of(*c, open), check_of(*c)));
         if (c->state != states::connecting && c->retires > now) due_by(c->retires);
     }
 }
@@ -340,18 +341,20 @@ void pool_core::mark_stalled(time_point now) noexcept {
 }
 
 // When an idle connection is unused for too long. None of min_connections is.
-time_point pool_core::end_of(const pool_connection& c) const noexcept {
+time_point pool_core::end_of(const pool_connection& c, std::size_t established) const noexcept {
     const std::size_t kept = options_.limits.min_connections;
-    if (kept != 0 && established() <= kept) return never;  // mutant: min_connections
+    if (kept != 0 && established <= kept) return never;  // mutant: min_connections
     return after(c.used, options_.timeouts.idle);
 }
 
 void pool_core::expire_idle(time_point now) noexcept {
+    std::size_t open = established();
     for (std::size_t i = 0; i < idle_.size();) {
-        if (end_of(*idle_[i]) > now) {  // mutant: expires
+        if (end_of(*idle_[i], open) > now) {  // mutant: expires
             ++i;
             continue;
         }
+        if (idle_[i]->trial == 0) --open;
         ++counters_.expired;
         close(*idle_[i]);
     }

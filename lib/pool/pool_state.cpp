@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ice/detail/pool_base.hpp>
+#include <ice/detail/connection_pool.hpp>
 
 namespace ice {
 
@@ -23,7 +23,7 @@ std::string text(const upstream_state& u, bool alone) {
 
 }  // namespace
 
-pool_state pool_base::state() const {
+pool_state connection_pool::state() const {
     pool_state s;
     s.name = name_;
     for (const auto& i : core_.upstreams().all()) {

@@ -152,7 +152,7 @@ void server::keep(std::shared_ptr<listener_base> l) {
     l->start();
 }
 
-void server::keep(std::shared_ptr<pool_base> p) {
+void server::keep(std::shared_ptr<connection_pool> p) {
     if (!pools_.emplace(p->name(), p).second)
         throw std::invalid_argument(fmt::format("there is a pool '{}' already", p->name()));
     take_signals();
@@ -160,7 +160,7 @@ void server::keep(std::shared_ptr<pool_base> p) {
     p->start();
 }
 
-pool_base& server::find(std::string_view name) const {
+connection_pool& server::find(std::string_view name) const {
     const auto found = pools_.find(name);
     if (found == pools_.end())
         throw std::invalid_argument(fmt::format("there is no pool '{}'", name));
@@ -168,7 +168,7 @@ pool_base& server::find(std::string_view name) const {
 }
 
 void server::throw_other_protocol(std::string_view pool) {
-    throw std::invalid_argument(fmt::format("pool '{}' speaks another protocol", pool));
+    throw std::invalid_argument(fmt::format("pool '{}' is of another type than its name", pool));
 }
 
 void server::spawn(task<> work, std::string_view name) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Planted bugs in the decisions of a pool, which the tests of pool_core must find. Most of them are
+"""Planted bugs in pools, which the tests of pool_core and of requests must find. Most of them are
 faults that a pool once had.
     mutants.py list                      name;source;source.. of each, for CMake
     mutants.py plant NAME DIR SOURCE..   writes what NAME changes to DIR, as in this tree
@@ -69,6 +69,31 @@ MUTANTS = {
     "impatience_counts": (
         "short timeouts of one caller open the breaker of an upstream that answers",
         {"is_silent": gone}),
+    # Requests and leases.
+    "own_error_counts": (
+        "what a logic of replies refuses for one caller counts as a failure of the upstream",
+        {"own_error": gone}),
+    "too_large_counts": (
+        "a reply that is too large, which a caller may ask for, opens the breaker for others",
+        {"too_large": gone}),
+    "sent_is_not_executed": (
+        "a request that was sent ends with an error that says it was not executed",
+        {"sent_is_executed": gone}),
+    "refusal_holds_the_loop": (
+        "a caller that asks again at once when it is refused freezes the loop",
+        {"refusal_yields": gone}),
+    "retry_holds_the_loop": (
+        "a request that is sent again on a connection that is being closed freezes the loop",
+        {"retry_yields": gone}),
+    "sends_before_it_receives": (
+        "a pool sends a whole request before it reads: an echo of 32 MiB never ends",
+        {"is_duplex": gone}),
+    "outbox_without_bound": (
+        "callers add requests to a connection whose outbox is full",
+        {"outbox_bound": instead("return most == 0;")}),
+    "lease_leaks_its_session": (
+        "the session state of a lease, such as an open MULTI, reaches the next caller",
+        {"lease_leaks": instead("return;")}),
     # Names.
     "one_address_of_a_name": (
         "only the first address of a name is used",

@@ -14,14 +14,17 @@ from planting import (Table, after, always, before, condition, either, gone,  # 
 
 SEEDS = 1000
 CALLERS, SERVERS = "test/sim/pool.cpp", "test/sim/server.cpp"
-LENDING, SHARING = "lib/pool/pool_base.cpp", "lib/pool/pipeline.cpp"
+LEASING = "lib/pool/pool_base.cpp"
 DECIDING, CONNECTING = "lib/pool/pool_core.cpp", "lib/pool/pool_core_connect.cpp"
 CHOOSING = "lib/pool/upstream.cpp"
 
+# The channel of an idle connection, and that of one that a caller was given.
+BYTES = "static_cast<session_connection*>(c)->session->bytes()"
+LEASED = "static_cast<session_connection&>(mine.connection()).session->bytes()"
+
 # What else is compiled again for a changed header.
 HOLDS = {"include/ice/detail/breaker.hpp": [DECIDING, CONNECTING, CHOOSING],
-         "include/ice/detail/pool_base.hpp": [LENDING, SHARING, CALLERS],
-         "include/ice/detail/exchange_state.hpp": [LENDING],
+         "include/ice/detail/exchange_state.hpp": [LEASING],
          "include/ice/detail/session_base.hpp": [SERVERS],
          "include/ice/lease.hpp": [CALLERS], "include/ice/pool.hpp": [CALLERS],
          "include/ice/session.hpp": [CALLERS]}
@@ -44,18 +47,14 @@ MUTANTS = {
          "all_replied": always}),
     "return_on_exception": (
         "a lease whose user throws returns its connection, as if all requests had been answered",
-        {"lease_end": instead("std::uncaught_exceptions() == exceptions_ ? lease_.mark_reusable() "
-                              ": lease_.mark_thrown();"),
-         "mark_reusable": after("""
-        void mark_thrown() noexcept {
-            reusable_ = true;
-            if (connection_ != nullptr) connection_->session->begin_lease();
-        }""")}),
+        {"lease_end": instead("""
+        lease_.mark_reusable();
+        if (std::uncaught_exceptions() != exceptions_) lease_.session().begin_lease();""")}),
     "residual_bytes_kept": (
         "bytes behind a reply are kept: neither the return nor the next use looks at them",
         {"nothing_left": always, "skip_input": gone,
-         "idle_in": either("!c->session->bytes().data().empty()"),
-         "served_input": either("!mine.session().bytes().data().empty()")}),
+         "idle_in": [include("ice/detail/pool_base.hpp"), either(f"!{BYTES}.data().empty()")],
+         "served_input": either(f"!{LEASED}.data().empty()")}),
     "double_return": (
         "a connection that is returned goes to the first waiter and to the idle ones",
         {"give": after("idle_.push_back(&c);")}),
@@ -71,7 +70,8 @@ MUTANTS = {
         {"count_asked": gone, "asked_is_sent": after("if (!ec) ++asked_;"), "all_sent": always}),
     "closed_left_idle": (
         "an idle connection that its upstream has closed is used",
-        {"idle_in": condition(lambda text: "!c->session->bytes().cancelled()")}),
+        {"idle_in": [include("ice/detail/pool_base.hpp"),
+                     condition(lambda text: f"!{BYTES}.cancelled()")]}),
     "retried_when_sent": (
         "a request whose sending failed is sent again although some of its bytes are sent",
         {"sent_before": instead("mine.sent = reply.has_value();")}),

@@ -49,6 +49,7 @@ struct ICE_API pool_connection : pool_action {
     states state = states::connecting;
     bool is_shared = false;      // busy: callers may share it (pool_limits::pipeline)
     bool is_checked = false;     // busy: with a health check
+    bool is_kept = false;        // busy: the caller has it for several messages
     bool is_full = false;        // shared: so many bytes are unsent that no caller may add some
     bool is_proven = false;      // it has given a reply
     bool is_retiring = false;    // another one has replaced it: it ends when it comes back
@@ -58,6 +59,7 @@ struct ICE_API pool_connection : pool_action {
     breaker::trial trial = 0;    // the breaker's trial that it carries; 0 if none
     std::size_t requests = 0;    // shared: requests without a reply
     time_point begun{};          // when the attempt, or the connection, began
+    time_point leased{};         // when its last lease began
     time_point since{};          // when it became idle, or was checked last
     time_point used{};           // when a caller used it last
     time_point retires = never;  // when its max_lifetime ends

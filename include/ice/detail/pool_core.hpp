@@ -89,11 +89,13 @@ public:
     void released(pool_connection&, const outcome&, time_point now) noexcept;
     // Callers may share the leased connection from now on.
     void shared(pool_connection&) noexcept;
+    // The caller has the leased connection for several messages: how long it does is its own matter
+    // and says nothing of the upstream.
+    void kept(pool_connection&, time_point now) noexcept;
     // Of a shared connection: a request was added; one has had its reply; the caller of one has
-    // left as its time was over. `is_full`: no caller may add more bytes. The time of the last
-    // event will do for the first two, as they come with every request.
+    // left as its time was over. `is_full`: no caller may add more bytes.
     void joined(pool_connection&, bool is_full) noexcept;
-    void replied(pool_connection&, bool is_full) noexcept;
+    void replied(pool_connection&, bool is_full, time_point now) noexcept;
     void timed_out(pool_connection&, time_point now) noexcept;
     // A shared connection was full, and is not any more.
     void has_room(pool_connection& c) noexcept {
@@ -169,6 +171,7 @@ private:
         return std::min(duration(options_.timeouts.request / 2), longest_silence);
     }
     void end_trial(pool_connection&, time_point now) noexcept;
+    void end_asking(upstream&, time_point now) noexcept;
     void add(pool_action&, kinds) noexcept;
     void forget(pool_action&) noexcept;
 
@@ -206,7 +209,7 @@ private:
     void expire_idle(time_point now) noexcept;
     void check_one_idle(time_point now) noexcept;
     void look_at_idle(time_point now) noexcept;
-    time_point end_of(const pool_connection&) const noexcept;
+    time_point end_of(const pool_connection&, std::size_t established) const noexcept;
     time_point check_of(const pool_connection&) const noexcept;
     void due_by(time_point at) noexcept { due_ = std::min(due_, at); }
     void report(pool_event::kinds, const upstream&, error_code = {}) noexcept;

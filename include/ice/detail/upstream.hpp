@@ -65,7 +65,7 @@ struct upstream : std::enable_shared_from_this<upstream> {
     bool is_removed = false;     // its name resolves to it no more: it gets no new connection
     std::size_t open = 0;        // connections, those that are being made included
     std::size_t connecting = 0;  // connections that are being made
-    std::size_t busy = 0;        // connections that are leased
+    std::size_t asked = 0;       // connections with a request, or shared
     std::size_t retiring = 0;    // connections that others have replaced, and that are still leased
     // How long it has been silent although it was asked, without the leases that it has now; and
     // when the first of those began, or its last reply came.

@@ -1,6 +1,6 @@
-// pool_base: how a pool drains and stops, also in a server without peers. In virtual time; requests
-// and leases are in pool_test.cpp and its neighbours.
-#include <ice/detail/pool_base.hpp>
+// connection_pool: how a pool drains and stops, also in a server without peers. In virtual time;
+// requests and leases are in pool_test.cpp and its neighbours.
+#include <ice/detail/connection_pool.hpp>
 
 #include "asking.hpp"
 
@@ -15,7 +15,7 @@ struct fixture : asking {
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(pool_base, fixture)
+BOOST_FIXTURE_TEST_SUITE(connection_pool, fixture)
 
 BOOST_AUTO_TEST_CASE(a_drain_finishes_accepted_requests_and_refuses_new_ones) {
     auto& p = add(1);
