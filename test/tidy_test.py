@@ -114,7 +114,8 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
         include("channel.hpp", "ice/session.hpp"), 3, "transport must not"),
     "a conversation that sees an action": (
         include("session.hpp", "ice/pool.hpp"), 3, "conversation must not"),
-    "an action that sees the server": (include("pool.hpp", "ice/server.hpp"), 3, "actions must"),
+    "an action that sees a pool": (include("listener.hpp", "ice/pool.hpp"), 3, "actions must"),
+    "a pool that sees the server": (include("pool.hpp", "ice/server.hpp"), 3, "pool must"),
     "a server that sees everything": (include("server.hpp", "ice/ice.hpp"), 3, "server must not"),
     "an include of tests in ice.hpp": (
         include("ice.hpp", "ice/testing/script.hpp"), 3, "top must not"),

@@ -291,6 +291,22 @@ BOOST_AUTO_TEST_CASE(a_lifetime_of_zero_serves_callers_and_does_not_spin) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(the_refresh_of_a_name_may_be_any_duration) {
+    const auto named = [](ms t) {
+        asking a;
+        a.serve();
+        a.sim.resolves("up.example", {"10.0.0.1"});
+        const ice::address where("up.example", 7);
+        auto& p = a.open(ice::tcp_client_action{where, asking::name, 1}.timeouts({.refresh = t}));
+        a.sim.run_for(10s);
+        BOOST_TEST(a.sim.events() < 50'000U, "it looks up at most once a millisecond");
+        BOOST_TEST(!a.ask("x"));
+        return p.counters().connects;
+    };
+    for (const ms t : longest) BOOST_TEST(named(t) == 1U);
+    for (const ms t : none) BOOST_TEST(named(t) == 1U);
+}
+
 BOOST_AUTO_TEST_CASE(the_connect_timeout_may_be_any_duration) {
     const auto tried = [](ms t) {
         asking a;

@@ -367,6 +367,9 @@ BOOST_FIXTURE_TEST_CASE(a_pool_survives_an_outage_of_its_name_server, fixture) {
         BOOST_TEST(ask(5) == "1:5");
     }
     BOOST_TEST(log.find("up:7: ") != std::string::npos, log);
+    BOOST_TEST(srv.get(name).counters().lookups > 10u);
+    BOOST_TEST(srv.get(name).counters().lookups_failed + 1 == srv.get(name).counters().lookups);
+    BOOST_TEST(srv.get(name).report().find(" lookups, ") != std::string::npos);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_pool_needs_an_address, fixture) {

@@ -176,12 +176,12 @@ struct pool_timeouts {
     // replaced up to a quarter earlier, at random: they do not all end together.
     duration max_lifetime = std::chrono::minutes(30);
 
-    // The pool looks its host names up again after this time, and sooner when an address of the
-    // name refuses connections. Each address that a name resolves to is an upstream of its own; one
-    // that the name no longer resolves to gets no new connection, and its connections end when
-    // others have replaced them. If a lookup fails, the pool keeps the addresses. 30 s, as common
-    // times to live of such records are 30 to 60 s. Each lookup comes up to a quarter earlier, at
-    // random. `no_timeout`: only when an address refuses connections.
+    // The pool looks its host names up again after this time (lookups), and sooner when an address
+    // of the name refuses connections. Each address that a name resolves to is an upstream of its
+    // own; one that the name no longer resolves to gets no new connection, and its connections end
+    // when others have replaced them. If a lookup fails, the pool keeps the addresses. 30 s, as
+    // common times to live of such records are 30 to 60 s. Each lookup comes up to a quarter
+    // earlier, at random. `no_timeout`: only when an address refuses connections.
     duration refresh = std::chrono::seconds(30);
 };
 

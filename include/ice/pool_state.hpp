@@ -43,6 +43,11 @@ struct pool_counters {
     std::uint64_t connects = 0;
     std::uint64_t connect_failures = 0;
 
+    // Lookups of the pool's host names (pool_timeouts::refresh), and those that failed or found no
+    // address: then the pool keeps the addresses that it knows.
+    std::uint64_t lookups = 0;
+    std::uint64_t lookups_failed = 0;
+
     // Connections that came back from a request, a lease, a pipeline or a health check: kept for
     // the next request, or closed, as they were not proven clean.
     std::uint64_t returned = 0;

@@ -17,6 +17,7 @@ void report(std::vector<pool_event>& to, pool_event::kinds kind, const upstream_
 }  // namespace
 
 void pool_core::refresh(upstream_name& n) noexcept {
+    ++counters_.lookups;
     n.is_resolving = true;
     n.refresh = never;
     for (pool_lookup& l : lookups_) {
@@ -62,6 +63,7 @@ void pool_core::resolved(upstream_name& n, const std::vector<address>& found,
 
 // The addresses of the last answer stay: a pool that works survives an outage of its name server.
 void pool_core::resolve_failed(upstream_name& n, error_code why, time_point now) noexcept {
+    ++counters_.lookups_failed;
     n.is_resolving = false;
     if (is_over()) return;
     const bool is_first_failure = !n.health.is_failing();

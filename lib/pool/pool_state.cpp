@@ -84,6 +84,7 @@ std::string to_string(const pool_state& s) {
         "rebalanced",
         c.connects, c.connect_failures, c.discarded, c.stale, c.expired, c.aged, c.rebalanced);
     all += fmt::format("; {} health checks, {} failed", c.checks, c.checks_failed);
+    if (c.lookups != 0) all += fmt::format("; {} lookups, {} failed", c.lookups, c.lookups_failed);
     return all;
 }
 
