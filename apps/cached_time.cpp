@@ -34,12 +34,12 @@ int main(int argc, char** argv) {
     std::string cache = "127.0.0.1:6379";
     std::string upstream = "127.0.0.1:10000";
 
-    CLI::App cli{"Answers the line 'gettime' from Redis, or a time server.", "cached_time"};
-    add_address(cli, "--listen", listen, "where to listen");
-    add_address(cli, "--redis", cache, "the cache");
-    add_address(cli, "--upstream", upstream, "the time server");
+    command_line cli{"Answers the line 'gettime' from Redis, or a time server.", "cached_time"};
+    cli.add_address("--listen", listen, "where to listen");
+    cli.add_address("--redis", cache, "the cache");
+    cli.add_address("--upstream", upstream, "the time server");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         ice::server srv;
         auto& redis = srv.add(ice::tcp_client_action{ice::address(cache), "redis", 3, ice::resp{}});
         auto& timeserver =

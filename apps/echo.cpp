@@ -5,13 +5,12 @@ int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:9999";
     std::string protocol = "raw";
 
-    CLI::App cli{"Echoes what it is sent.", "echo"};
-    add_address(cli, "--listen", listen, "where to listen");
-    cli.add_option("--protocol", protocol, "raw: bytes; line: lines ended by CR LF")
-        ->capture_default_str()
-        ->check(CLI::IsMember({"raw", "line"}));
+    command_line cli{"Echoes what it is sent.", "echo"};
+    cli.add_address("--listen", listen, "where to listen");
+    cli.add_choice("--protocol", protocol, {"raw", "line"},
+                   "raw: bytes; line: lines ended by CR LF");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         const ice::address where(listen);
         ice::server srv;
         if (protocol == "line")

@@ -48,11 +48,11 @@ int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:6379";
     std::size_t memory = 64 * 1024 * 1024;
 
-    CLI::App cli{"Keeps values under keys; speaks Redis' language (RESP2).", "keyvalue"};
-    add_address(cli, "--listen", listen, "where to listen");
-    cli.add_option("--memory", memory, "bytes to keep (64 MiB)")->check(CLI::PositiveNumber);
+    command_line cli{"Keeps values under keys; speaks Redis' language (RESP2).", "keyvalue"};
+    cli.add_address("--listen", listen, "where to listen");
+    cli.add_bytes("--memory", memory, "bytes to keep (64 MiB)");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         ice::server srv;
         print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
                                 .protocol(ice::resp_requests{})

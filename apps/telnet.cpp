@@ -32,20 +32,13 @@ int main(int argc, char** argv) {
     std::size_t connections = 3;
     int timeout = 1000;
 
-    CLI::App cli{"Answers the line 'gettime' with the time of a time server.", "telnet"};
-    add_address(cli, "--listen", listen, "where to listen");
-    add_address(cli, "--upstream", upstream, "the time server");
-    cli.add_option("--connections", connections, "to the time server")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1000));
-    cli.add_option("--timeout", timeout, "for the time server's reply, such as 500ms")
-        ->default_str("1s")
-        ->type_name("TIME")
-        ->transform(CLI::AsNumberWithUnit(std::map<std::string, int>{{"ms", 1}, {"s", 1000}},
-                                          CLI::AsNumberWithUnit::UNIT_REQUIRED))
-        ->check(CLI::Range(1, 3'600'000));
+    command_line cli{"Answers the line 'gettime' with the time of a time server.", "telnet"};
+    cli.add_address("--listen", listen, "where to listen");
+    cli.add_address("--upstream", upstream, "the time server");
+    cli.add_count("--connections", connections, 1, 1000, "to the time server");
+    cli.add_time("--timeout", timeout, "1s", "for the time server's reply, such as 500ms");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         ice::server srv;
         auto action =
             ice::tcp_client_action{ice::address(upstream), "timeserver", connections, ice::line{}};

@@ -13,10 +13,10 @@ std::string gettime(std::string_view request) {
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:10000";
 
-    CLI::App cli{"Answers the line 'gettime' with the local time.", "time"};
-    add_address(cli, "--listen", listen, "where to listen");
+    command_line cli{"Answers the line 'gettime' with the local time.", "time"};
+    cli.add_address("--listen", listen, "where to listen");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         ice::server srv;
         print_ready(srv.add(
             ice::tcp_server_action{ice::address(listen)}.protocol(ice::telnet{}).logic(gettime)));

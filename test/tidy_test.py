@@ -64,6 +64,8 @@ PLANTS = {  # sentence: the violation, the line where it is found, and what is f
         ("lib/core/x.hpp", HEADER + "int i;\n" * 299), 301, "301 lines, at most 300"),
     "an implementation over 420 lines": (
         ("lib/core/x.cpp", BANNER + "int i;\n" * 420), 421, "421 lines, at most 420"),
+    "what apps share over 420 lines": (
+        ("apps/common/x.cpp", BANNER + "int i;\n" * 420), 421, "421 lines, at most 420"),
     "an app over 60 lines": (
         ("apps/x.cpp", BANNER + "int i;\n" * 61), 61, "61 lines, at most 60"),
     "a first step over ten lines of code": (

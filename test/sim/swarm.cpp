@@ -2,13 +2,13 @@
 //     swarm --seeds 1000 --start 1 --profile pool
 // On failure: what was wrong, how to repeat it, and the last events.
 #include <unistd.h>
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
 
+#include "../../apps/common/command_line.hpp"
 #include "world.hpp"
 
 namespace {
@@ -109,19 +109,18 @@ bool differs(std::uint64_t seed, const profile& p, const run& first, totals& ign
 }  // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Runs servers and pools in a simulated world, a scenario for each seed.");
+    command_line cli("Runs servers and pools in a simulated world, a scenario for each seed.",
+                     "swarm");
     std::uint64_t seeds = 1000, start = 1, twice = 1000;
     std::string wanted = "all", file;
     bool all_fire = false;
-    app.add_option("--seeds", seeds, "how many")->capture_default_str();
-    app.add_option("--start", start, "the first seed")->capture_default_str();
-    app.add_option("--profile", wanted, "pool, pipelined, gateway, server, drain, or all in turn")
-        ->capture_default_str();
-    app.add_option("--file", file, "seeds to run before, one a line");
-    app.add_option("--twice", twice, "each n-th seed is run twice and must do the same; 0: none")
-        ->capture_default_str();
-    app.add_flag("--all-faults", all_fire, "fail if a kind of fault has not happened");
-    CLI11_PARSE(app, argc, argv);
+    cli.add_number("--seeds", seeds, "how many");
+    cli.add_number("--start", start, "the first seed");
+    cli.add_text("--profile", wanted, "pool, pipelined, gateway, server, drain, or all in turn");
+    cli.add_text("--file", file, "seeds to run before, one a line");
+    cli.add_number("--twice", twice, "each n-th seed is run twice and must do the same; 0: none");
+    cli.add_flag("--all-faults", all_fire, "fail if a kind of fault has not happened");
+    if (const auto ended = cli.parse(argc, argv)) return *ended;
 #if !defined(__SANITIZE_ADDRESS__)
     std::signal(SIGSEGV, crashed);
     std::signal(SIGABRT, crashed);

@@ -194,15 +194,15 @@ int main(int argc, char** argv) {
     plan p;
     std::string kind = "redis";
 
-    CLI::App cli{"Asks an upstream through a pool until SIGTERM.", "callers"};
-    add_address(cli, "--upstream", p.upstream, "whom they ask");
-    cli.add_option("--kind", kind, "what the upstream is")->check(CLI::IsMember({"redis", "time"}));
-    cli.add_option("--connections", p.connections, "of the pool")->capture_default_str();
-    cli.add_option("--callers", p.callers, "how many ask")->capture_default_str();
-    cli.add_option("--rate", p.rate, "requests a second, of each")->capture_default_str();
-    cli.add_option("--timeout", p.timeout, "of a request, ms")->capture_default_str();
+    command_line cli{"Asks an upstream through a pool until SIGTERM.", "callers"};
+    cli.add_address("--upstream", p.upstream, "whom they ask");
+    cli.add_choice("--kind", kind, {"redis", "time"}, "what the upstream is");
+    cli.add_number("--connections", p.connections, "of the pool");
+    cli.add_number("--callers", p.callers, "how many ask");
+    cli.add_number("--rate", p.rate, "requests a second, of each");
+    cli.add_number("--timeout", p.timeout, "of a request, ms");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         if (kind == "redis") run<of_redis>(p);
         else run<of_time>(p);
     });

@@ -7,7 +7,7 @@ add_library(ice-torture-parts OBJECT
     torture/arrival.cpp torture/calls.cpp torture/logics.cpp torture/outsiders.cpp
     torture/peers.cpp torture/sources.cpp torture/stage.cpp torture/torture.cpp
     torture/upstream.cpp torture/words.cpp)
-target_link_libraries(ice-torture-parts PUBLIC ice::testing CLI11::CLI11)
+target_link_libraries(ice-torture-parts PUBLIC ice::testing ice-command-line)
 ice_own_target(ice-torture-parts)
 set_target_properties(ice-torture-parts PROPERTIES UNITY_BUILD OFF)  # parts share names
 ice_use_precompiled(ice-torture-parts)

@@ -2,11 +2,11 @@
 // each seed. The other half of the swarm: it runs the code that a simulation replaces.
 //     torture --seconds 60        worlds until then, all of whose faults must have happened
 //     torture --seed 17           that world, a hundred times: the kernel and the clock are real
-#include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
 #include <cstdlib>
 
+#include "../../apps/common/command_line.hpp"
 #include "stage.hpp"
 
 extern "C" {
@@ -214,16 +214,17 @@ int print(const tally& seen, std::uint64_t worlds, double seconds, bool must_all
 }  // namespace torture
 
 int main(int argc, char** argv) {
-    CLI::App app("Tortures servers and pools on real sockets, a small world for each seed.");
+    command_line cli("Tortures servers and pools on real sockets, a small world for each seed.",
+                     "torture");
     std::uint64_t start = 1, seeds = 0, seed = 0;
     double seconds = 10;
     bool must_all = false;
-    app.add_option("--seconds", seconds, "how long")->capture_default_str();
-    app.add_option("--seeds", seeds, "how many worlds, however long it takes");
-    app.add_option("--start", start, "the first seed")->capture_default_str();
-    app.add_option("--seed", seed, "only this one, a hundred times");
-    app.add_flag("--all", must_all, "fail if anything that can happen has not");
-    CLI11_PARSE(app, argc, argv);
+    cli.add_number("--seconds", seconds, "how long");
+    cli.add_number("--seeds", seeds, "how many worlds, however long it takes");
+    cli.add_number("--start", start, "the first seed");
+    cli.add_number("--seed", seed, "only this one, a hundred times");
+    cli.add_flag("--all", must_all, "fail if anything that can happen has not");
+    if (const auto ended = cli.parse(argc, argv)) return *ended;
     torture::program = argv[0];
     std::signal(SIGABRT, torture::crashed);  // an assertion's
     if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(torture::sanitizer_found);
