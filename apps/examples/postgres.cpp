@@ -28,14 +28,14 @@ int main(int argc, char** argv) {
     std::string sql = "select upper($1)";
     std::size_t connections = 4;
 
-    CLI::App cli{"Answers each line with what a query of PostgreSQL gives for it.", "postgres"};
-    add_address(cli, "--listen", listen, "where to listen");
-    add_address(cli, "--database", database, "where PostgreSQL listens");
-    cli.add_option("--conninfo", conninfo, "what libpq is told besides")->capture_default_str();
-    cli.add_option("--query", sql, "$1 is the line")->capture_default_str();
-    cli.add_option("--connections", connections, "at most")->capture_default_str();
+    command_line cli{"Answers each line with what a query of PostgreSQL gives for it.", "postgres"};
+    cli.add_address("--listen", listen, "where to listen");
+    cli.add_address("--database", database, "where PostgreSQL listens");
+    cli.add_text("--conninfo", conninfo, "what libpq is told besides");
+    cli.add_text("--query", sql, "$1 is the line");
+    cli.add_count("--connections", connections, 1, 1000, "at most");
 
-    return run_app(cli, argc, argv, [&] {
+    return cli.run(argc, argv, [&] {
         ice::server srv;
         auto& db =
             srv.add(ice::resource_action<pg>{ice::address(database), "database", connections}
