@@ -270,7 +270,7 @@ BOOST_AUTO_TEST_CASE(the_longest_lifetimes_keep_connections_open) {
     for (const ms t : longest) {
         slow a;
         auto& p = a.add(2, {.idle = t, .max_lifetime = t}, {.min_connections = 2});
-        a.sim.run_for(240h);
+        a.sim.run_for(25h);
         for (int i = 0; i < 20; ++i) BOOST_TEST(!a.ask("x"));
         BOOST_TEST(p.counters().connects == 2U);
         BOOST_TEST(p.idle() == 2U);
@@ -298,8 +298,8 @@ BOOST_AUTO_TEST_CASE(the_refresh_of_a_name_may_be_any_duration) {
         a.sim.resolves("up.example", {"10.0.0.1"});
         const ice::address where("up.example", 7);
         auto& p = a.open(ice::tcp_client_action{where, asking::name, 1}.timeouts({.refresh = t}));
-        a.sim.run_for(10s);
-        BOOST_TEST(a.sim.events() < 50'000U, "it looks up at most once a millisecond");
+        a.sim.run_for(100ms);
+        BOOST_TEST(a.sim.events() < 1000U, "it looks up at most once a millisecond");
         BOOST_TEST(!a.ask("x"));
         return p.counters().connects;
     };

@@ -39,6 +39,18 @@ def test_output_that_cannot_be_written_is_an_error(name, option):
 CLOSED = [numbers for n in (1, 2, 3) for numbers in itertools.combinations((0, 1, 2), n)]
 
 
+def connected_to(path):
+    """None between bind(2) and listen(2), when the socket is there but refuses."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(ENOUGH)
+    try:
+        client.connect(str(path))
+    except ConnectionRefusedError:
+        client.close()
+        return None
+    return client
+
+
 @pytest.mark.parametrize("closed", CLOSED)
 def test_a_server_without_standard_streams_prints_nothing_to_its_peers(tmp_path, closed):
     # Danger: a connection gets number 1 or 2, and the log is sent to a peer.
@@ -55,9 +67,7 @@ def test_a_server_without_standard_streams_prints_nothing_to_its_peers(tmp_path,
             assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
         clients = []
         for _ in range(3):
-            clients.append(client := socket.socket(socket.AF_UNIX))
-            client.settimeout(ENOUGH)
-            client.connect(str(path))
+            clients.append(client := until(lambda: connected_to(path), "it listens"))
             client.sendall(b"here\r\n")
             assert client.recv(100) == b"here\r\n"
         clients[0].sendall(b"x" * 20_000)  # worth a line in the log
@@ -81,9 +91,7 @@ def test_a_server_whose_output_is_full_serves(tmp_path, redirections):
          f"unix:{path}"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: process.poll() is not None or path.is_socket(), "it listens, or has ended")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(ENOUGH)
-            client.connect(str(path))
+        with until(lambda: connected_to(path), "it listens") as client:
             client.sendall(b"here")
             assert client.recv(100) == b"here"
         process.terminate()
