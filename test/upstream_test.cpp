@@ -116,6 +116,7 @@ struct fixture {
                      .logic([this, i](std::string_view,
                                       ice::session<ice::line>& peer) -> ice::task<std::string> {
                          if (hangs == i || hangs == everybody) co_await peer.sleep(1h);
+                         if (work != 0ms) co_await peer.sleep(work);
                          co_return fmt::format("{}", i);
                      }));
     }
@@ -170,6 +171,7 @@ struct fixture {
     ice::server srv{sim.net()};
     static constexpr int everybody = -1;
     int hangs = 0;
+    ice::duration work{};  // of each answer
     bool busy = true;
     std::string log;
     std::optional<reply> last;
@@ -280,6 +282,7 @@ BOOST_FIXTURE_TEST_CASE(an_address_that_hung_returns_to_a_pool_that_is_never_idl
     // The danger: connections to the others fill the pool, and under their load none is ever idle,
     // so none makes room.
     add(3);
+    work = 2ms;
     hangs = 3;
     ask(12);
     for (int i = 0; i < 8; ++i) sim.spawn(keep_busy());
