@@ -44,6 +44,26 @@ BOOST_AUTO_TEST_CASE(a_drained_pool_opens_no_connection) {
     BOOST_TEST(ask() == ice::errc::draining);
 }
 
+// The danger: a timer of a pool keeps a loop of the user's running until it fires.
+BOOST_AUTO_TEST_CASE(after_stop_no_timer_is_left) {
+    auto& p = add(2, {.max_lifetime = 1h}, {.min_connections = 2});
+    begin();
+    p.stop();
+    sim.run_for(1ms);
+    sim.net()->deadlines().forget_cleared();
+    BOOST_TEST((sim.net()->deadlines().next() == ice::never));
+}
+
+// The danger: nothing ends the connection, as its attempt never begins.
+BOOST_AUTO_TEST_CASE(an_attempt_that_has_not_begun_ends_with_stop) {
+    auto& p = srv.add(ice::tcp_client_action{far, name, 2});
+    BOOST_TEST(p.state().connecting == 2U);
+    p.stop();
+    sim.run_for(1ms);
+    BOOST_TEST(p.state().connecting == 0U);
+    BOOST_TEST(p.state().open() == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(a_waiter_in_a_drain_gets_a_new_connection) {
     // The upstream closes the connection while another caller waits.
     auto& p = add(1);

@@ -59,6 +59,23 @@ struct connection_pool::waiter : pool_caller {
     deadline late;
 };
 
+// What an attempt to connect has. stop() destroys one that has not begun: this reports its end.
+struct connection_pool::attempt {
+    attempt(std::shared_ptr<connection_pool> p, pool_connection* c) noexcept
+        : pool(std::move(p)), connection(c) {}
+    attempt(attempt&& other) noexcept
+        : pool(std::move(other.pool)), connection(std::exchange(other.connection, nullptr)) {}
+    attempt& operator=(attempt&&) = delete;
+    ~attempt() {
+        if (connection == nullptr || !pool->core_.is_stopped()) return;
+        pool->core_.connect_failed(*connection, errc::stopped, pool->now());
+        pool->carry_out();
+    }
+
+    std::shared_ptr<connection_pool> pool;
+    pool_connection* connection;  // null: its end was reported
+};
+
 connection_pool::connection_pool(std::shared_ptr<server_context> context, pool_options o,
                                  pool_core::factory make)
     : context_(std::move(context)),
@@ -193,6 +210,7 @@ void connection_pool::drain() {
 void connection_pool::stop() {
     core_.stop();
     carry_out();
+    tick_.clear();  // it would keep a loop of the user's running
     attempts_.cancel();
 }
 
@@ -218,11 +236,12 @@ void connection_pool::carry_out_one(pool_action& a, pool_action::kinds what) noe
         case kinds::connect: {
             pool_connection& c = connection();
             const auto failed = [self, no_memory, &c] {
+                if (self->core_.is_stopped()) return;  // ~attempt() has reported it
                 self->core_.connect_failed(c, no_memory, self->now());
                 self->carry_out();
             };
             try {
-                attempts_.spawn(open_one(self, c), [failed](std::exception_ptr) { failed(); });
+                attempts_.spawn(open_one({self, &c}), [failed](std::exception_ptr) { failed(); });
             } catch (const std::bad_alloc&) { failed(); }
             break;
         }
@@ -282,20 +301,22 @@ void connection_pool::write(const pool_event& e) noexcept {
 
 // -- what the pool waits for on behalf of its core
 
-// The pool owns the connection, so it does not matter which parameter is destroyed first.
-task<> connection_pool::open_one(std::shared_ptr<connection_pool> me, pool_connection& c) {
+task<> connection_pool::open_one(attempt a) {
+    connection_pool& me = *a.pool;
+    pool_connection& c = *a.connection;
     error_code ec;
     try {
-        ec = co_await me->open(c);
+        ec = co_await me.open(c);
     } catch (const std::bad_alloc&) {
         ec = std::make_error_code(std::errc::not_enough_memory);
     } catch (...) {
-        ec = me->core_.is_stopped() ? errc::stopped : errc::handshake_failed;
-        if (ec != errc::stopped) me->log_thrown_by("connect", fmt::format(" of {}", c.at->text()));
+        ec = me.core_.is_stopped() ? errc::stopped : errc::handshake_failed;
+        if (ec != errc::stopped) me.log_thrown_by("connect", fmt::format(" of {}", c.at->text()));
     }
-    if (ec) me->core_.connect_failed(c, ec, me->now());
-    else me->core_.connected(c, me->now());
-    me->carry_out();
+    a.connection = nullptr;
+    if (ec) me.core_.connect_failed(c, ec, me.now());
+    else me.core_.connected(c, me.now());
+    me.carry_out();
 }
 
 task<> connection_pool::look_up(std::shared_ptr<connection_pool> me, upstream_name& n) {

@@ -187,6 +187,7 @@ protected:
 private:
     friend class server;
     struct waiter;
+    struct attempt;
 
     // What add() of the server calls: warns of too few descriptors, and preconnects.
     void start();
@@ -195,7 +196,7 @@ private:
     void write(const pool_event&) noexcept;
     void one_ended() noexcept;
     bool is_empty() const noexcept { return core_.is_empty(); }
-    static task<> open_one(std::shared_ptr<connection_pool>, pool_connection&);
+    static task<> open_one(attempt);
     static task<> look_up(std::shared_ptr<connection_pool>, upstream_name&);
     static task<> check(connection_lease);
     // The end of a lease.
