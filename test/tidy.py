@@ -24,7 +24,7 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("conversation", "session_base session logic serve", "", "*"), ("actions",
      "failure health_check reply_logic action listener*", "", "*"), ("pool", "backoff breaker "
      "upstream* pool_con* retry_budget pool_state pool_core exchange_state connection_pool "
-     "pool_base pipeline lease pool resource_pool", "", "*"), ("server", "server asio", "", "*"),
+     "pool_base pipeline lease pool resource*", "", "*"), ("server", "server asio", "", "*"),
     ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
 
 NEEDED = [  # pattern, where, what, why; a banner aims at 1-4 lines, a long contract takes more

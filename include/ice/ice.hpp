@@ -24,6 +24,7 @@
 #include <ice/protocols/resp.hpp>
 #include <ice/protocols/resp_requests.hpp>
 #include <ice/protocols/telnet.hpp>
+#include <ice/resource_action.hpp>
 #include <ice/resource_pool.hpp>
 #include <ice/result.hpp>
 #include <ice/server.hpp>

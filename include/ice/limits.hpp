@@ -199,10 +199,10 @@ struct backoff_limits {
 struct breaker_limits {
     // Requests that failed in a row: no reply in time, a connection that ended before the reply was
     // whole, or bytes that are not the protocol. If a shared connection fails, that counts once.
-    // What a caller causes (an unencodable message, cancelling, a lease, a reply that is too large
-    // or that its logic refuses) does not count. 5: if an
-    // upstream hangs, a pool of three connections opens the breaker after two timeouts, but a
-    // request that fails now and then does not open it. `unlimited`: the breaker never opens.
+    // A timeout counts if the upstream was silent for half of pool_timeouts::request, at most 5 s.
+    // What a caller causes (an unencodable message, cancelling, a lease of a session, a reply that
+    // is too large or that its logic refuses) does not count. 5: a request that fails now and then
+    // does not open the breaker. `unlimited`: it never opens.
     std::size_t failures = 5;
 
     // The pause is drawn at random between zero and `first`, or, once the outage has lasted longer,

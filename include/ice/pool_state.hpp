@@ -17,8 +17,8 @@ namespace ice {
 // subtracts two readings. A lease counts as one request.
 struct pool_counters {
     // Requests and attempts to lease. Each one that has ended is in exactly one of `replies`,
-    // `timeouts`, `failures` and `refused`; the rest are in flight. Only a lease that was acquired
-    // is in none of the four.
+    // `timeouts`, `failures` and `refused`; the rest are in flight. Only a lease of a pool of
+    // sessions is in none of the four.
     std::uint64_t requests = 0;
     std::uint64_t replies = 0;
     // errc::request_timeout. If it grows and `connect_failures` does not, the upstream is slow.
@@ -54,7 +54,7 @@ struct pool_counters {
     std::uint64_t discarded = 0;
 
     // Idle connections that the pool closed, each for another reason.
-    std::uint64_t stale = 0;       // the upstream closed it, or sent bytes without a request
+    std::uint64_t stale = 0;       // closed by the upstream, bytes without a request, not clean
     std::uint64_t expired = 0;     // pool_timeouts::idle
     std::uint64_t aged = 0;        // pool_timeouts::max_lifetime, also when it came back
     std::uint64_t rebalanced = 0;  // another address gets its share of the connections

@@ -378,6 +378,12 @@ void connection_pool::log_thrown_by(std::string_view what, std::string_view wher
                                 detail::what_of(std::current_exception())));
 }
 
+void connection_pool::log_if_possible(std::string_view what) noexcept {
+    try {
+        log_thrown_by(what);
+    } catch (...) {}  // no memory for a line of the log
+}
+
 void connection_pool::count(const failure& f, duration took) noexcept {
     pool_counters& c = core_.counters();
     c.request_time = add_sat(c.request_time, took);

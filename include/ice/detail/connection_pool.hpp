@@ -183,6 +183,8 @@ protected:
     }
     // In a catch block: writes to the log what the user's code `what` has thrown.
     void log_thrown_by(std::string_view what, std::string_view where = {});
+    // The same without an exception if memory has run out.
+    void log_if_possible(std::string_view what) noexcept;
 
 private:
     friend class server;
