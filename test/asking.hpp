@@ -2,6 +2,7 @@
 // a pool, and callers whose replies it keeps. Both servers are quiet.
 #pragma once
 
+#include <boost/test/unit_test.hpp>
 #include <cerrno>
 #include <ice/protocols/line.hpp>
 #include <ice/server.hpp>
