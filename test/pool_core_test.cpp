@@ -441,6 +441,23 @@ BOOST_AUTO_TEST_CASE(a_trial_that_is_connected_keeps_no_caller_from_another_addr
     p.leave(k);
 }
 
+// The danger: callers without timeouts keep trials of an upstream that says nothing, and each is
+// followed by another one.
+BOOST_AUTO_TEST_CASE(trials_that_were_given_up_count_for_the_size) {
+    owner p({.size = 1,
+             .timeouts = {.request = 1s},
+             .breaker = {.failures = 1, .first = 1s, .cap = 1s}});
+    p.start();
+    p.connect();
+    p.lose(p.acquire());
+    for (int i = 0; i < 100; ++i) {
+        p.pass(1s);
+        p.connect_all();
+        while (p.core->acquire(p.now) != nullptr) {}  // and never released
+        BOOST_TEST_REQUIRE(p.core->connections().size() <= 3u);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(min_connections_are_kept_and_replaced_without_a_gap) {
     open_pool p(2, {.min_connections = 2}, {.max_lifetime = 10min});
     p.pass(5min);

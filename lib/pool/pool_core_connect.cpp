@@ -27,8 +27,8 @@ void pool_core::set_retry(upstream& u, time_point at) noexcept {
 
 std::size_t pool_core::established() const noexcept {
     return static_cast<std::size_t>(std::ranges::count_if(all_, [](const auto& c) {
-        return c->state != states::connecting && !c->is_retiring &&
-               c->trial == 0;  // mutant: trial_is_extra
+        const bool is_trial = c->at->breaker.is_current(c->trial);  // mutant: trial_is_extra
+        return c->state != states::connecting && !c->is_retiring && !is_trial;
     }));
 }
 
@@ -65,6 +65,8 @@ void pool_core::meet_demand(time_point now, std::size_t least) noexcept {
 // `is_extra` one counts neither for what callers wait for nor for the size of the pool.
 bool pool_core::connect_to(upstream& u, time_point now, bool is_extra) noexcept {
     const bool is_trial = !u.breaker.is_closed();
+    // A trial that was given up counts, as its caller may keep the connection.
+    if (is_trial && established() > options_.size) return false;  // mutant: trials_in_vain
     const breaker::trial trial = is_trial ? u.breaker.begin_trial(now) : 0;
     if (is_trial && trial == 0) return false;
     try {

@@ -37,7 +37,10 @@ MUTANTS = {
         {"attempts_wanted": instead("const std::size_t wanted = waiting_ + least != 0 ? 1 : 0;")}),
     "trial_takes_room": (
         "a trial connection takes the room of a connection to a healthy address",
-        {"trial_is_extra": instead("true;")}),
+        {"trial_is_extra": instead("const bool is_trial = false;")}),
+    "trials_without_bound": (
+        "trials that were given up do not count: a silent address gets more connections for ever",
+        {"trials_in_vain": gone}),
     "silent_blocks_others": (
         "an attempt that gets no answer keeps callers from the other addresses",
         {"stalls": gone}),

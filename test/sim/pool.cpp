@@ -294,8 +294,10 @@ private:
     void watch() {
         w_.check(w_.sim.events() < 10'000 * requests, "a storm of events");
         if (!pool_) return;
-        // One that is replaced may still be leased, and a trial is beside the others.
-        const std::size_t beside = std::max<std::size_t>(size_ / 4, 1) + pool_->addresses().size();
+        // One that is replaced may still be leased, a trial is beside the others, and another one
+        // may have been given up.
+        const std::size_t beside =
+            std::max<std::size_t>(size_ / 4, 1) + pool_->addresses().size() + 1;
         w_.check(pool_->idle() + pool_->busy() <= size_ + beside,
                  "more connections than the pool's size");
         // A caller that got a dead connection waits again, before all others.
