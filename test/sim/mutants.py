@@ -75,9 +75,6 @@ MUTANTS = {
     "retried_when_sent": (
         "a request whose sending failed is sent again although some of its bytes are sent",
         {"sent_before": instead("mine.sent = reply.has_value();")}),
-    "waits_for_the_silent": (
-        "an address that answers no SYN keeps callers from the other addresses",
-        {"stalls": gone}),
     "two_trials": (
         "a half-open upstream gets a second trial while the first is in flight",
         {"one_trial": instead("return due_;")}),
