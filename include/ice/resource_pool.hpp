@@ -138,10 +138,12 @@ private:
         auto runs = cancel_at(net().executor(), net().deadlines(), after(now(), timeouts().connect),
                               std::move(work));
         const bool in_time = co_await std::move(runs);
-        if (made && *made)
+        if (made && *made) {
             of(c).resource.emplace(**std::move(made));  // late: it is closed with `c`
+            co_return in_time ? error_code() : make_error_code(errc::connect_timeout);
+        }
         if (!in_time) co_return errc::connect_timeout;
-        co_return *made ? error_code() : refused(c, made->error());
+        co_return refused(c, made->error());
     }
     static task<> connect_to(task<result<T>> work, std::optional<result<T>>& made) {
         auto got = co_await std::move(work);

@@ -60,8 +60,9 @@ upstream* upstreams::next_available() noexcept {
 }
 
 upstream* upstreams::next(time_point now) noexcept {
-    upstream* best = next_available();
-    if (best == nullptr && (best = next_to_try(now)) != nullptr) ++turn_;
+    if (upstream* const available = next_available()) return available;
+    upstream* const best = next_to_try(now);
+    if (best != nullptr) ++turn_;
     return best;
 }
 
