@@ -146,6 +146,46 @@ struct pool_options {
     std::shared_ptr<ice::transport> transport{};  // null: the server's
 };
 
+// What the actions of all kinds of pools have.
+template <class Action>
+class pool_setters {
+public:
+    // Each of the first four replaces all values of its kind. limits.hpp has the defaults, the
+    // reasons, and the counters. Bounds in numbers: callers, bytes, connections, requests.
+    Action&& limits(const pool_limits& l) && { return set(options_.limits, l); }
+    // Bounds in time: attempts, waits, requests, idle connections, their age, health checks.
+    Action&& timeouts(const pool_timeouts& t) && { return set(options_.timeouts, t); }
+    // The pauses between attempts to connect to an address that refuses connections.
+    Action&& backoff(const backoff_limits& b) && { return set(options_.backoff, b); }
+    // When an address that accepts connections gets no more requests, and for how long.
+    Action&& breaker(const breaker_limits& b) && { return set(options_.breaker, b); }
+    // The transport of this pool alone, as that of a listener above.
+    Action&& transport(std::shared_ptr<ice::transport> t) && { return set(options_.transport, t); }
+
+    // Overloads for an lvalue: they do not compile, and their error says what to write.
+    template <class T = void>
+    detail::lvalue_action<T> limits(const pool_limits&) &;
+    template <class T = void>
+    detail::lvalue_action<T> timeouts(const pool_timeouts&) &;
+    template <class T = void>
+    detail::lvalue_action<T> backoff(const backoff_limits&) &;
+    template <class T = void>
+    detail::lvalue_action<T> breaker(const breaker_limits&) &;
+    template <class T = void>
+    detail::lvalue_action<T> transport(const std::shared_ptr<ice::transport>&) &;
+
+protected:
+    explicit pool_setters(pool_options o) : options_(std::move(o)) {}
+
+    template <class V>
+    Action&& set(V& option, V value) {
+        option = std::move(value);
+        return static_cast<Action&&>(*this);
+    }
+
+    pool_options options_;
+};
+
 // Describes a pool of at most `size` connections to `where`. srv.add() returns the pool, and
 // srv.get(name) finds it later. Nothing is connected before the loop runs. A description is one
 // chain, as that of a listener:
@@ -160,7 +200,9 @@ struct pool_options {
 // name has it (pool_timeouts::refresh). `size` 0 and an empty list of addresses make srv.add()
 // throw.
 template <protocol P, class R = owned_t<message_t<P>>>
-class tcp_client_action {
+class tcp_client_action : public pool_setters<tcp_client_action<P, R>> {
+    using tcp_client_action::pool_setters::options_;
+
 public:
     // Turns a reply into what request() returns: see logic().
     using reply_logic = ice::reply_logic<R, message_t<P>>;
@@ -169,7 +211,8 @@ public:
         : tcp_client_action(std::move(where), std::string(name.text), size, std::move(p)) {}
     // A name from configuration. P is the type of `p`; without `p` write tcp_client_action<P>.
     tcp_client_action(pool_addresses where, std::string name, std::size_t size, P p = P{})
-        : options_{std::move(name), std::move(where.all), size}, protocol_(std::move(p)) {}
+        : tcp_client_action::pool_setters({std::move(name), std::move(where.all), size}),
+          protocol_(std::move(p)) {}
 
     // Replaces the protocol, such as by one with another limit. Its type is that of the pool's
     // name. Each connection gets a copy of `p`.
@@ -222,36 +265,6 @@ public:
         return std::move(*this);
     }
 
-    // Each of the next four functions replaces all values of its kind. limits.hpp has the defaults,
-    // the reasons, and the counter of each.
-    // Bounds in numbers: waiting callers, bytes of a reply, connections kept open, requests that
-    // share a connection, repeated requests.
-    tcp_client_action&& limits(const pool_limits& l) && {
-        options_.limits = l;
-        return std::move(*this);
-    }
-    // Bounds in time: connect, handshake, waiting for a connection, the whole request, idle
-    // connections, their age, and health checks.
-    tcp_client_action&& timeouts(const pool_timeouts& t) && {
-        options_.timeouts = t;
-        return std::move(*this);
-    }
-    // The pauses between attempts to connect to an address that refuses connections.
-    tcp_client_action&& backoff(const backoff_limits& b) && {
-        options_.backoff = b;
-        return std::move(*this);
-    }
-    // When the pool stops sending requests to an address that accepts connections, and for how
-    // long.
-    tcp_client_action&& breaker(const breaker_limits& b) && {
-        options_.breaker = b;
-        return std::move(*this);
-    }
-    // The transport of this pool alone, as that of a listener above.
-    tcp_client_action&& transport(std::shared_ptr<ice::transport> t) && {
-        options_.transport = std::move(t);
-        return std::move(*this);
-    }
     // Sends `message` on each connection that was unused for `interval`, and closes the connection
     // if no reply for which `good` returns true arrives within pool_timeouts::check. The pool
     // checks one connection at a time, so the others stay free. A check does not extend
@@ -269,16 +282,6 @@ public:
     detail::lvalue_action<A> protocol(const A&) &;
     template <class A>
     detail::lvalue_action<A> logic(const A&) &;
-    template <class T = void>
-    detail::lvalue_action<T> limits(const pool_limits&) &;
-    template <class T = void>
-    detail::lvalue_action<T> timeouts(const pool_timeouts&) &;
-    template <class T = void>
-    detail::lvalue_action<T> backoff(const backoff_limits&) &;
-    template <class T = void>
-    detail::lvalue_action<T> breaker(const breaker_limits&) &;
-    template <class T = void>
-    detail::lvalue_action<T> transport(const std::shared_ptr<ice::transport>&) &;
 
 private:
     friend class server;
@@ -289,7 +292,6 @@ private:
         co_return result<R>(std::move(made));
     }
 
-    pool_options options_;
     P protocol_;
     reply_logic reply_logic_;
     ice::health_check<P> check_;

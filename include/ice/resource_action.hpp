@@ -28,8 +28,11 @@ class resource_pool;
 // what is said there of several addresses, names and descriptors holds here. A resource is a T that
 // can be moved, such as a std::unique_ptr to what a C library has returned. The functions are
 // called on the loop's thread. What they refer to must outlive the server. `connect` is needed.
+// Without a meaning here: pool_limits::message, outbox and pipeline, and pool_timeouts::handshake,
+// as connect() makes a resource that is ready.
 template <class T>
-class resource_action {
+class resource_action : public pool_setters<resource_action<T>> {
+    using resource_action::pool_setters::options_;
     static_assert(std::move_constructible<T>, "ice: a resource can be moved: it lives in its pool");
 
 public:
@@ -37,7 +40,7 @@ public:
         : resource_action(std::move(where), std::string(name.text), size) {}
     // A name from configuration.
     resource_action(pool_addresses where, std::string name, std::size_t size)
-        : options_{std::move(name), std::move(where.all), size} {}
+        : resource_action::pool_setters({std::move(name), std::move(where.all), size}) {}
 
     // Sets the coroutine that makes a resource, ready for use:
     //     task<result<T>> connect(const address& where)
@@ -94,29 +97,6 @@ public:
         return std::move(*this);
     }
 
-    // As those of tcp_client_action. Without a meaning here: pool_limits::message, outbox and
-    // pipeline, and pool_timeouts::handshake, as connect() makes a resource that is ready.
-    resource_action&& limits(const pool_limits& l) && {
-        options_.limits = l;
-        return std::move(*this);
-    }
-    resource_action&& timeouts(const pool_timeouts& t) && {
-        options_.timeouts = t;
-        return std::move(*this);
-    }
-    resource_action&& backoff(const backoff_limits& b) && {
-        options_.backoff = b;
-        return std::move(*this);
-    }
-    resource_action&& breaker(const breaker_limits& b) && {
-        options_.breaker = b;
-        return std::move(*this);
-    }
-    resource_action&& transport(std::shared_ptr<ice::transport> t) && {
-        options_.transport = std::move(t);
-        return std::move(*this);
-    }
-
     // Overloads for an lvalue: they do not compile, and their error says what to write.
     template <class A>
     detail::lvalue_action<A> connect(const A&) &;
@@ -138,7 +118,6 @@ private:
         std::function<task<error_code>(T&)> check;
     };
 
-    pool_options options_;
     functions functions_;
 };
 
