@@ -1,6 +1,7 @@
 """A built app as a process of its own: started, watched through /proc, ended and reaped.
 No tests here, and no process but those that a test started."""
 import contextlib
+import ctypes
 import os
 import resource
 import select
@@ -9,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 SANITIZED = os.environ.get("ICE_SANITIZED") == "1"
 SLOWER = 10 if SANITIZED else 1  # what a sanitizer may cost
 ENOUGH = 20 * SLOWER             # seconds for what should come at once: only a bug waits so long
@@ -21,6 +23,11 @@ def until(condition, what, seconds=ENOUGH):
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
         time.sleep(0.005)
     return found
+
+
+def die_with_parent():
+    """For `preexec_fn`: a server that others wrote dies with its test."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def program(name):

@@ -1,6 +1,5 @@
 """A real PostgreSQL of its own, on a unix socket in a folder of its own. No tests here, and no
 process but those that a test started."""
-import ctypes
 import os
 import pwd
 import shutil
@@ -9,9 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from app import ENOUGH, until
-
-PR_SET_PDEATHSIG = 1
+from app import ENOUGH, die_with_parent, until
 
 
 def programs():
@@ -39,9 +36,6 @@ class Postgres:
                               check=True, timeout=60, capture_output=True, text=True).stdout
 
     def start(self):
-        def die_with_parent():
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [programs() / "postgres", "-D", self.data, "-k", self.folder, "-h", "",

@@ -1,15 +1,12 @@
 """A real redis-server, on a unix socket in a folder of its own. No tests here, and no process but
 those that a test started."""
 import contextlib
-import ctypes
 import shutil
 import signal
 import socket
 import subprocess
 
-from app import ENOUGH, until
-
-PR_SET_PDEATHSIG = 1
+from app import ENOUGH, die_with_parent, until
 
 
 def installed():
@@ -25,9 +22,6 @@ class Redis:
         self.start()
 
     def start(self):
-        def die_with_parent():
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(
                 ["redis-server", "--port", "0", "--unixsocket", str(self.path), "--save", "",
