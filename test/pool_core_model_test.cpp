@@ -158,7 +158,9 @@ struct model {
         if (core->connecting() != 0 || !lookups.empty()) return;
         must(!core->upstreams().are_down(), "a caller waits though no address serves");
         must(core->busy() != 0, "a caller waits for nothing");
-        must(established() >= core->settings().size || !core->upstreams().any_available(),
+        const auto is_available = [](const auto& u) { return u->is_available(); };
+        must(established() >= core->settings().size ||
+                 std::ranges::none_of(core->upstreams().all(), is_available),
              "a caller waits though there is room for a connection");
     }
 

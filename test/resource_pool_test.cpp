@@ -189,6 +189,16 @@ BOOST_AUTO_TEST_CASE(an_is_clean_that_throws_is_logged_and_closes) {
     BOOST_TEST(log.find("pool 'db': its is_clean threw: no") != std::string::npos, log);
 }
 
+// The danger: callers are told the cause of an attempt before this one.
+BOOST_AUTO_TEST_CASE(a_connect_that_throws_has_no_cause_of_a_former_one) {
+    refused = asio::error::service_not_found;
+    open(action(1));
+    BOOST_TEST((acquire().failure().cause() == asio::error::service_not_found));
+    throws = true;
+    sim.run_for(1min);
+    BOOST_TEST((acquire().failure().cause() == ice::errc::handshake_failed));
+}
+
 BOOST_AUTO_TEST_CASE(a_connect_that_throws_is_logged_and_fails) {
     throws = true;
     std::string log;

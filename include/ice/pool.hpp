@@ -89,15 +89,6 @@ public:
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
 
 private:
-    // A call with a timeout of 0 or less. It lets other handlers run first, as a loop of such calls
-    // must not hold the thread.
-    template <class T>
-    task<pool_result<T>> refuse_late() {
-        call mine(*this, duration::zero());
-        co_await let_others_run();
-        co_return mine.failed(errc::acquire_timeout);
-    }
-
     // A request on a connection that no other request uses meanwhile. Its destruction at any
     // co_await closes the connection, as `leased` is not marked reusable before the reply is whole:
     // a late reply cannot reach the next caller. It receives while it sends, as an upstream may

@@ -10,10 +10,8 @@
 
 #include <cassert>
 #include <exception>
-#include <ice/detail/cancel_at.hpp>
 #include <ice/detail/connection_pool.hpp>
 #include <ice/resource_action.hpp>
-#include <new>
 #include <optional>
 #include <utility>
 
@@ -98,11 +96,8 @@ public:
     // Errors are those of pool::acquire(): condition::not_executed holds for all but a cancelled or
     // stopped call. Any coroutine on the loop's thread may call it at any time.
     task<pool_result<resource_lease<T>>> acquire(duration timeout) {
+        if (timeout <= duration::zero()) co_return co_await refuse_late<resource_lease<T>>();
         call mine(*this, timeout);
-        if (timeout <= duration::zero()) {
-            co_await let_others_run();
-            co_return mine.failed(errc::acquire_timeout);
-        }
         connection_lease leased = try_acquire();
         if (leased.is_empty()) {
             auto taken = co_await wait_for_connection(mine.until);
@@ -118,8 +113,9 @@ public:
 private:
     resource_pool(std::shared_ptr<server_context> context, pool_options o,
                   std::shared_ptr<const functions> f)
-        : connection_pool(std::move(context), one_at_a_time(std::move(o)),
-                          [f] { return std::make_unique<resource_connection>(f); }),
+        : connection_pool(
+              std::move(context), one_at_a_time(std::move(o)),
+              [f] { return std::make_unique<resource_connection>(f); }, "connect"),
           does_(std::move(f)) {
         if (!does_->connect) throw_needs("a .connect() that makes a resource");
     }
@@ -135,33 +131,26 @@ private:
     task<error_code> open(pool_connection& c) override {
         std::optional<result<T>> made;
         auto work = connect_to(does_->connect(c.at->where), made);
-        auto runs = cancel_at(net().executor(), net().deadlines(), after(now(), timeouts().connect),
-                              std::move(work));
+        auto runs = within(timeouts().connect, std::move(work));
         const bool in_time = co_await std::move(runs);
         if (made && *made) {
             of(c).resource.emplace(**std::move(made));  // late: it is closed with `c`
             co_return in_time ? error_code() : make_error_code(errc::connect_timeout);
         }
         if (!in_time) co_return errc::connect_timeout;
-        co_return refused(c, made->error());
+        const error_code ec = made->error();
+        const bool is_of_system =
+            kind_of(ec) == failure_kind::closed && ec.category() != category();
+        co_return not_opened(c, is_of_system ? connect_error(ec) : ec);
     }
     static task<> connect_to(task<result<T>> work, std::optional<result<T>>& made) {
         auto got = co_await std::move(work);
         made.emplace(std::move(got));
     }
-    static error_code refused(pool_connection& c, error_code ec) {
-        if (kind_of(ec) == failure_kind::closed && ec.category() != category())
-            return connect_error(ec);
-        if (ec == condition::not_executed) return ec;
-        c.at->handshake_error = ec;
-        return errc::handshake_failed;
-    }
-
     task<error_code> check_health(pool_connection& c) override {
         error_code ec = errc::request_timeout;
         auto work = check_one(does_->check(*of(c).resource), ec);
-        auto runs = cancel_at(net().executor(), net().deadlines(), after(now(), timeouts().check),
-                              std::move(work));
+        auto runs = within(timeouts().check, std::move(work));
         const bool in_time = co_await std::move(runs);
         co_return in_time ? ec : make_error_code(errc::request_timeout);
     }
@@ -174,7 +163,7 @@ private:
         try {
             return does_->is_clean(*of(c).resource);
         } catch (...) {
-            log_if_possible("is_clean");
+            log_thrown_by("is_clean");
             return false;
         }
     }
@@ -183,19 +172,12 @@ private:
     pool_core::outcome ended(pool_connection& c, bool reusable, error_code why) noexcept override {
         const bool keeps = reusable && is_clean(c);
         if (kind_of(why) == failure_kind::bad_reply && why.category() != category()) why = {};
-        if (!c.is_checked) count(why);
+        if (!c.is_checked) {  // the lease of a caller
+            if (why) count(why, kind_of(why), true);
+            else ++core().counters().replies;
+        }
         return {.is_clean = keeps, .has_replied = keeps, .why = why};
     }
-    void count(error_code why) noexcept {
-        pool_counters& n = core().counters();
-        if (!why) ++n.replies;
-        else if (kind_of(why) == failure_kind::timeout) ++n.timeouts;
-        else ++n.failures;
-        if (why && kind_of(why) == failure_kind::closed) ++n.closed;
-        if (why && kind_of(why) == failure_kind::truncated) ++n.truncated;
-        if (why && kind_of(why) == failure_kind::bad_reply) ++n.bad_replies;
-    }
-
     std::shared_ptr<const functions> does_;
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <exception>
+#include <ice/detail/cancel_at.hpp>
 #include <ice/detail/connection_pool.hpp>
 #include <new>
 #include <optional>
@@ -77,10 +78,10 @@ struct connection_pool::attempt {
 };
 
 connection_pool::connection_pool(std::shared_ptr<server_context> context, pool_options o,
-                                 pool_core::factory make)
+                                 pool_core::factory make, std::string_view opens)
     : context_(std::move(context)),
       net_(context_->transport_for(fmt::format("pool '{}'", o.name), std::move(o.transport))),
-      name_(std::move(o.name)), size_(o.size),
+      name_(std::move(o.name)), opens_(opens),
       core_(
           core_options(name_, o), o.upstreams, [net = net_.get()] { return net->random(); },
           std::move(make)),
@@ -92,14 +93,14 @@ connection_pool::connection_pool(std::shared_ptr<server_context> context, pool_o
                                            me.carry_out();
                                        },
                                        this) {
-    net_->budget().reserve(size_);
+    net_->budget().reserve(size());
 }
 
 void connection_pool::throw_needs(std::string_view what) const {
     throw std::invalid_argument(fmt::format("pool '{}': it needs {}", name_, what));
 }
 
-connection_pool::~connection_pool() { net_->budget().unreserve(size_); }
+connection_pool::~connection_pool() { net_->budget().unreserve(size()); }
 
 // Warns if all pools together may want more descriptors than are reserved for pools.
 void connection_pool::start() {
@@ -310,13 +311,26 @@ task<> connection_pool::open_one(attempt a) {
     } catch (const std::bad_alloc&) {
         ec = std::make_error_code(std::errc::not_enough_memory);
     } catch (...) {
-        ec = me.core_.is_stopped() ? errc::stopped : errc::handshake_failed;
-        if (ec != errc::stopped) me.log_thrown_by("connect", fmt::format(" of {}", c.at->text()));
+        ec = errc::stopped;
+        if (!me.core_.is_stopped()) {
+            me.log_thrown_by(me.opens_, c.at.get());
+            ec = not_opened(c, errc::handshake_failed);
+        }
     }
     a.connection = nullptr;
     if (ec) me.core_.connect_failed(c, ec, me.now());
     else me.core_.connected(c, me.now());
     me.carry_out();
+}
+
+error_code connection_pool::not_opened(pool_connection& c, error_code ec) noexcept {
+    if (ec == condition::not_executed && ec != errc::handshake_failed) return ec;
+    c.at->handshake_error = ec;
+    return errc::handshake_failed;
+}
+
+task<bool> connection_pool::within(duration most, task<> work) {
+    return cancel_at(net_->executor(), net_->deadlines(), after(now(), most), std::move(work));
 }
 
 task<> connection_pool::look_up(std::shared_ptr<connection_pool> me, upstream_name& n) {
@@ -355,9 +369,12 @@ connection_pool::call::call(connection_pool& p, duration timeout)
 }
 
 void connection_pool::call::succeeded() noexcept {
-    pool_counters& c = pool->core_.counters();
-    ++c.replies;
-    duration& all = c.request_time;
+    ++pool->core_.counters().replies;
+    count_time();
+}
+
+void connection_pool::call::count_time() noexcept {
+    duration& all = pool->core_.counters().request_time;
     all = add_sat(all, pool->now() - begin);
 }
 
@@ -368,29 +385,27 @@ std::shared_ptr<const failure> connection_pool::call::failed(error_code ec, std:
         cause = std::exchange(ec, make_error_code(errc::reply_refused));
     auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
                                                at ? at->text() : all.text(), unparsed);
-    pool->count(*why, pool->now() - begin);
+    pool->count(why->code(), why->kind(), why->may_have_been_executed());
+    count_time();
     return why;
 }
 
-void connection_pool::log_thrown_by(std::string_view what, std::string_view where) {
-    context_->write(log_level::error, fmt::format("{} threw", what),
-                    fmt::format("pool '{}'{}: its {} threw: {}", name_, where, what,
-                                detail::what_of(std::current_exception())));
-}
-
-void connection_pool::log_if_possible(std::string_view what) noexcept {
+void connection_pool::log_thrown_by(std::string_view what, const upstream* at) noexcept {
     try {
-        log_thrown_by(what);
+        context_->write(log_level::error, fmt::format("{} threw", what),
+                        fmt::format("pool '{}'{}: its {} threw: {}", name_,
+                                    at != nullptr ? fmt::format(" of {}", at->text()) : "", what,
+                                    detail::what_of(std::current_exception())));
     } catch (...) {}  // no memory for a line of the log
 }
 
-void connection_pool::count(const failure& f, duration took) noexcept {
+void connection_pool::count(error_code why, failure_kind kind,
+                            bool may_have_been_executed) noexcept {
     pool_counters& c = core_.counters();
-    c.request_time = add_sat(c.request_time, took);
-    if (f.code() == errc::request_timeout) ++c.timeouts;
-    else if (!f.may_have_been_executed()) ++c.refused;
+    if (why == errc::request_timeout) ++c.timeouts;
+    else if (!may_have_been_executed) ++c.refused;
     else ++c.failures;
-    switch (f.kind()) {
+    switch (kind) {
         case failure_kind::closed: ++c.closed; break;
         case failure_kind::truncated: ++c.truncated; break;
         case failure_kind::bad_reply: ++c.bad_replies; break;

@@ -1,19 +1,16 @@
 // What a pool of sessions adds to a pool: the handshake, the proof that a session is clean, its
 // reset, and the room of a shared connection.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <asio/error.hpp>
 #include <asio/this_coro.hpp>
 #include <ice/detail/pipeline.hpp>
-#include <new>
-#include <stdexcept>
 
 namespace ice {
 
 pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
-    : connection_pool(std::move(context), o,
-                      [] { return std::make_unique<session_connection>(); }) {
+    : connection_pool(
+          std::move(context), o, [] { return std::make_unique<session_connection>(); },
+          "handshake") {
     settings_.is_duplex = true;  // mutant: is_duplex
     settings_.limits.outbox = core().settings().limits.outbox;
     settings_.limits.message = o.limits.message;
@@ -29,18 +26,10 @@ task<error_code> pool_base::open(pool_connection& one) {
     if (core().is_stopped()) co_return errc::stopped;
     c.session = make_session(*std::move(connected));
     session_base& s = *c.session;
-    error_code ec;
-    try {
-        ec = co_await shake_hands(s);
-        if (!ec && !s.skip_input()) ec = errc::bad_message;  // bytes without a request
-    } catch (const std::bad_alloc&) { throw; } catch (...) {
-        log_thrown_by("handshake", fmt::format(" of {}", c.at->text()));
-        ec = errc::handshake_failed;
-    }
+    error_code ec = co_await shake_hands(s);
+    if (!ec && !s.skip_input()) ec = errc::bad_message;  // bytes without a request
     s.bytes().deadline(never, errc{});
-    if (!ec || ec == condition::not_executed) co_return ec;
-    c.at->handshake_error = ec;
-    co_return errc::handshake_failed;
+    co_return ec ? not_opened(c, ec) : ec;
 }
 
 task<error_code> pool_base::check_health(pool_connection& c) {

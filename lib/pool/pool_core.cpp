@@ -380,7 +380,7 @@ void pool_core::failed(pool_connection& c, error_code why, duration silence,
     if (kind == failure_kind::timeout && silent < silence) return;  // mutant: is_silent
     if (!u.breaker.failed(why, c.trial, now, random_())) return;
     ++u.trips;
-    report(pool_event::kinds::trips, u, why);
+    report(pool_event::kinds::trips, u, why, u.breaker.failures());
     for (std::size_t i = idle_.size(); i-- != 0;) {
         if (idle_[i]->at.get() == &u) close(*idle_[i]);  // mutant: ejected_idle
     }

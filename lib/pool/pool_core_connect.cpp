@@ -13,13 +13,6 @@ constexpr duration attempt_delay = std::chrono::milliseconds(250);
 
 }  // namespace
 
-// A line of the log is not worth a failure when memory has run out.
-void pool_core::report(pool_event::kinds kind, const upstream& u, error_code why) noexcept {
-    try {
-        events_.push_back({kind, u.text(), why, u.breaker.failures()});
-    } catch (const std::bad_alloc&) {}
-}
-
 void pool_core::set_retry(upstream& u, time_point at) noexcept {
     u.retry = at;
     due_by(at);
@@ -141,7 +134,7 @@ void pool_core::connected(pool_connection& c, time_point now) noexcept {
     const bool recovered = u.health.connected();
     if (recovered) report(pool_event::kinds::back, u);
     c.begun = c.since = c.used = now;
-    c.retires = after(now, lifetime());
+    c.retires = after(now, jittered(options_.timeouts.max_lifetime));
     due_by(c.retires);
     // If not, the breaker has opened since the attempt began, or a newer trial has replaced this.
     bool is_wanted = !u.is_removed && (u.breaker.is_closed() || u.breaker.is_current(c.trial));
@@ -163,11 +156,8 @@ void pool_core::connected(pool_connection& c, time_point now) noexcept {
     fail_if_down();
 }
 
-// Up to a quarter less than max_lifetime, so that connections made together do not end together.
-duration pool_core::lifetime() noexcept {
-    const std::uint64_t r = random_();
-    const duration most = options_.timeouts.max_lifetime;
-    return most == no_timeout ? no_timeout : duration(most - any_up_to(most / 4, r));
+duration pool_core::jittered(duration most) noexcept {
+    return most == no_timeout ? no_timeout : duration(most - any_up_to(most / 4, random_()));
 }
 
 void pool_core::connect_failed(pool_connection& c, error_code why, time_point now) noexcept {
@@ -187,7 +177,7 @@ void pool_core::open_failed(upstream& u, error_code why, time_point now) noexcep
     if (!u.is_removed) set_retry(u, again);
     look_up_soon(u, now);
     if (!is_down()) {  // another address serves instead
-        const limits_t& l = options_.limits;
+        const pool_limits& l = options_.limits;
         const std::size_t all = established() + attempts();
         meet_demand(now, all < std::max(l.preconnect, l.min_connections) ? attempts() + 1 : 0);
     }

@@ -4,17 +4,6 @@
 #include <new>
 
 namespace ice {
-namespace {
-
-// A line of the log is not worth a failure when memory has run out.
-void report(std::vector<pool_event>& to, pool_event::kinds kind, const upstream_name& n,
-            error_code why = {}) noexcept {
-    try {
-        to.push_back({kind, n.where.text(), why});
-    } catch (const std::bad_alloc&) {}
-}
-
-}  // namespace
 
 void pool_core::refresh(upstream_name& n) noexcept {
     ++counters_.lookups;
@@ -49,10 +38,9 @@ void pool_core::resolved(upstream_name& n, const std::vector<address>& found,
         if (is_idle && u->name == &n && !u->is_available() && !u->is_removed) set_retry(*u, now);
     }
     const bool is_first = !std::exchange(n.is_resolved, true);
-    if (n.health.connected()) ice::report(events_, pool_event::kinds::resolved, n);
+    if (n.health.connected()) report(pool_event::kinds::resolved, n);
     n.health.replied();
-    const duration most = options_.timeouts.refresh;
-    n.refresh = most == no_timeout ? never : after(now, most - any_up_to(most / 4, random_()));
+    n.refresh = after(now, jittered(options_.timeouts.refresh));
     due_by(n.refresh);
     mark_stalled(now);  // an attempt may have another address beside it now
     if (is_first) return open_first(now);
@@ -70,7 +58,7 @@ void pool_core::resolve_failed(upstream_name& n, error_code why, time_point now)
     n.refresh = n.health.failed(why, now, random_());
     due_by(n.refresh);
     fail_if_down();
-    if (is_first_failure) ice::report(events_, pool_event::kinds::unresolved, n, why);
+    if (is_first_failure) report(pool_event::kinds::unresolved, n, why);
 }
 
 }  // namespace ice

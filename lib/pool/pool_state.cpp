@@ -47,7 +47,7 @@ pool_state connection_pool::state() const {
         one.down = n.health.why();
     }
     s.is_draining = core_.is_draining();
-    s.size = size_;
+    s.size = size();
     s.idle = core_.idle();
     s.busy = core_.busy();
     s.connecting = core_.connecting();

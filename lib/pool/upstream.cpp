@@ -81,10 +81,6 @@ bool upstreams::are_down() const noexcept {
     return std::ranges::none_of(all_, [](const auto& u) { return u->serves(); });
 }
 
-bool upstreams::any_available() const noexcept {
-    return std::ranges::any_of(all_, [](const auto& u) { return u->is_available(); });
-}
-
 error_code upstreams::why() const noexcept {
     for (const auto& u : all_) {
         if (u->health.is_failing()) return u->health.why();

@@ -34,7 +34,7 @@ public:
     const pool_counters& counters() const noexcept { return core_.counters(); }
 
     // The connections that the pool may have open, as the action says.
-    std::size_t size() const noexcept { return size_; }
+    std::size_t size() const noexcept { return core_.settings().size; }
     // See pool_state for these three.
     std::size_t idle() const noexcept { return core_.idle(); }
     std::size_t busy() const noexcept { return core_.busy(); }
@@ -109,8 +109,10 @@ public:
     };
 
 protected:
-    // `make` makes a connection of the kind of this pool.
-    connection_pool(std::shared_ptr<server_context>, pool_options, pool_core::factory make);
+    // `make` makes a connection of the kind of this pool. `opens` is the user's code in open(), as
+    // the log names it: "handshake".
+    connection_pool(std::shared_ptr<server_context>, pool_options, pool_core::factory make,
+                    std::string_view opens);
 
     // Throws std::invalid_argument: "pool 'db': it needs <what>".
     [[noreturn]] void throw_needs(std::string_view what) const;
@@ -123,6 +125,8 @@ protected:
         void succeeded() noexcept;
         // Counts the failure, and makes what the caller gets.
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
+        // Adds the time that it took.
+        void count_time() noexcept;
 
         std::shared_ptr<connection_pool> pool;
         // The address of the request, if it has one yet.
@@ -181,10 +185,24 @@ protected:
         if (core_.needs_owner() || core_.due() < tick_.at()) carry_out_all();
         if (core_.is_draining()) one_ended();
     }
-    // In a catch block: writes to the log what the user's code `what` has thrown.
-    void log_thrown_by(std::string_view what, std::string_view where = {});
-    // The same without an exception if memory has run out.
-    void log_if_possible(std::string_view what) noexcept;
+    // In a catch block: writes to the log what the user's code `what` has thrown, unless memory has
+    // run out.
+    void log_thrown_by(std::string_view what, const upstream* at = nullptr) noexcept;
+    // The error of open() for what the user's code has returned: callers may go on elsewhere, and
+    // have `ec` as failure::cause().
+    static error_code not_opened(pool_connection&, error_code ec) noexcept;
+    // cancel_at() after that time.
+    task<bool> within(duration, task<> work);
+    // A call with a timeout of 0 or less. It lets other handlers run first, as a loop of such calls
+    // must not hold the thread.
+    template <class T>
+    task<pool_result<T>> refuse_late() {
+        call mine(*this, duration::zero());
+        co_await let_others_run();
+        co_return mine.failed(errc::acquire_timeout);
+    }
+    // Counts what ended without a reply.
+    void count(error_code, failure_kind, bool may_have_been_executed) noexcept;
 
 private:
     friend class server;
@@ -207,12 +225,11 @@ private:
     pool_connection* take_idle() noexcept;
     // pool_core::share(), for outboxes as they are at this moment.
     pool_connection* share(const pool_caller*, time_point now) noexcept;
-    void count(const failure&, duration took) noexcept;
 
     std::shared_ptr<server_context> context_;
     std::shared_ptr<transport> net_;  // the server's, or that of the action
     std::string name_;
-    std::size_t size_;
+    std::string_view opens_;
     pool_core core_;
     task_group attempts_;               // to connect, and lookups
     std::function<void()> when_empty_;  // the server's: called when a drain has ended

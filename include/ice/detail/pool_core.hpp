@@ -16,6 +16,7 @@
 #include <ice/pool_state.hpp>
 #include <list>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -139,7 +140,6 @@ public:
 private:
     using states = pool_connection::states;
     using kinds = pool_action::kinds;
-    using limits_t = pool_limits;
 
     // With a pool that is smaller than its number of addresses each has its turn for so long.
     static constexpr duration turn_of_address = std::chrono::seconds(30);
@@ -203,7 +203,8 @@ private:
     void rebalance(const pool_connection&, time_point now) noexcept;
     void retire(pool_connection&, time_point now) noexcept;
     void close(pool_connection&) noexcept;
-    duration lifetime() noexcept;
+    // Up to a quarter less, so that what begins together does not end together.
+    duration jittered(duration) noexcept;
     void watch_breakers() noexcept;
     void mark_stalled(time_point now) noexcept;
     void expire_idle(time_point now) noexcept;
@@ -212,7 +213,15 @@ private:
     time_point end_of(const pool_connection&, std::size_t established) const noexcept;
     time_point check_of(const pool_connection&) const noexcept;
     void due_by(time_point at) noexcept { due_ = std::min(due_, at); }
-    void report(pool_event::kinds, const upstream&, error_code = {}) noexcept;
+    // Adds a line for the log, unless memory has run out: it is not worth a failure. `what` is an
+    // upstream or an upstream_name.
+    template <class What>
+    void report(pool_event::kinds kind, const What& what, error_code why = {},
+                std::size_t failures = 0) noexcept {
+        try {
+            events_.push_back({kind, what.text(), why, failures});
+        } catch (const std::bad_alloc&) {}
+    }
 
     options options_;
     ice::upstreams upstreams_;

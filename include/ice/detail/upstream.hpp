@@ -20,6 +20,8 @@ struct upstream_name {
     upstream_name(address a, const backoff_limits& b, duration retry_interval)
         : where(std::move(a)), health(b, retry_interval) {}
 
+    std::string text() const { return where.text(); }
+
     address where;
     upstream_health health;      // whether lookups succeed
     time_point refresh = never;  // when the pool looks it up next, without a caller
@@ -102,7 +104,6 @@ public:
 
     // Whether no address serves: callers need not wait.
     bool are_down() const noexcept;
-    bool any_available() const noexcept;
     // The error for callers if are_down(): the connect error of the first address that has one, the
     // error of a lookup, or errc::breaker_open.
     error_code why() const noexcept;
