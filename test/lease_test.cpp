@@ -57,6 +57,21 @@ BOOST_AUTO_TEST_CASE(keep_does_not_keep_a_connection_with_an_unread_reply) {
     BOOST_TEST(pool.counters().discarded == 1U);
 }
 
+// The danger: a caller that thinks looks like an upstream that is silent.
+BOOST_AUTO_TEST_CASE(a_lease_that_lasts_makes_no_impatient_caller_open_the_breaker) {
+    asking slow;
+    slow.serve_slowly(10ms);
+    auto& p = slow.add(2, {.request = 2s}, {}, {.failures = 2});
+    slow.sim.spawn([](auto& from, auto& sim) -> ice::task<> {
+        const auto leased = co_await from.acquire(1h);
+        co_await sim.net()->sleep(20s);
+    }(p, slow.sim));
+    slow.sim.run_for(10s);
+    for (int i = 0; i < 5; ++i)
+        BOOST_TEST(slow.end(slow.begin("x", 1ms)) == ice::errc::request_timeout);
+    BOOST_TEST(p.addresses().all().front()->breaker.is_closed());
+}
+
 BOOST_AUTO_TEST_CASE(an_unread_reply_closes_the_connection_of_a_lease) {
     // The danger: the next caller would get it.
     BOOST_TEST(sim.run(talk(2, 1)));

@@ -24,6 +24,7 @@ struct wire {
     bool is_closed = false;
 };
 using handle = std::shared_ptr<wire>;
+using lease = ice::pool_result<ice::resource_lease<handle>>;
 constexpr ice::resource_name<handle> name{"db"};
 
 struct fixture {
@@ -89,7 +90,7 @@ BOOST_AUTO_TEST_CASE(callers_get_resources_that_are_made_once) {
 
 BOOST_AUTO_TEST_CASE(a_caller_waits_for_the_lease_of_another) {
     open(action(1));
-    std::optional<ice::pool_result<ice::resource_lease<handle>>> first = acquire();
+    std::optional<lease> first = acquire();
     auto late = acquire(100ms);
     BOOST_TEST(late.error() == ice::errc::acquire_timeout);
     BOOST_TEST(!late.failure().may_have_been_executed());
@@ -98,6 +99,30 @@ BOOST_AUTO_TEST_CASE(a_caller_waits_for_the_lease_of_another) {
         held.reset();
     }(first, srv));
     BOOST_TEST(acquire(100ms).has_value());
+}
+
+// The danger: both happen in one round of the loop, and nothing wakes the caller any more.
+BOOST_AUTO_TEST_CASE(a_caller_whose_time_ends_as_it_is_given_a_dead_resource_returns) {
+    open(action(1));
+    std::optional<lease> held = acquire();
+    takes = 1h;
+    std::optional<lease> got;
+    const auto end = sim.now() + 1s;
+    sim.spawn([](auto& pool, auto& slot) -> ice::task<> {
+        auto leased = co_await pool.acquire(1s);
+        slot.emplace(std::move(leased));
+    }(srv.get(name), got));
+    const auto die = [](void* slot) {
+        auto& one = *static_cast<std::optional<lease>*>(slot);
+        const handle h = **one.value();
+        one.reset();
+        h->is_clean = false;
+    };
+    ice::deadline at(sim.net()->deadlines(), die, &held);
+    at.set(end);
+    sim.run_for(2s);
+    BOOST_TEST_REQUIRE(got.has_value());
+    BOOST_TEST(got->error() == ice::errc::acquire_timeout);
 }
 
 // The danger: the next caller finds the transaction of the last one open.
@@ -154,6 +179,18 @@ BOOST_AUTO_TEST_CASE(errors_of_the_upstream_open_its_breaker_and_those_of_caller
     BOOST_TEST(p.counters().closed == 2u);
     BOOST_TEST(acquire().error() == ice::errc::breaker_open);
     BOOST_TEST(p.state().upstreams.front().trips == 1u);
+}
+
+// The danger: a caller that thinks looks like an upstream that is silent.
+BOOST_AUTO_TEST_CASE(a_lease_that_lasts_makes_no_impatient_caller_open_the_breaker) {
+    open(action(2).timeouts({.request = 2s}).breaker({.failures = 2}));
+    std::optional<lease> held = acquire();
+    sim.run_for(10s);
+    for (int i = 0; i < 5; ++i) {
+        auto leased = acquire();
+        BOOST_TEST_REQUIRE(leased.has_value());
+        leased->discard(ice::errc::request_timeout);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(an_error_of_connect_is_the_cause_and_is_tried_again_after_a_pause) {
@@ -228,6 +265,7 @@ BOOST_AUTO_TEST_CASE(a_health_check_closes_what_fails_or_takes_too_long) {
     sim.run_for(35s);
     BOOST_TEST(checks == 3);
     BOOST_TEST(p.counters().checks_failed == 0u);
+    BOOST_TEST(p.counters().replies == 0u, "a check is no lease of a caller");
     check_takes = 1h;
     sim.run_for(10s);
     BOOST_TEST(p.counters().checks_failed == 1u);
@@ -243,7 +281,7 @@ BOOST_AUTO_TEST_CASE(each_address_of_a_name_gets_resources) {
 
 BOOST_AUTO_TEST_CASE(a_drain_waits_for_leases_and_then_closes_everything) {
     open(action(2));
-    std::optional<ice::pool_result<ice::resource_lease<handle>>> held = acquire();
+    std::optional<lease> held = acquire();
     srv.drain(1h);
     sim.run_for(1min);
     BOOST_TEST(acquire().error() == ice::errc::draining);
@@ -254,7 +292,7 @@ BOOST_AUTO_TEST_CASE(a_drain_waits_for_leases_and_then_closes_everything) {
 
 BOOST_AUTO_TEST_CASE(stop_cancels_attempts_and_closes_resources) {
     auto& p = open(action(2));
-    std::optional<ice::pool_result<ice::resource_lease<handle>>> held = acquire();
+    std::optional<lease> held = acquire();
     takes = 1h;
     held->value().discard();
     held.reset();
@@ -268,7 +306,7 @@ BOOST_AUTO_TEST_CASE(stop_cancels_attempts_and_closes_resources) {
 }
 
 BOOST_AUTO_TEST_CASE(a_lease_may_outlive_its_server) {
-    std::optional<ice::pool_result<ice::resource_lease<handle>>> held;
+    std::optional<lease> held;
     handle h;
     {
         quiet_server one(sim.net());
