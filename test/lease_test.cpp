@@ -62,10 +62,10 @@ BOOST_AUTO_TEST_CASE(a_lease_that_lasts_makes_no_impatient_caller_open_the_break
     asking slow;
     slow.serve_slowly(10ms);
     auto& p = slow.add(2, {.request = 2s}, {}, {.failures = 2});
-    slow.sim.spawn([](auto& from, auto& sim) -> ice::task<> {
+    slow.sim.spawn([](auto& from, auto net) -> ice::task<> {
         const auto leased = co_await from.acquire(1h);
-        co_await sim.net()->sleep(20s);
-    }(p, slow.sim));
+        co_await net->sleep(20s);
+    }(p, slow.sim.net()));
     slow.sim.run_for(10s);
     for (int i = 0; i < 5; ++i)
         BOOST_TEST(slow.end(slow.begin("x", 1ms)) == ice::errc::request_timeout);
