@@ -144,6 +144,8 @@ public:
     // cancel() is called twice, the first `why` counts. Calls that wait return through the loop,
     // never within cancel(), so any code on the loop's thread may call it.
     virtual void cancel(error_code why) = 0;
+    // The same at the end of a deadline that is not the channel's own: reopen() can take it back.
+    void expire(errc why);
     // The `why` of cancel(), or no error.
     error_code cancelled() const noexcept { return cancelled_; }
 

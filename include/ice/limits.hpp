@@ -49,6 +49,16 @@ struct limits {
     // answers leave in one write, so this is also the largest burst that one write answers.
     std::size_t batch = 64;
 
+    // Messages of one connection that a logic which waits works on at once. The answers leave in
+    // the order of the messages: one that takes long holds back those after it. 1: the logic gets
+    // a message when the answer to the one before is made, so it sees them one after the other.
+    // With more, each message is copied, timeouts::logic applies to each, the logic must not call
+    // session::receive(), and what it sends by push() or send() leaves before answers that wait.
+    // At this number the session reads nothing. It applies to no logic that returns plain answers,
+    // to no converse(), and to no protocol with handle() or whose messages cannot be copied: there
+    // the messages stay one after the other. Values below 1 mean 1.
+    std::size_t in_flight = 1;
+
     // Bytes of answers that are gathered for one write. The answer that reaches it is the last one,
     // and the session parses the next message when all of them are sent. So a peer that requests
     // large answers and does not read them makes the server hold this and one answer, however many

@@ -147,6 +147,20 @@ constexpr void check_logic() {
     }
 }
 
+template <protocol P, class L, class A>
+void send_answer(session<P>& peer, L& logic, const A& a) {
+    static_assert(replaces_unencodable<L, P> || !names_unencodable<L, P>,
+                  "ice: unencodable() of a logic is called with (ice::error_code, "
+                  "ice::session<P>&), and returns a message that the protocol can packet()");
+    if constexpr (replaces_unencodable<L, P>)
+        peer.answer(a, [&](error_code why) { return logic.unencodable(why, peer); });
+    else peer.answer(a);
+}
+template <protocol P, class L, class A>
+void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
+    if (a) send_answer(peer, logic, *a);
+}
+
 }  // namespace detail
 
 // A logic of protocol P can be called with (message) or (message, session<P>&), or has a member

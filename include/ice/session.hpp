@@ -88,7 +88,9 @@ public:
     // An error means that no message will come: errc::closed or truncated if the peer closed, the
     // error of a timeout, of close(), drain or stop(), of the protocol, or of the socket. Each
     // later call returns the same. asio::error::operation_aborted: the caller alone was cancelled.
+    // Throws std::logic_error in a logic that works on several messages (limits::in_flight).
     task<result<message>> receive() {
+        refuse_second_receiver();
         for (bool waited = false;; waited = true) {
             std::optional<message> m;
             if constexpr (detail::handles<P>) m = co_await handled();

@@ -16,12 +16,6 @@ constexpr auto back_off = std::chrono::milliseconds(100);  // ten failures a sec
 
 constexpr std::size_t shown_bytes = 64;  // of what a peer sent, in a line of the log
 
-bool is_of_a_socket(error_code ec) noexcept {
-    const auto& c = ec.category();
-    return c == asio::error::get_system_category() || c == asio::error::get_misc_category() ||
-           c == std::system_category() || c == std::generic_category();
-}
-
 // The completion handler of run_session(). Asio keeps it and its executor in the coroutine frame of
 // each connection, so both are as small as possible.
 struct throws_nothing {
@@ -272,7 +266,7 @@ session_base* listener_base::find_base(uid id) const noexcept {
 // A peer that has closed, or is lost, gets nothing more; every other gets a graceful close.
 task<> listener_base::finish(session_base& peer, error_code why) {
     count(why);
-    const bool gone = why == errc::closed || why == errc::truncated || is_of_a_socket(why);
+    const bool gone = why == errc::closed || why == errc::truncated || is_of_socket(why);
     const bool usual = why == errc::closed || why == errc::stopped || why == errc::draining;
     if (!usual) {
         const bool theirs =
@@ -313,7 +307,7 @@ void listener_base::broke(uid id, std::exception_ptr thrown) noexcept {
 }
 
 void listener_base::count(error_code why) {
-    if (is_of_a_socket(why)) {
+    if (is_of_socket(why)) {
         ++counters_.broken;
         return;
     }

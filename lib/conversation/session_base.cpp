@@ -1,5 +1,6 @@
 // Deadlines of a conversation, and its batches.
 #include <algorithm>
+#include <asio/error.hpp>
 #include <ice/session.hpp>
 #include <limits>
 
@@ -19,6 +20,12 @@ std::uint32_t turn_of(const limits& l) noexcept {
 
 }  // namespace
 
+bool is_of_socket(error_code ec) noexcept {
+    const auto& c = ec.category();
+    return c == asio::error::get_system_category() || c == asio::error::get_misc_category() ||
+           c == std::system_category() || c == std::generic_category();
+}
+
 session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id,
                            session_settings& settings) noexcept
     : settings_(settings), channel_(std::move(bytes)), uid_(id), batch_(turn_of(settings.limits)) {
@@ -33,8 +40,12 @@ spawned_work::spawned_work(const asio::any_io_executor& executor, std::shared_pt
     lifetime->owner = std::move(owner);
 }
 
-void session_base::spawn(task<> work) {
-    if (settings_.spawned_threw == nullptr) throw std::logic_error("a pool's session spawns none");
+void session_base::spawn(task<> work) { add_spawned(std::move(work), false); }
+
+void session_base::start(task<> work) { add_spawned(std::move(work), true); }
+
+void session_base::add_spawned(task<> work, bool at_once) {
+    if (!can_spawn()) throw std::logic_error("a pool's session spawns none");
     // The session waits for the end of coroutines only between opened() and closed() of its logic.
     // One that began outside would use a session that is gone.
     if (!established_ || settings_.stopped) return;
@@ -43,9 +54,11 @@ void session_base::spawn(task<> work) {
         has_spawned_ = true;
     }
     spawned_work& all = settings_.spawned.at(this);
-    all.group.spawn(std::move(work), [this, lifetime = all.lifetime](std::exception_ptr thrown) {
+    auto threw = [this, lifetime = all.lifetime](std::exception_ptr thrown) {
         settings_.spawned_threw(*this, std::move(thrown));
-    });
+    };
+    if (at_once) all.group.start(std::move(work), std::move(threw));
+    else all.group.spawn(std::move(work), std::move(threw));
 }
 
 task<> session_base::end_spawned() {
@@ -67,9 +80,20 @@ void session_base::close() {
     if (!failed_) failed_ = errc::stopped;
     established_ = false;
     channel_->try_flush();
-    // A message that is not whole gets no answer, so the drain need not wait for its rest.
+    end_reading(errc::stopped);
+}
+
+// A message that is not whole gets no answer, so the drain need not wait for its rest.
+void session_base::end_reading(error_code why) {
     channel_->expect_rest(false);
-    channel_->drain(errc::stopped);
+    channel_->drain(why);
+}
+
+void session_base::answering(bool is) {
+    answering_ = is;
+    // fill() waits since before the last answer.
+    if (!is && begun_ == never && !in_partial_message_ && !has_own_deadline())
+        channel_->deadline(after(now(), settings_.timeouts.idle), errc::idle_timeout);
 }
 
 void session_base::fail_unencodable(error_code why) noexcept {
@@ -106,7 +130,8 @@ task<io_status> session_base::fill_flushed() {
     if (has_own_deadline()) {
         channel_->deadline(until_, static_cast<errc>(until_why_));
     } else if (unfinished == 0 && !in_partial_message_) {
-        channel_->deadline(after(now, settings_.timeouts.idle), errc::idle_timeout);
+        const time_point idle = answering_ ? never : after(now, settings_.timeouts.idle);
+        channel_->deadline(idle, errc::idle_timeout);
     } else {
         if (begun_ == never) begun_ = now;  // mutant: first_byte
         channel_->deadline(after(begun_, settings_.timeouts.message), errc::message_timeout);

@@ -90,6 +90,10 @@ task<> task_group::run(asio::any_io_executor executor, task<> work) {
 }
 
 void task_group::spawn(task<> work, failed threw) {
+    start(run(state_->executor, std::move(work)), std::move(threw));
+}
+
+void task_group::start(task<> work, failed threw) {
     if (state_->cancelled) return;
     auto own = std::make_shared<member>();
     // In the list before co_spawn(): if that throws, the destructor of the handler takes it out
@@ -98,7 +102,7 @@ void task_group::spawn(task<> work, failed threw) {
     ended handler(state_, own, std::move(threw));
     // A join() that waits already waits for this coroutine, too.
     if (state_->none_left) state_->none_left->clear();
-    asio::co_spawn(state_->executor, run(state_->executor, std::move(work)), std::move(handler));
+    asio::co_spawn(state_->executor, std::move(work), std::move(handler));
 }
 
 // An operation of the user's may complete within emit(), and take members out of the list.

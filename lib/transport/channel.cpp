@@ -134,14 +134,17 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
     seen_ = consumed_;
 }
 
+void channel::expire(errc why) {
+    expired_ = !cancelled_ && unsent() == 0;  // half a message cannot be followed by one
+    cancel(why);
+}
+
 // With a span the deadline is renewed if a message was consumed since it was set: so a session need
 // not move it for each message.
 void channel::fire(void* self) {
     auto& c = *static_cast<channel*>(self);
-    if (c.span_ == duration::zero() || c.seen_ == c.consumed_) {
-        c.expired_ = !c.cancelled_ && c.unsent() == 0;  // half a message cannot be followed by one
-        return c.cancel(static_cast<errc>(c.why_));
-    }
+    if (c.span_ == duration::zero() || c.seen_ == c.consumed_)
+        return c.expire(static_cast<errc>(c.why_));
     c.seen_ = c.consumed_;
     c.timer_.set(after(c.net_.now(), c.span_));
 }

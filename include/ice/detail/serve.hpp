@@ -1,24 +1,10 @@
 // serve: the inner loop of ice. Everything else stands around it.
 #pragma once
 
-#include <ice/logic.hpp>
+#include <ice/detail/answer_queue.hpp>
 
 namespace ice {
 namespace detail {
-
-template <protocol P, class L, class A>
-void send_answer(session<P>& peer, L& logic, const A& a) {
-    static_assert(replaces_unencodable<L, P> || !names_unencodable<L, P>,
-                  "ice: unencodable() of a logic is called with (ice::error_code, "
-                  "ice::session<P>&), and returns a message that the protocol can packet()");
-    if constexpr (replaces_unencodable<L, P>)
-        peer.answer(a, [&](error_code why) { return logic.unencodable(why, peer); });
-    else peer.answer(a);
-}
-template <protocol P, class L, class A>
-void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
-    if (a) send_answer(peer, logic, *a);
-}
 
 // Answers one message by a logic that never waits.
 template <protocol P, class L>
@@ -41,36 +27,34 @@ void answer_arrived(session<P>& peer, L& logic) {
 #pragma GCC diagnostic ignored "-Wsubobject-linkage"
 #endif
 
-// Answers messages until the conversation ends, and says why: errc::closed is the usual end.
-// All messages that have arrived are answered in one write; nothing is read while an answer is
-// being made or cannot be sent (back-pressure); what arrived before the peer's end is answered
-// first.
-template <protocol P, logic_for<P> L>
-    requires(!detail::converses<L, P>)
-task<error_code> serve(session<P>& peer, L& logic) {
-    using answer_type = detail::called_t<L, P>;
-    detail::refuse_view_of_coroutine<answer_type>();
+namespace detail {
+
+// One message at a time.
+template <protocol P, class L>
+task<error_code> serve_in_turn(session<P>& peer, L& logic) {
+    using answer_type = called_t<L, P>;
+    refuse_view_of_coroutine<answer_type>();
     for (;;) {
-        if constexpr (!detail::handles<P> && !detail::is_task<answer_type>) {
-            detail::answer_arrived(peer, logic);
+        if constexpr (!handles<P> && !is_task<answer_type>) {
+            answer_arrived(peer, logic);
         } else {
             for (bool first = true;; first = false) {
                 std::optional<message_t<P>> request;
-                if constexpr (detail::handles<P>) request = co_await peer.handled();
+                if constexpr (handles<P>) request = co_await peer.handled();
                 else request = peer.next();
                 if (!request) break;
 
-                if constexpr (!detail::is_task<answer_type>) {
-                    detail::answer_plainly(peer, logic, *request);
+                if constexpr (!is_task<answer_type>) {
+                    answer_plainly(peer, logic, *request);
                 } else {
                     if (first) peer.arm_logic_timeout();
                     // Should this logic wait, the answers before it go out meanwhile.
                     if (!peer.bytes().out().empty()) peer.bytes().flush_soon();
                     if constexpr (std::same_as<answer_type, task<void>>) {
-                        co_await detail::call<P>(logic, *request, peer);
+                        co_await call<P>(logic, *request, peer);
                     } else {
-                        const auto answer = co_await detail::call<P>(logic, *request, peer);
-                        detail::send_answer(peer, logic, answer);
+                        const auto answer = co_await call<P>(logic, *request, peer);
+                        send_answer(peer, logic, answer);
                     }
                 }
             }
@@ -78,6 +62,43 @@ task<error_code> serve(session<P>& peer, L& logic) {
         peer.disarm_logic_timeout();
         if (const error_code ec = co_await peer.fill()) co_return ec;
     }
+}
+
+// Whether a logic can work on several messages at once: it waits, and they can be stored.
+template <class L, class P>
+inline constexpr bool can_be_in_flight =
+    !handles<P> && is_task<called_t<L, P>> && can_be_kept<message_t<P>>;
+
+// limits::in_flight messages at once.
+template <protocol P, class L>
+task<error_code> serve_in_flight(session<P>& peer, L& logic) {
+    refuse_view_of_coroutine<called_t<L, P>>();
+    const auto queue = std::make_shared<answer_queue<P, L>>(peer, logic);
+    const end_of_queue at_exit(*queue);
+    error_code why;
+    while (!why) {
+        queue->begin_arrived();
+        if (queue->is_full()) why = co_await queue->wait_for_room();
+        else why = co_await peer.fill();
+    }
+    if (!is_of_socket(why)) co_await queue->join();
+    co_return why;
+}
+
+}  // namespace detail
+
+// Answers messages until the conversation ends, and says why: errc::closed is the usual end.
+// All messages that have arrived are answered in one write; nothing is read while an answer cannot
+// be sent (back-pressure), nor while limits::in_flight of them are being made; what arrived before
+// the peer's end is answered first.
+template <protocol P, logic_for<P> L>
+    requires(!detail::converses<L, P>)
+task<error_code> serve(session<P>& peer, L& logic) {
+    if constexpr (detail::can_be_in_flight<L, P>) {
+        if (peer.settings().limits.in_flight > 1 && peer.can_spawn())
+            return detail::serve_in_flight(peer, logic);
+    }
+    return detail::serve_in_turn(peer, logic);
 }
 
 // The same for a logic that is a conversation. errc::stopped if it returned by itself.

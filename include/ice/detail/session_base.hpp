@@ -12,6 +12,7 @@
 #include <ice/uid.hpp>
 #include <map>
 #include <memory>
+#include <stdexcept>
 
 namespace ice {
 
@@ -52,6 +53,9 @@ struct session_settings {
     // Returns what must live as long as a spawned coroutine: the listener. Null in pools.
     std::shared_ptr<void> (*hold_owner)(session_base&) = nullptr;
 };
+
+// Whether an error is of a socket: the connection is broken, and nothing reaches the peer.
+ICE_API bool is_of_socket(error_code) noexcept;
 
 class ICE_API session_base {
 public:
@@ -100,6 +104,9 @@ public:
 
     // The listener that accepted this connection. Throws std::logic_error for a pool's session.
     listener_base& owner() const;
+    const session_settings& settings() const noexcept { return settings_; }
+    // Whether it can spawn coroutines, as the sessions of listeners can.
+    bool can_spawn() const noexcept { return settings_.spawned_threw != nullptr; }
 
     // Sends what was answered and pushed so far, in one write. False if bytes are left.
     bool try_flush() { return channel_->try_flush(); }
@@ -140,7 +147,9 @@ public:
     // those that still run.
     static void destroy(std::unique_ptr<session_base>) noexcept;
 
-    // Whether spawn() was called.
+    // As spawn(), but `work` runs at once, until it first waits.
+    void start(task<> work);
+    // Whether spawn() or start() was called.
     bool has_spawned() const noexcept { return has_spawned_; }
     // Cancels what was spawned, and returns when all of it has ended. Requires: has_spawned().
     task<> end_spawned();
@@ -169,6 +178,14 @@ public:
     // The error that ends the conversation, of the protocol, close(), receive() or send(); none
     // before.
     error_code failed() const noexcept { return failed_; }
+    // Whether requests that were received are with the logic, so that the peer is not idle.
+    void answering(bool is);
+    // The code that runs the session receives all messages itself: receive() throws.
+    void receives_alone(bool does) noexcept { receives_alone_ = does; }
+
+    // Reading ends: fill() returns `why`. A message that is not whole is not waited for.
+    void end_reading(error_code why);
+
     // Whether failed() is of an answer that could not be packed.
     bool is_unencodable() const noexcept { return unencodable_; }
 
@@ -212,6 +229,10 @@ protected:
     // Of a lease that its pool's drain has reached: it has nothing to wait for.
     bool ends_idle() const noexcept { return ends_idle_ && is_idle(); }
     void receiving(bool does) noexcept { receiving_ = does; }
+    void refuse_second_receiver() const {
+        if (receives_alone_)
+            throw std::logic_error("receive() in a logic with several messages in flight");
+    }
     // fill() or flush() has failed: keeps why, unless only the coroutine that waited was cancelled.
     error_code lost(error_code why) noexcept {
         if (!failed_ && why != asio::error::operation_aborted) failed_ = why;
@@ -225,6 +246,7 @@ protected:
 private:
     bool is_idle() const noexcept { return asked_ <= received_; }
     bool has_own_deadline() const noexcept { return until_why_ != 0; }
+    void add_spawned(task<> work, bool at_once);
     task<io_status> fill_flushed();
     task<io_status> flush_and_fill();
 
@@ -239,6 +261,8 @@ private:
     bool logic_timeout_armed_ : 1 = false;  // a logic that may wait has a message
     bool receiving_ : 1 = false;            // receive() waits
     bool ends_idle_ : 1 = false;            // see drain_when_idle()
+    bool answering_ : 1 = false;            // see answering()
+    bool receives_alone_ : 1 = false;       // see receives_alone()
     bool unencodable_ : 1 = false;          // failed_ is of an answer
     bool has_spawned_ : 1 = false;          // settings_.spawned has a group of this session
     time_point begun_ = never;              // when an unfinished message was first seen

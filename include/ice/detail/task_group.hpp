@@ -29,6 +29,8 @@ public:
     // instead. Calls `threw` with an exception that leaves it, but not with
     // asio::error::operation_aborted after cancel(), which is the usual end then.
     void spawn(task<> work, failed threw);
+    // The same, but begins `work` at once: it runs until it first waits.
+    void start(task<> work, failed threw);
 
     // Cancels all coroutines, for ever (asio::cancellation_type::terminal): one that has not begun
     // never begins, and in each other what it waits for, and every later co_await of an Asio

@@ -1,0 +1,197 @@
+// answer_queue: the requests of one connection that its logic works on at once (limits::in_flight).
+// Their answers leave in the order of the requests.
+#pragma once
+
+#include <asio/async_result.hpp>
+#include <asio/use_awaitable.hpp>
+#include <cstddef>
+#include <exception>
+#include <ice/detail/deadline.hpp>
+#include <ice/detail/export.hpp>
+#include <ice/event.hpp>
+#include <ice/logic.hpp>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace ice {
+
+// The part that does not depend on the protocol. Each request has a worker, a coroutine that calls
+// the logic. A worker whose answer was sent waits for another request, so a connection makes no
+// more coroutines than it had requests in flight. All calls are for the loop's thread.
+class ICE_API answer_queue_base {
+public:
+    explicit answer_queue_base(session_base& peer);
+    answer_queue_base(const answer_queue_base&) = delete;
+    answer_queue_base& operator=(const answer_queue_base&) = delete;
+
+    bool is_full() const noexcept { return size_ == most_; }
+
+    // Sends what is answered, and waits until the queue has room. An error ends the conversation.
+    task<error_code> wait_for_room();
+
+    // Waits until all requests are answered, or nothing more can be sent. Rethrows what the logic
+    // has thrown.
+    task<> join();
+
+    // Nothing more is answered. Destroys the workers that wait for a request; those that run end
+    // with session_base::end_spawned().
+    void end() noexcept;
+
+protected:
+    struct worker {
+        using resume = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
+
+        worker() = default;
+        worker(const worker&) = delete;
+        worker& operator=(const worker&) = delete;
+        virtual ~worker() = default;
+
+        worker* next = nullptr;  // the request after its own, or the next idle worker
+        time_point began{};
+        bool is_answered = false;
+        std::exception_ptr thrown;      // by the logic, in place of an answer
+        std::optional<resume> waiting;  // for a request
+    };
+    ~answer_queue_base() = default;
+
+    // An idle worker, or null.
+    worker* take_idle() noexcept;
+    worker& add(std::unique_ptr<worker>);
+    // Appends the request of `w`. Requires: !is_full().
+    void append(worker& w);
+    // Lets an idle worker run until it waits for something.
+    static void wake(worker& w);
+    // For the worker itself: waits for its next request.
+    static task<> wait_for_request(worker& w);
+    // The logic has returned: sends the answers that no older request holds back.
+    void answered(worker& w);
+    bool has_ended() const noexcept { return has_ended_; }
+
+    // While the session calls the logic with a burst, answers are not sent: fill() and
+    // wait_for_room() send all of them.
+    struct burst {
+        explicit burst(answer_queue_base& q) noexcept : queue(q) { queue.is_in_burst_ = true; }
+        ~burst() {
+            queue.is_in_burst_ = false;
+            queue.burst_began_ = never;
+        }
+        burst(const burst&) = delete;
+        burst& operator=(const burst&) = delete;
+        answer_queue_base& queue;
+    };
+
+    session_base& peer_;
+
+private:
+    virtual void send(worker&) = 0;
+    void send_oldest();
+    void threw(std::exception_ptr) noexcept;
+    bool is_over() const noexcept;
+    static void expire(void* self);
+
+    const std::size_t most_;
+    std::size_t size_ = 0;
+    worker *oldest_ = nullptr, *newest_ = nullptr, *idle_ = nullptr;
+    std::vector<std::unique_ptr<worker>> all_;
+    time_point burst_began_ = never;
+    std::exception_ptr thrown_;
+    deadline timer_;  // timeouts::logic of the oldest request
+    event changed_;
+    bool has_ended_ = false, is_in_burst_ = false;
+};
+
+namespace detail {
+
+// Ends the queue of a conversation that ends, also by an exception or its destruction.
+struct end_of_queue {
+    explicit end_of_queue(answer_queue_base& q) noexcept : queue(q) {}
+    ~end_of_queue() { queue.end(); }
+    end_of_queue(const end_of_queue&) = delete;
+    end_of_queue& operator=(const end_of_queue&) = delete;
+    answer_queue_base& queue;
+};
+
+// Whether a message can be stored while the next ones are read.
+template <class M>
+inline constexpr bool can_be_kept = !is_view<M>;
+template <says_what_it_owns M>
+    requires is_view<M>
+inline constexpr bool can_be_kept<M> = std::constructible_from<M, const typename kept<M>::type&>;
+
+template <protocol P, class L>
+class answer_queue final : public answer_queue_base,
+                           public std::enable_shared_from_this<answer_queue<P, L>> {
+    using M = message_t<P>;
+    using A = typename called_t<L, P>::value_type;  // of the task
+    static constexpr bool is_silent = std::is_void_v<A>;
+
+    struct typed_worker : worker {
+        typename kept<M>::type copy{};  // what `request` views
+        std::optional<M> request;
+        std::optional<std::conditional_t<is_silent, bool, A>> answer;
+    };
+
+public:
+    answer_queue(session<P>& peer, L& logic) : answer_queue_base(peer), logic_(logic) {}
+
+    // Calls the logic with the requests that have arrived, until the queue is full.
+    void begin_arrived() {
+        const burst now(*this);
+        while (!is_full()) {
+            std::optional<M> request = peer().next();
+            if (!request) break;
+            begin(*std::move(request));
+        }
+    }
+
+private:
+    session<P>& peer() const noexcept { return static_cast<session<P>&>(peer_); }
+
+    void begin(M request) {
+        worker* one = take_idle();
+        const bool is_new = one == nullptr;
+        if (is_new) one = &add(std::make_unique<typed_worker>());
+        auto& w = static_cast<typed_worker&>(*one);
+        if constexpr (is_view<M>) {
+            w.copy = typename kept<M>::type(request);
+            w.request.emplace(std::as_const(w.copy));
+        } else {
+            w.request.emplace(std::move(request));
+        }
+        append(w);
+        if (is_new) peer_.start(work(this->shared_from_this(), w));
+        else wake(w);
+    }
+
+    static task<> work(std::shared_ptr<answer_queue> self, typed_worker& w) {
+        while (!self->has_ended()) {
+            if (w.is_answered) {
+                co_await wait_for_request(w);
+                continue;
+            }
+            try {
+                auto runs = call<P>(self->logic_, *w.request, self->peer());
+                if constexpr (is_silent) {
+                    co_await std::move(runs);
+                } else {
+                    auto answer = co_await std::move(runs);
+                    w.answer.emplace(std::move(answer));
+                }
+            } catch (...) { w.thrown = std::current_exception(); }
+            self->answered(w);
+        }
+    }
+
+    void send(worker& one) override {
+        auto& w = static_cast<typed_worker&>(one);
+        if constexpr (!is_silent) send_answer(peer(), logic_, *w.answer);
+        w.answer.reset();
+        w.request.reset();
+    }
+
+    L& logic_;
+};
+
+}  // namespace detail
+}  // namespace ice

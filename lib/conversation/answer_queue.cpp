@@ -1,0 +1,137 @@
+// The order of answers, and the workers of a connection that wait for a request.
+#include <algorithm>
+#include <cassert>
+#include <ice/detail/answer_queue.hpp>
+#include <utility>
+
+namespace ice {
+namespace {
+
+struct start_waiting {
+    template <class Resume>
+    void operator()(Resume r) const {
+        to->emplace(std::move(r));
+    }
+    std::optional<asio::async_result<asio::use_awaitable_t<>, void()>::handler_type>* to;
+};
+
+}  // namespace
+
+answer_queue_base::answer_queue_base(session_base& peer)
+    : peer_(peer), most_(std::max<std::size_t>(peer.settings().limits.in_flight, 1)),
+      timer_(peer.bytes().net().deadlines(), expire, this), changed_(peer.executor()) {
+    peer.receives_alone(true);
+}
+
+// -- the session's side
+
+bool answer_queue_base::is_over() const noexcept {
+    return thrown_ || peer_.is_unencodable() || peer_.bytes().cancelled();
+}
+
+task<error_code> answer_queue_base::wait_for_room() {
+    peer_.try_flush();
+    while (is_full() && !is_over()) {
+        changed_.clear();
+        co_await changed_.wait();
+    }
+    if (const error_code cancelled = peer_.bytes().cancelled()) co_return cancelled;
+    co_return peer_.failed();
+}
+
+task<> answer_queue_base::join() {
+    peer_.try_flush();
+    while (size_ != 0 && !is_over()) {
+        changed_.clear();
+        co_await changed_.wait();
+    }
+    if (thrown_ && !peer_.bytes().cancelled()) std::rethrow_exception(thrown_);
+}
+
+// A worker that waits is destroyed with its handler.
+void answer_queue_base::end() noexcept {
+    has_ended_ = true;
+    peer_.receives_alone(false);
+    timer_.clear();
+    for (const auto& w : all_) w->waiting.reset();
+}
+
+void answer_queue_base::append(worker& w) {
+    assert(!is_full());
+    if (burst_began_ == never) burst_began_ = peer_.now();
+    w.began = burst_began_;
+    w.is_answered = false;
+    w.next = nullptr;
+    (oldest_ ? newest_->next : oldest_) = &w;
+    newest_ = &w;
+    ++size_;
+    peer_.answering(true);
+    if (timer_.at() == never) timer_.set(after(w.began, peer_.settings().timeouts.logic));
+}
+
+// The oldest request began first, so the others have more time than it. The timer is not moved for
+// each: it may ring early.
+void answer_queue_base::expire(void* self) {
+    auto& q = *static_cast<answer_queue_base*>(self);
+    if (q.oldest_ == nullptr) return;
+    const time_point until = after(q.oldest_->began, q.peer_.settings().timeouts.logic);
+    if (until > q.peer_.now()) return q.timer_.set(until);
+    q.peer_.bytes().expire(errc::logic_timeout);
+    q.changed_.set();
+}
+
+// -- workers
+
+answer_queue_base::worker* answer_queue_base::take_idle() noexcept {
+    worker* const w = idle_;
+    if (w != nullptr) idle_ = w->next;
+    return w;
+}
+
+answer_queue_base::worker& answer_queue_base::add(std::unique_ptr<worker> w) {
+    all_.push_back(std::move(w));
+    return *all_.back();
+}
+
+void answer_queue_base::wake(worker& w) {
+    auto resume = *std::move(w.waiting);
+    w.waiting.reset();
+    std::move(resume)();
+}
+
+task<> answer_queue_base::wait_for_request(worker& w) {
+    asio::use_awaitable_t<> token;
+    return asio::async_initiate<asio::use_awaitable_t<>, void()>(start_waiting{&w.waiting}, token);
+}
+
+void answer_queue_base::answered(worker& w) {
+    w.is_answered = true;
+    if (has_ended_) return;
+    try {
+        send_oldest();
+        if (!is_in_burst_) peer_.bytes().flush_soon();
+    } catch (...) { threw(std::current_exception()); }
+    if (size_ == 0) peer_.answering(false);
+    changed_.set();
+}
+
+void answer_queue_base::send_oldest() {
+    while (oldest_ != nullptr && oldest_->is_answered && !is_over()) {
+        worker& w = *oldest_;
+        if (w.thrown) return threw(std::exchange(w.thrown, nullptr));
+        send(w);
+        oldest_ = w.next;
+        --size_;
+        w.next = std::exchange(idle_, &w);
+    }
+    // The peer would take a later answer for that one.
+    if (peer_.is_unencodable()) peer_.end_reading(peer_.failed());
+}
+
+// The session learns of it from fill(), wait_for_room() or join().
+void answer_queue_base::threw(std::exception_ptr e) noexcept {
+    thrown_ = std::move(e);
+    peer_.close();
+}
+
+}  // namespace ice
