@@ -3,6 +3,7 @@
 // channel of simulations in lib/testing/.
 #pragma once
 
+#include <asio/cancellation_signal.hpp>
 #include <cstdint>
 #include <ice/address.hpp>
 #include <ice/detail/buffer.hpp>
@@ -145,7 +146,15 @@ public:
     // never within cancel(), so any code on the loop's thread may call it.
     virtual void cancel(error_code why) = 0;
     // The same at the end of a deadline that is not the channel's own: reopen() can take it back.
+    // If it is over already, closes the connection, as whoever uses the channel goes on.
     void expire(errc why);
+    // The code that uses this channel is to end: emits asio::cancellation_type::terminal to
+    // cancels(), and closes the connection if the channel is still there a second later. That code
+    // may end, and destroy the channel, within this call. Requires: the channel is cancelled.
+    void end_user() noexcept;
+    // Sets the signal for end_user(), and for errc::logic_timeout of a deadline; null for none. It
+    // must outlive the channel or the next call.
+    void cancels(asio::cancellation_signal* s) noexcept { user_ = s; }
     // The `why` of cancel(), or no error.
     error_code cancelled() const noexcept { return cancelled_; }
 
@@ -168,6 +177,8 @@ public:
     transport& net() const noexcept { return net_; }
 
 protected:
+    // Closes the connection while the channel goes on to exist, cancelled.
+    virtual void shut() noexcept {}
     // For implementations: a write found no room. Starts the write timeout.
     void begin_stall();
     // There is room again, or the channel has ended. Stops the write timeout and wakes flush().
@@ -210,6 +221,7 @@ protected:  // here they fill padding
 private:
     std::uint32_t write_timeout_ = 0;  // ms; 0: none
     std::unique_ptr<stall> stall_;     // made by the first begin_stall()
+    asio::cancellation_signal* user_ = nullptr;
 };
 
 }  // namespace ice

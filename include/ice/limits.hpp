@@ -96,6 +96,8 @@ struct timeouts {
 
     // The time for one answer of a logic that waits. For a message that is not the first of a burst
     // the logic may take up to twice as long, as the session does not read the clock for each.
+    // At its end the session cancels the logic (see logic_for). A logic that goes on all the same
+    // loses its connection a second later, whatever it does.
     duration logic = std::chrono::seconds(30);
 
     // The time from the end of this side's stream to the end of the peer's. If the session closed

@@ -2,6 +2,7 @@
 // calls the logic with the messages of all sessions.
 #pragma once
 
+#include <asio/this_coro.hpp>
 #include <ice/action.hpp>
 #include <ice/detail/listener_base.hpp>
 #include <ice/detail/serve.hpp>
@@ -61,6 +62,12 @@ template <class L, class P>
 concept has_closed = is_told_why<L, P> || requires(L& l, session<P>& s) { l.closed(s); };
 
 template <class L, class P>
+inline constexpr bool logic_may_wait = true;
+template <class L, class P>
+    requires(!converses<L, P>)
+inline constexpr bool logic_may_wait<L, P> = is_task<called_t<L, P>>;
+
+template <class L, class P>
 task<> tell_opened(L& logic, session<P>& peer) {
     if constexpr (is_task<decltype(logic.opened(peer))>) co_await logic.opened(peer);
     else logic.opened(peer);
@@ -109,6 +116,9 @@ public:
     }
 
 private:
+    static constexpr bool waits = handles<P> || logic_may_wait<L, P>;
+
+    bool logic_waits() const noexcept override { return waits; }
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
         if constexpr (is_per_session)
             return std::make_unique<session_with_logic>(std::move(bytes), protocol_, id,
@@ -128,6 +138,9 @@ private:
                 why = co_await open(session_of(known), opened);
                 if (!why) why = co_await serve(session_of(known), logic_of(session_of(known)));
             } catch (...) { why = this->threw(session_of(known), std::current_exception()); }
+            if constexpr (waits)
+                co_await asio::this_coro::reset_cancellation_state(
+                    asio::enable_terminal_cancellation());
             co_await end(session_of(known), opened, why);
         } catch (...) { this->broke(session_of(known).uid(), std::current_exception()); }
     }

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
 #include <asio/system_executor.hpp>
@@ -24,11 +25,13 @@ struct throws_nothing {
     void operator()(const std::exception_ptr&) const noexcept {}
 };
 
-// Of the age of a session: 136 years, in what would be padding otherwise.
-std::uint32_t whole_seconds(time_point t) noexcept {
-    const auto since = std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch());
-    return static_cast<std::uint32_t>(since.count());
-}
+// The same, of a coroutine that can be cancelled. The signal lives as long as the coroutine, whose
+// slot refers to it.
+struct throws_nothing_cancelled : throws_nothing {
+    using cancellation_slot_type = asio::cancellation_slot;
+    cancellation_slot_type get_cancellation_slot() const noexcept { return signal->slot(); }
+    std::unique_ptr<asio::cancellation_signal> signal;
+};
 
 }  // namespace
 
@@ -69,6 +72,12 @@ listener_base::listener_base(std::shared_ptr<server_context> context, const addr
 }
 
 listener_base::~listener_base() { std::erase(context_->listeners_, this); }
+
+// 136 years fit.
+std::uint32_t listener_base::whole_seconds(time_point t) noexcept {
+    const auto since = std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch());
+    return static_cast<std::uint32_t>(since.count());
+}
 
 std::size_t listener_base::allowed() const noexcept {
     return std::min(settings_.limits.connections, net_->budget().allowed(descriptors_));
@@ -186,7 +195,13 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     const uid id = context_->next_uid();
     try {
         registration known(make_session(std::move(bytes), id), std::move(counted));
-        asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
+        if (!logic_waits()) {
+            asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
+            return;
+        }
+        throws_nothing_cancelled handler{{}, std::make_unique<asio::cancellation_signal>()};
+        known.session().bytes().cancels(handler.signal.get());
+        asio::co_spawn(net_->executor(), run_session(std::move(known)), std::move(handler));
     } catch (...) { broke(id, std::current_exception()); }  // such as the copy of the protocol
 }
 
@@ -287,7 +302,10 @@ task<> listener_base::finish(session_base& peer, error_code why) {
     if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);  // mutant: graceful_close
 }
 
-error_code listener_base::threw(const session_base& peer, std::exception_ptr thrown) noexcept {
+// A logic that was cancelled has not failed.
+error_code listener_base::threw(session_base& peer, std::exception_ptr thrown) noexcept {
+    const error_code cancelled = peer.bytes().cancelled();
+    if (cancelled && is_aborted(thrown)) return cancelled;
     ++counters_.logic_threw;
     try {
         context_->write(log_level::error, "logic threw",
@@ -304,74 +322,6 @@ void listener_base::broke(uid id, std::exception_ptr thrown) noexcept {
                         fmt::format("session {}: {}", id, detail::what_of(std::move(thrown))));
     } catch (...) {  // as in threw()
     }
-}
-
-void listener_base::count(error_code why) {
-    if (is_of_socket(why)) {
-        ++counters_.broken;
-        return;
-    }
-    if (why.category() != category()) {  // the protocol's own
-        ++counters_.bad_messages;
-        return;
-    }
-    switch (static_cast<errc>(why.value())) {
-        case errc::closed: ++counters_.closed; break;
-        case errc::truncated: ++counters_.truncated; break;
-        case errc::handshake_failed: ++counters_.handshakes_failed; break;
-        case errc::handshake_timeout:
-        case errc::message_timeout:
-        case errc::idle_timeout:
-        case errc::write_timeout:
-        case errc::logic_timeout: ++counters_.timeouts; break;
-        case errc::stopped:
-        case errc::draining: ++counters_.ended_by_us; break;
-        default: ++counters_.bad_messages; break;
-    }
-}
-
-listener_counters listener_base::counters() const noexcept {
-    listener_counters all = counters_;
-    all.messages = settings_.messages;
-    all.outbox_full = settings_.outbox_full;
-    all.unencodable = settings_.unencodable;
-    return all;
-}
-
-std::vector<std::string> listener_base::report(std::size_t most) const {
-    const listener_counters c = counters();
-    std::vector<std::string> lines;
-    lines.push_back(fmt::format(
-        "listener {}: {} of {} open, {} accepted, {} messages; ended: {} closed, {} truncated, {} "
-        "broken, {} bad messages, {} timeouts, {} handshakes failed, {} by us; {} logics threw, {} "
-        "answers unencodable, {} pushes refused, {} accept errors, {} times full, {} connections "
-        "refused",
-        endpoint_, open_, allowed(), c.accepted, c.messages, c.closed, c.truncated, c.broken,
-        c.bad_messages, c.timeouts, c.handshakes_failed, c.ended_by_us, c.logic_threw,
-        c.unencodable, c.outbox_full, c.accept_errors, c.paused, c.refused));
-    std::size_t more = 0;
-    const std::uint32_t now = whole_seconds(net_->now());
-    for (const auto& s : sessions_) {
-        if (!s.session) continue;
-        if (lines.size() > most) {
-            ++more;
-            continue;
-        }
-        session_base& one = *s.session;
-        const std::size_t unsent = one.bytes().unsent(), unread = one.bytes().data().size();
-        const std::size_t spawned = one.has_spawned() ? settings_.spawned.at(&one).group.size() : 0;
-        const char* waits = unsent != 0                   ? "its peer to read"
-                            : !one.is_established()       ? "its handshake or its end"
-                            : one.is_in_partial_message() ? "the rest of a message"
-                                                          : "a message or its logic";
-        lines.push_back(
-            fmt::format("session {} of {}: {} s old, waits for {}, {} bytes to send, {} "
-                        "received and not used{}",
-                        one.uid(), one.peer(), now - s.opened, waits, unsent, unread,
-                        spawned == 0 ? "" : fmt::format(", {} coroutines spawned", spawned)));
-    }
-    if (more != 0) lines.push_back(fmt::format("and {} more sessions", more));
-    return lines;
 }
 
 void listener_base::drain() {
@@ -401,8 +351,11 @@ void listener_base::stop() {
     // Before the sessions, which they use: a loop that ends destroys what is ready in this order,
     // and a logic that waits for something of its own is not waited for.
     for (auto& [session, work] : settings_.spawned) work.group.cancel();
-    for (const auto& s : sessions_) {
-        if (s.session) s.session->bytes().cancel(errc::stopped);
+    // The end of a session may take others out of the list.
+    for (auto at = sessions_.cbegin(); at != sessions_.cend();) {
+        const std::uint64_t number = at->number;
+        if (at->session) at->session->end_logic();
+        at = place_of(number + 1);
     }
 }
 

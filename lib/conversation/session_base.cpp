@@ -72,6 +72,7 @@ void session_base::destroy(std::unique_ptr<session_base> s) noexcept {
     if (!s->has_spawned_) return;
     const auto all = s->settings_.spawned.extract(s.get());
     auto& lifetime = *all.mapped().lifetime;
+    s->channel_->cancels(nullptr);  // it was of the coroutine that ends here
     lifetime.session = std::move(s);
 }
 
@@ -175,6 +176,12 @@ bool session_base::reopen() noexcept {
 void session_base::arm_logic_timeout() {
     logic_timeout_armed_ = true;
     channel_->deadline_between_messages(now(), settings_.timeouts.logic, errc::logic_timeout);
+}
+
+void session_base::end_logic() noexcept {
+    channel_->cancel(errc::stopped);
+    if (!logic_timeout_armed_) channel_->cancels(nullptr);  // nothing but ice waits
+    channel_->end_user();
 }
 
 error_code session_base::queued(std::size_t before) {

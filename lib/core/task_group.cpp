@@ -12,17 +12,13 @@
 #include <utility>
 
 namespace ice {
-namespace {
-
-bool is_aborted(const std::exception_ptr& thrown) {
+bool is_aborted(const std::exception_ptr& thrown) noexcept {
     try {
         std::rethrow_exception(thrown);
     } catch (const std::system_error& e) {
         return e.code() == asio::error::operation_aborted;
     } catch (...) { return false; }
 }
-
-}  // namespace
 
 struct task_group::member {
     asio::cancellation_signal signal;

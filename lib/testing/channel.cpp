@@ -91,6 +91,8 @@ public:
         end_stall();
     }
 
+    void shut() noexcept override { wire_->shut(end_); }
+
     task<> linger(duration timeout) override {
         if (cancelled_ || ended_) co_return;
         assert(unsent() == 0);

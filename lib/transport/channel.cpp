@@ -8,8 +8,9 @@
 namespace ice {
 namespace {
 
-constexpr std::uint32_t chunk_first = 512;       // a few lines
-constexpr std::uint32_t chunk_most = 64 * 1024;  // larger reads gain nothing (caches)
+constexpr std::uint32_t chunk_first = 512;                  // a few lines
+constexpr auto user_ends_within = std::chrono::seconds(1);  // then its peer waits no longer
+constexpr std::uint32_t chunk_most = 64 * 1024;             // larger reads gain nothing (caches)
 
 }  // namespace
 
@@ -135,8 +136,19 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
 }
 
 void channel::expire(errc why) {
-    expired_ = !cancelled_ && unsent() == 0;  // half a message cannot be followed by one
+    if (cancelled_) return shut();
+    expired_ = unsent() == 0;  // half a message cannot be followed by one
     cancel(why);
+    if (why == errc::logic_timeout) end_user();
+}
+
+void channel::end_user() noexcept {
+    deadline(after(net_.now(), user_ends_within), errc::stopped);
+    if (user_ == nullptr) return;
+    try {
+        user_->emit(asio::cancellation_type::terminal);
+    } catch (...) {  // no memory to wake it: its next co_await ends it
+    }
 }
 
 // With a span the deadline is renewed if a message was consumed since it was set: so a session need

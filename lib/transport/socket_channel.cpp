@@ -257,6 +257,8 @@ void socket_channel::cancel(error_code why) {
     end_stall();
 }
 
+void socket_channel::shut() noexcept { ::shutdown(fd_, SHUT_RDWR); }
+
 task<> socket_channel::linger(duration timeout) {
     if (cancelled_ || ended_) co_return;
     assert(unsent() == 0);

@@ -31,6 +31,7 @@ public:
     void release_buffers() override;
     void drain(error_code why) override;
     void cancel(error_code why) override;
+    void shut() noexcept override;
     task<> linger(duration timeout) override;
     address peer() const override;
     ip_bytes peer_ip() const override;

@@ -138,13 +138,15 @@ protected:
     };
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>, uid) = 0;
+    // Whether run_session() calls code of the user that may wait: then it can be cancelled.
+    virtual bool logic_waits() const noexcept = 0;
     // The whole life of one connection; ends it with finish(). Throws nothing.
     virtual task<> run_session(registration) = 0;
 
     // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
     task<> finish(session_base&, error_code why);
     // Counts and logs an exception of the user's code; what the conversation then ends with.
-    error_code threw(const session_base&, std::exception_ptr) noexcept;
+    error_code threw(session_base&, std::exception_ptr) noexcept;
     // The same where there is no session (any more).
     void broke(uid, std::exception_ptr) noexcept;
 
@@ -165,6 +167,7 @@ private:
     void begin(std::unique_ptr<channel>, descriptor_budget::share);
     bool admit(const channel&, peer_count*& of_peer);
     void count(error_code why);
+    static std::uint32_t whole_seconds(time_point) noexcept;
 
     std::shared_ptr<server_context> context_;
     std::shared_ptr<transport> net_;  // the server's, or that of the action

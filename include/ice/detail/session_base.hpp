@@ -192,6 +192,10 @@ public:
     // Starts timeouts::logic for a logic that may wait. Each further message of the burst has it
     // anew, up to twice as long, as the clock is not read for every message.
     void arm_logic_timeout();
+    // stop() was called: cancels a logic that waits, by asio::cancellation_type::terminal, and
+    // closes the connection in a second whatever the logic does. The session may end, and destroy
+    // itself, within this call.
+    void end_logic() noexcept;
     // The logic has returned.
     void disarm_logic_timeout() noexcept { logic_timeout_armed_ = false; }
 

@@ -11,6 +11,9 @@
 
 namespace ice {
 
+// Whether an exception is a std::system_error with asio::error::operation_aborted.
+ICE_API bool is_aborted(const std::exception_ptr&) noexcept;
+
 // All calls are for the thread of the executor.
 class ICE_API task_group {
 public:
