@@ -180,6 +180,19 @@ BOOST_AUTO_TEST_CASE(what_arrived_before_the_end_of_the_peers_stream_is_answered
     BOOST_TEST(l.counters().closed == 1u);
 }
 
+// The danger: the session ends with what the kernel has not taken.
+BOOST_AUTO_TEST_CASE(large_answers_reach_a_peer_that_has_ended_its_stream) {
+    listen(100);
+    auto peer = open();
+    const std::string word(8000, 'x');
+    for (int i = 0; i < 100; ++i) peer->bytes().out() += "500 " + word + "\r\n";
+    for (int i = 0; i < 40 && !peer->try_flush(); ++i) sim.run_for(10ms);
+    simulation::half_close(peer->bytes());
+    sim.run_for(1s);
+    for (int i = 0; i < 100; ++i) BOOST_TEST_REQUIRE(next(*peer) == word);
+    BOOST_TEST(next(*peer) == CLOSED);
+}
+
 // The danger: nobody reads the answer, and the logic goes on.
 BOOST_AUTO_TEST_CASE(a_reset_cancels_what_is_in_flight) {
     auto& l = listen(4);
@@ -230,6 +243,16 @@ BOOST_AUTO_TEST_CASE(the_timeout_of_the_oldest_ends_the_connection) {
     BOOST_TEST(seen.events.back() == make_error_code(ice::errc::logic_timeout).message());
     BOOST_TEST(l.counters().timeouts == 1u);
     BOOST_TEST(l.counters().logic_threw == 0u);
+}
+
+// The danger: nothing is read, so nothing tells the session.
+BOOST_AUTO_TEST_CASE(the_timeout_ends_a_connection_whose_queue_is_full) {
+    listen(2, {.logic = 5s});
+    auto peer = open();
+    send(*peer, "9000 a,9000 b,0 c,");
+    BOOST_TEST(next(*peer) == CLOSED);
+    BOOST_TEST((passed() >= 5s && passed() < 5100ms));
+    BOOST_TEST(seen.now == 0);
 }
 
 // Each message has its own time: together they may take longer.
@@ -289,6 +312,7 @@ BOOST_AUTO_TEST_CASE(an_answer_that_cannot_be_packed_ends_the_connection_after_t
     auto peer = open();
     send(*peer, "20 a,10 ?,0 b,");
     BOOST_TEST(all(*peer, 2) == "a," + CLOSED + ",");
+    BOOST_TEST((passed() < 1s), "not at its idle timeout");
     BOOST_TEST(l.counters().unencodable == 1u);
 }
 

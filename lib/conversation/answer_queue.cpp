@@ -45,6 +45,8 @@ task<> answer_queue_base::join() {
         changed_.clear();
         co_await changed_.wait();
     }
+    // A peer that has closed its side is not sent to any more after this.
+    if (!peer_.bytes().cancelled() && !peer_.try_flush()) co_await peer_.flush();
     if (thrown_ && !peer_.bytes().cancelled()) std::rethrow_exception(thrown_);
 }
 
@@ -62,7 +64,7 @@ void answer_queue_base::append(worker& w) {
     w.began = burst_began_;
     w.is_answered = false;
     w.next = nullptr;
-    (oldest_ ? newest_->next : oldest_) = &w;
+    (oldest_ ? newest_->next : oldest_) = &w;  // mutant: queue_at_the_end
     newest_ = &w;
     ++size_;
     peer_.answering(true);
@@ -119,7 +121,7 @@ void answer_queue_base::send_oldest() {
     while (oldest_ != nullptr && oldest_->is_answered && !is_over()) {
         worker& w = *oldest_;
         if (w.thrown) return threw(std::exchange(w.thrown, nullptr));
-        send(w);
+        send(w);  // mutant: send_answer
         oldest_ = w.next;
         --size_;
         w.next = std::exchange(idle_, &w);

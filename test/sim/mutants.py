@@ -23,7 +23,8 @@ BYTES = "static_cast<session_connection*>(c)->session->bytes()"
 LEASED = "static_cast<session_connection&>(mine.connection()).session->bytes()"
 
 # What else is compiled again for a changed header.
-HOLDS = {"include/ice/detail/breaker.hpp": [DECIDING, CONNECTING, CHOOSING],
+HOLDS = {"include/ice/detail/answer_queue.hpp": [SERVERS],
+         "include/ice/detail/breaker.hpp": [DECIDING, CONNECTING, CHOOSING],
          "include/ice/detail/exchange_state.hpp": [LEASING],
          "include/ice/detail/session_base.hpp": [SERVERS],
          "include/ice/lease.hpp": [CALLERS], "include/ice/pool.hpp": [CALLERS],
@@ -105,6 +106,18 @@ MUTANTS = {
     "drained_pool_goes_on": (
         "a draining pool takes requests whose connection is made for them",
         {"drain_refuses": gone}),
+    "answers_overtake": (
+        "the answer to a later message leaves before that to an earlier one in flight",
+        {"queue_at_the_end": instead("w.next = oldest_; oldest_ = &w;")}),
+    "answer_is_lost": (
+        "one of several messages in flight gets no answer",
+        {"send_answer": instead("if (size_ != 3) send(w);")}),
+    "answered_twice": (
+        "a message in flight is answered twice",
+        {"answer_once": after("send_answer(peer(), logic_, *w.answer);")}),
+    "message_not_copied": (
+        "a message in flight views the buffer, whose bytes move",
+        {"view_the_copy": instead("w.request.emplace(request);")}),
     "closes_before_read": (
         "a graceful close does not wait until the peer has read",
         {"graceful_close": never}),

@@ -112,6 +112,10 @@ public:
         limits_.inbox = w_.chance.between(64, 64 * 1024);
         limits_.outbox = w_.chance.between(1000, 100'000);
         limits_.accepts = w_.chance.between(1, 64);
+        if (w_.options.hit(0.6)) {
+            w_.saw("in_flight");
+            limits_.in_flight = w_.options.between(2, 32);
+        }
         for (auto* t : {&times_.handshake, &times_.message, &times_.write, &times_.logic})
             *t = std::chrono::milliseconds(w_.chance.between(1000, 30'000));
         times_.idle = std::chrono::milliseconds(w_.chance.between(1000, 75'000));
@@ -165,8 +169,9 @@ public:
         for (auto& s : listener_->sessions()) {
             w_.check(++from[s.peer().host()] <= limits_.connections_per_peer,
                      "more connections of one peer than allowed");
-            // The answers of a batch, and one more.
-            w_.check(s.bytes().unsent() <= limits_.outbox + (limits_.batch + 1) * longest_answer_,
+            // The answers of a batch, and those that were in flight.
+            const std::size_t answers = limits_.batch + limits_.in_flight;
+            w_.check(s.bytes().unsent() <= limits_.outbox + answers * longest_answer_,
                      "more unsent bytes than allowed");
             held += s.bytes().data().size();
         }
@@ -244,7 +249,12 @@ void gateway(world& w) {
     scenario s(w);
     s.draw_limits();
     s.start(up);
-    s.serve_as_gateway(s.add_pool());
+    ice::pool_limits l;
+    if (w.options.hit(0.4)) {
+        l.pipeline = w.options.between(2, 16);
+        up.ways.duplicate = 0;  // no pool can know whose it is
+    }
+    s.serve_as_gateway(s.add_pool(l));
     s.them_.answers_soon = false;
     s.visit(w.chance.below(2));
     s.all_leave();

@@ -22,7 +22,8 @@ using ice::testing::fault;
 using test::tally;
 
 struct world : test::random_world {
-    world(std::uint64_t seed, tally& seen_) : random_world(seen_), sim(seed) {}
+    world(std::uint64_t seed, tally& seen_)
+        : random_world(seen_), sim(seed), options(seed ^ 0x0f71009) {}
 
     void fail(const std::string& what) {
         if (failure.empty()) failure = what;
@@ -42,6 +43,7 @@ struct world : test::random_world {
 
     ice::testing::simulation sim;
     dice& chance = sim.chance();
+    dice options;  // of what was added later: the seeds that are kept draw the same as before
     std::string failure;  // the first thing that was wrong
     std::uint64_t requests = 0;
 };

@@ -30,8 +30,8 @@ public:
     // Sends what is answered, and waits until the queue has room. An error ends the conversation.
     task<error_code> wait_for_room();
 
-    // Waits until all requests are answered, or nothing more can be sent. Rethrows what the logic
-    // has thrown.
+    // Waits until all requests are answered and the answers sent, or nothing more can be sent.
+    // Rethrows what the logic has thrown.
     task<> join();
 
     // Nothing more is answered. Destroys the workers that wait for a request; those that run end
@@ -155,7 +155,7 @@ private:
         auto& w = static_cast<typed_worker&>(*one);
         if constexpr (is_view<M>) {
             w.copy = typename kept<M>::type(request);
-            w.request.emplace(std::as_const(w.copy));
+            w.request.emplace(std::as_const(w.copy));  // mutant: view_the_copy
         } else {
             w.request.emplace(std::move(request));
         }
@@ -185,7 +185,7 @@ private:
 
     void send(worker& one) override {
         auto& w = static_cast<typed_worker&>(one);
-        if constexpr (!is_silent) send_answer(peer(), logic_, *w.answer);
+        if constexpr (!is_silent) send_answer(peer(), logic_, *w.answer);  // mutant: answer_once
         w.answer.reset();
         w.request.reset();
     }
