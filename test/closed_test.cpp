@@ -1,6 +1,7 @@
 // closed() of a logic: it learns why a session ends, and its last message reaches the peer.
 #include <fmt/format.h>
 
+#include <asio/this_coro.hpp>
 #include <boost/test/unit_test.hpp>
 #include <ice/protocols/line.hpp>
 #include <ice/server.hpp>
@@ -31,6 +32,10 @@ struct polite {
     ice::task<std::string> operator()(std::string_view text, line_session& peer) {
         std::string answer(text);
         if (answer == "sleep") co_await peer.sleep(40s);
+        if (answer == "hold") {
+            co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+            co_await peer.sleep(40s);
+        }
         if (answer == "throw") throw std::runtime_error("no luck");
         if (answer == "quit") peer.close();
         if (answer == "fill") co_return std::string(60'000, 'x');
@@ -142,7 +147,7 @@ BOOST_AUTO_TEST_CASE(after_stop_no_last_message_is_sent) {
 BOOST_AUTO_TEST_CASE(a_logic_that_returns_after_stop_sends_nothing) {
     add(3, {.logic = 20s});
     auto peer = open();
-    send(*peer, "sleep");
+    send(*peer, "hold");
     sim.run_for(30s);
     srv.stop();
     BOOST_TEST(next(*peer) == ended);

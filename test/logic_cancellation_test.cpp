@@ -6,6 +6,7 @@
 #include <ice/server.hpp>
 #include <ice/testing/sim.hpp>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,19 @@ struct talks : waits {
             const ice::error_code lost = co_await peer.send(answer);
             if (lost) co_return;
         }
+    }
+};
+
+// Takes its time to say that it has ended.
+struct slow_end {
+    std::vector<std::string>& seen;
+    ice::task<std::string> operator()(std::string_view, line_session& peer) {
+        co_await peer.sleep(1ms);
+        throw std::runtime_error("no luck");
+    }
+    ice::task<> closed(line_session& peer, ice::error_code) {
+        co_await peer.sleep(300ms);
+        seen.emplace_back("closed");
     }
 };
 
@@ -179,6 +193,19 @@ BOOST_AUTO_TEST_CASE(a_logic_that_ignores_it_loses_its_connection) {
     sim.run_for(2s);
     check_seen({"logic ended", late});
     BOOST_TEST(l.size() == 0u);
+}
+
+// The danger: the cancellation ends the end of the session, which counts and closes.
+BOOST_AUTO_TEST_CASE(a_logic_that_has_ended_is_not_cancelled_any_more) {
+    auto& l = listen(slow_end{seen});
+    auto peer = ask("x");
+    sim.run_for(100ms);
+    l.stop();
+    sim.run_for(1s);
+    BOOST_TEST(seen == std::vector<std::string>{"closed"}, boost::test_tools::per_element());
+    BOOST_TEST(l.size() == 0u);
+    BOOST_TEST(l.counters().ended_by_us == 1u);
+    BOOST_TEST(errors.size() == 1u, "the exception of the logic");
 }
 
 // The danger: what a logic waits for is destroyed after what it uses.

@@ -4,6 +4,7 @@
 
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdio>
@@ -128,6 +129,7 @@ BOOST_AUTO_TEST_CASE(a_server_destroyed_before_the_io_context_of_the_user_leaves
     asio::io_context io;
     bool answered = false;
     auto slow = [&](std::string_view, ice::session<ice::line>& peer) -> ice::task<std::string> {
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         co_await peer.sleep(20ms);
         answered = true;
         co_return "late";

@@ -70,10 +70,11 @@ struct stubborn : pings {
     }
 };
 
-// Waits for something of its own, which its session's end does not end.
+// Waits for something of its own, which nothing ends.
 struct slow : pings {
     ice::task<std::string> operator()(std::string_view text, line_session& peer) {
         std::string answer(text);
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         co_await peer.sleep(60s);
         peer.spawn(ping(peer, seen));
         co_return answer;

@@ -138,6 +138,7 @@ private:
                 why = co_await open(session_of(known), opened);
                 if (!why) why = co_await serve(session_of(known), logic_of(session_of(known)));
             } catch (...) { why = this->threw(session_of(known), std::current_exception()); }
+            session_of(known).no_logic_runs();
             if constexpr (waits)
                 co_await asio::this_coro::reset_cancellation_state(
                     asio::enable_terminal_cancellation());

@@ -79,7 +79,6 @@ void answer_queue_base::expire(void* self) {
     const time_point until = after(q.oldest_->began, q.peer_.settings().timeouts.logic);
     if (until > q.peer_.now()) return q.timer_.set(until);
     q.peer_.bytes().expire(errc::logic_timeout);
-    q.changed_.set();
 }
 
 // -- workers

@@ -196,6 +196,11 @@ public:
     // closes the connection in a second whatever the logic does. The session may end, and destroy
     // itself, within this call.
     void end_logic() noexcept;
+    // The logic is not called any more: nothing cancels the coroutine that runs the session.
+    void no_logic_runs() noexcept {
+        logic_timeout_armed_ = false;
+        channel_->cancels(nullptr);
+    }
     // The logic has returned.
     void disarm_logic_timeout() noexcept { logic_timeout_armed_ = false; }
 
