@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "printing.hpp"
+#include "until_cancelled.hpp"
 
 namespace {
 
@@ -129,21 +130,62 @@ BOOST_AUTO_TEST_CASE(a_caller_that_is_cancelled_cancels_the_work) {
     for (const bool waits : {false, true}) {
         ended = 0;
         asio::cancellation_signal stop;
-        bool done = false;
+        bool done = false, has_thrown = false;
         const auto call = [this](bool w) -> ice::task<> {
             if (w) co_await cancelled_at(1h, sleeps(2h));
             else co_await abandoned_at(1h, sleeps(2h));
         };
-        asio::co_spawn(net->executor(), call(waits),
-                       asio::bind_cancellation_slot(
-                           stop.slot(), [&](const std::exception_ptr&) { done = true; }));
+        asio::co_spawn(
+            net->executor(), call(waits),
+            asio::bind_cancellation_slot(stop.slot(), [&](const std::exception_ptr& thrown) {
+                done = true;
+                has_thrown = thrown != nullptr;
+            }));
         sim.run_for(1s);
         BOOST_TEST(!done);
         stop.emit(asio::cancellation_type::terminal);
         sim.run_for(1s);
         BOOST_TEST(done);
         BOOST_TEST(ended == 1);
+        BOOST_TEST(has_thrown == waits);
     }
+}
+
+// The danger: the caller leaves at its co_await, and what it has begun runs on.
+BOOST_AUTO_TEST_CASE(work_that_cancels_its_caller_as_it_begins_is_awaited) {
+    asio::cancellation_signal stop;
+    bool done = false;
+    int ended_before = -1;
+    const auto work = [this, &stop]() -> ice::task<> {
+        const on_end counts{ended};
+        stop.emit(asio::cancellation_type::terminal);
+        co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+        co_await net->sleep(1s);
+    };
+    const auto call = [&]() -> ice::task<> {
+        try {
+            co_await cancelled_at(1h, work());
+        } catch (const std::system_error&) {}
+        ended_before = ended;
+    };
+    asio::co_spawn(
+        net->executor(), call(),
+        asio::bind_cancellation_slot(stop.slot(), [&](const std::exception_ptr&) { done = true; }));
+    sim.run_for(2s);
+    BOOST_TEST(done);
+    BOOST_TEST(ended_before == 1);
+}
+
+// The danger: the caller takes it for work that has ended in time.
+BOOST_AUTO_TEST_CASE(work_that_ends_while_it_is_cancelled_is_late) {
+    const auto work = [this]() -> ice::task<> {
+        co_await test::until_cancelled();
+        ++finished;
+    };
+    BOOST_TEST(!sim.run(cancelled_at(1s, work())));
+    BOOST_TEST(sim.run(abandoned_at(1s, work())) == ice::errc::request_timeout);
+    BOOST_TEST(finished == 2);
+    BOOST_TEST((sim.now() - begin == 2s));
 }
 
 // The frame of `work` is destroyed with the loop, whoever owns it.

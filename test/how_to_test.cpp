@@ -96,12 +96,19 @@ struct driver {
             connected = false;
             co_return ice::errc::closed;
         }
+        if (name == "slow") co_await net->sleep(1h);
         co_return "12";
     }
+    ice::transport* net = nullptr;
     bool connected = true;
 };
 
-ice::task<ice::result<driver>> connect_driver(ice::address) { co_return driver(); }
+ice::transport* driver_net = nullptr;
+ice::task<ice::result<driver>> connect_driver(ice::address) {
+    driver made;
+    made.net = driver_net;
+    co_return made;
+}
 
 // [resource]
 constexpr ice::resource_name<driver> database{"database"};
@@ -122,6 +129,50 @@ ice::task<std::string> price(ice::server& srv, std::string_view name) {
     co_return "try again";
 }
 // [resource]
+
+// [driver_limit]
+ice::task<std::string> price_in_time(ice::server& srv, std::string_view name) {
+    const ice::time_limit limit = srv.within(500ms);
+    auto leased = co_await srv.get(database).acquire(limit.left());
+    if (!leased) co_return leased.failure().text();
+    driver& d = **leased;
+    auto got = co_await ice::all(limit, d.query("select price from prices where name = $1", name));
+    auto& found = std::get<0>(got);
+    if (found) co_return *found;
+    leased->discard(found.error());  // errc::request_timeout: the driver still waits for a reply
+    co_return "try again";
+}
+// [driver_limit]
+
+// [fan_out]
+constexpr ice::pool_name<ice::line> users{"users"}, prices{"prices"}, stock{"stock"};
+
+struct gateway {
+    ice::server& srv;
+
+    ice::task<std::string> operator()(std::string_view item, ice::session<ice::line>& peer) {
+        const ice::time_limit limit = peer.within(200ms);
+        const auto got =
+            co_await ice::all(limit, srv.get(users).request(item), srv.get(prices).request(item),
+                              srv.get(stock).request(item));
+        const auto& [user, price, in_stock] = got;
+        if (!price) co_return price.failure().text();  // no answer without it
+        co_return fmt::format("{}: {}, {}", user.value_or("guest"), *price,
+                              in_stock.value_or("ask us"));
+    }
+};
+// [fan_out]
+
+// [first_of]
+constexpr ice::pool_name<ice::line> near{"near"}, far{"far"};
+
+ice::task<std::string> fastest(ice::server& srv, std::string_view question) {
+    auto reply = co_await ice::first_of(srv.within(200ms), srv.get(near).request(question),
+                                        srv.get(far).request(question));
+    if (reply) co_return *reply;
+    co_return reply.failure().text();
+}
+// [first_of]
 
 // [background]
 ice::task<> refresh(ice::server& srv, std::string& motto) {
@@ -402,11 +453,51 @@ BOOST_AUTO_TEST_CASE(a_server_runs_on_the_event_loop_of_the_user) {
 BOOST_AUTO_TEST_CASE(connections_of_a_driver_are_pooled) {
     ice::testing::simulation sim;
     quiet_server srv(sim.net());
+    driver_net = sim.net().get();
     add_database(srv);
     BOOST_TEST(sim.run(price(srv, "bread")) == "12");
     BOOST_TEST(sim.run(price(srv, "gone")) == "try again");
     BOOST_TEST(sim.run(price(srv, "bread")) == "12");
     BOOST_TEST(srv.get(database).counters().discarded == 1u);
+    BOOST_TEST(sim.run(price_in_time(srv, "bread")) == "12");
+    const auto since = sim.now();
+    BOOST_TEST(sim.run(price_in_time(srv, "slow")) == "try again");
+    BOOST_TEST((sim.now() - since == 500ms));
+    BOOST_TEST(srv.get(database).counters().discarded == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_gateway_asks_three_upstreams_within_one_limit) {
+    simulation sim;
+    quiet_server srv(sim.net()), up(sim.host("10.0.0.1"));
+    const auto says = [](std::string text, ice::duration after) {
+        return [text, after](std::string_view,
+                             ice::session<ice::line>& peer) -> ice::task<std::string> {
+            co_await peer.sleep(after);
+            co_return text;
+        };
+    };
+    const auto add = [&](std::uint16_t port, ice::pool_name<ice::line> name, auto logic) {
+        const ice::address where("10.0.0.1", port);
+        up.add(ice::tcp_server_action{where}.protocol(ice::line{}).logic(logic));
+        srv.add(ice::tcp_client_action{where, name, 2});
+    };
+    add(1, users, says("Ada", 10ms));
+    add(2, prices, says("12", 150ms));
+    add(3, stock, says("5", 1h));
+    add(4, near, says("from near", 1h));
+    add(5, far, says("from far", 20ms));
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(gateway{srv}));
+    sim.run_for(1s);
+    auto since = sim.now();
+    BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "bread")).value() == "Ada: 12, ask us");
+    BOOST_TEST((sim.now() - since >= 200ms));
+    BOOST_TEST((sim.now() - since < 210ms));
+    since = sim.now();
+    BOOST_TEST(sim.run(fastest(srv, "where?")) == "from far");
+    BOOST_TEST((sim.now() - since < 30ms));
+    up.stop();
+    sim.run_for(1s);
+    BOOST_TEST(sim.run(fastest(srv, "where?")).starts_with("pool 'far' of 10.0.0.1:5: "));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

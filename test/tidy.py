@@ -20,10 +20,10 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("core", "task address uid buffer deadline event log task_group cancel_at standard_*", "",
      "asio/a[wn]*"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "core", ""),
-    ("transport", "descriptor_budget channel transport server_context", "protocols", "*"),
+    ("transport", "descriptor* channel time_limit transport server_context", "protocols", "*"),
     ("conversation", "session_base session logic answer_queue serve", "", "*"), ("actions",
-     "failure health_check reply_logic action listener*", "", "*"), ("pool", "backoff breaker "
-     "upstream* pool_con* retry_budget pool_state pool_core exchange_state connection_pool "
+     "failure fan_out health_check reply_logic action listener*", "", "*"), ("pool", "backoff "
+     "breaker upstream* pool_con* retry_budget pool_state pool_core exchange_state connection_pool "
      "pool_base pipeline lease pool resource*", "", "*"), ("server", "server asio", "", "*"),
     ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
 

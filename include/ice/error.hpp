@@ -41,7 +41,7 @@ enum class errc {
     pool_full,         // pool_limits::max_waiters callers wait already
     acquire_timeout,   // no connection came free within pool_timeouts::acquire or the timeout
     connect_timeout,   // pool_timeouts::connect
-    request_timeout,   // no reply within the timeout of the request
+    request_timeout,   // no reply within the timeout of the request, or a time_limit
     host_not_found,    // there is no such host, or it has no address (EAI_NONAME)
     upstream_closes,   // the upstream accepts a connection and closes it at once
     not_sent,          // the connection was lost before a byte was sent; no time or retry was left

@@ -93,6 +93,11 @@ private:
 namespace detail {
 // The failure of a pool_result that no pool has made. It is one object for all of them.
 ICE_API std::shared_ptr<const failure> unknown_failure();
+// The failure of a request that a time_limit has cancelled, which returned `of`: that of a request
+// whose own timeout ended then.
+ICE_API std::shared_ptr<const failure> late_failure(const failure& of);
+// The same for a request that did not begin, so that its pool is "unknown".
+ICE_API std::shared_ptr<const failure> not_begun_failure();
 }  // namespace detail
 
 // What requests to a pool return: a result<T> that also has a failure if it has no value. Only a

@@ -11,6 +11,7 @@
 #include <ice/error.hpp>
 #include <ice/event.hpp>
 #include <ice/failure.hpp>
+#include <ice/fan_out.hpp>
 #include <ice/health_check.hpp>
 #include <ice/limits.hpp>
 #include <ice/listener.hpp>
@@ -31,6 +32,7 @@
 #include <ice/session.hpp>
 #include <ice/standard_streams.hpp>
 #include <ice/task.hpp>
+#include <ice/time_limit.hpp>
 #include <ice/transport.hpp>
 #include <ice/uid.hpp>
 #include <ice/version.hpp>

@@ -139,6 +139,8 @@ public:
     // Returns after `span`. Throws std::system_error with asio::error::operation_aborted if the
     // caller is cancelled meanwhile, as a coroutine of spawn() is at the end.
     task<> sleep(duration span) { return context_->net->sleep(span); }
+    // A limit on that clock, for all() and first_of().
+    time_limit within(duration span) const { return context_->net->within(span); }
 
     // Serves until stop() or the end of a drain.
     // Signals: SIGINT and SIGTERM drain, also if they arrive between the first add() and run(); a

@@ -12,6 +12,7 @@
 #include <ice/detail/export.hpp>
 #include <ice/result.hpp>
 #include <ice/task.hpp>
+#include <ice/time_limit.hpp>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -92,6 +93,9 @@ public:
     // Waits for the duration. Throws std::system_error with asio::error::operation_aborted if the
     // waiting coroutine is cancelled.
     virtual task<> sleep(duration) = 0;
+    // The limit that ends after the duration, for all() and first_of(). no_timeout gives one that
+    // never ends.
+    time_limit within(duration span) { return {shared_from_this(), after(now(), span)}; }
     // 64 random bits, for back-off and jitter; not for secrets.
     virtual std::uint64_t random() = 0;
 

@@ -4,9 +4,9 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
+#include <asio/error.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
-#include <exception>
 #include <ice/detail/cancel_at.hpp>
 #include <ice/event.hpp>
 #include <optional>
@@ -15,37 +15,69 @@
 namespace ice {
 namespace {
 
-struct timed : std::enable_shared_from_this<timed> {
+// Coroutines with one caller and one deadline.
+struct joint : std::enable_shared_from_this<joint> {
     using caller = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
 
-    // An operation of the user's may complete within emit(), and with it both coroutines.
+    struct branch {
+        asio::cancellation_signal signal;
+        bool has_begun = false, has_ended = false;
+    };
+
+    explicit joint(std::size_t n) : branches(n), ends(n) {}
+
+    // An operation of the user's may complete within emit(), and with it all coroutines.
     void cancel() noexcept {
         const auto own = shared_from_this();
-        try {
-            signal.emit(asio::cancellation_type::terminal);
-        } catch (...) {  // no memory to wake it: its next co_await ends it
+        is_cancelled = true;
+        for (branch& b : branches) {
+            if (!b.has_begun || b.has_ended) continue;
+            try {
+                b.signal.emit(asio::cancellation_type::terminal);
+            } catch (...) {  // no memory to wake it: its next co_await ends it
+            }
         }
     }
     static void expire(void* self) {
-        const auto own = static_cast<timed*>(self)->shared_from_this();
-        own->is_late = true;
+        const auto own = static_cast<joint*>(self)->shared_from_this();
+        own->ends.is_late = true;
         if (own->over) own->over->set();
         own->cancel();
     }
+    void threw(std::exception_ptr e) noexcept {
+        if (!ends.thrown && !(is_cancelled && is_aborted(e))) ends.thrown = std::move(e);
+    }
+    static bool is_aborted(const std::exception_ptr& e) noexcept {
+        try {
+            std::rethrow_exception(e);
+        } catch (const std::system_error& s) {
+            return s.code() == asio::error::operation_aborted;
+        } catch (...) { return false; }
+    }
 
-    std::shared_ptr<void> held;
+    std::vector<branch> branches;
+    std::size_t running = 0;
+    std::shared_ptr<void> held;     // of abandon_at()
     std::optional<event> over;      // of abandon_at(): it has ended, or is late
-    std::optional<caller> waiting;  // of cancel_at()
-    asio::cancellation_signal signal;
-    std::exception_ptr thrown;
-    bool has_ended = false, is_late = false;
+    std::optional<caller> waiting;  // of join_until()
+    joined ends;
+    bool is_cancelled = false;
 };
 
-task<> run(std::shared_ptr<timed> t, task<> work) {
+task<> run(std::shared_ptr<joint> t, std::size_t i, task<bool> work) {
+    bool is_enough = false;
+    std::exception_ptr thrown;
+    t->branches[i].has_begun = true;
     try {
-        co_await std::move(work);
-    } catch (...) { t->thrown = std::current_exception(); }
-    t->has_ended = true;
+        is_enough = co_await std::move(work);
+        t->ends.in_time[i] = !t->ends.is_late;
+    } catch (...) { thrown = std::current_exception(); }
+    t->branches[i].has_ended = true;
+    t->ends.last = i;
+    if (thrown) t->threw(thrown);
+    if (is_enough && t->ends.first == joined::none) t->ends.first = i;
+    if (is_enough || thrown) t->cancel();
+    if (--t->running != 0) co_return;
     if (t->over) t->over->set();
     if (!t->waiting) co_return;
     auto resume = *std::move(t->waiting);
@@ -54,67 +86,112 @@ task<> run(std::shared_ptr<timed> t, task<> work) {
 }
 
 // A plain call: Asio 1.22.1 ends the process if co_spawn() throws within a co_await.
-void start(const asio::any_io_executor& executor, const std::shared_ptr<timed>& t, task<> work) {
-    auto running = run(t, std::move(work));
-    asio::co_spawn(executor, std::move(running),
-                   asio::bind_cancellation_slot(t->signal.slot(), [t](std::exception_ptr) {}));
+void start(const asio::any_io_executor& executor, const std::shared_ptr<joint>& t, std::size_t i,
+           task<bool> work) {
+    auto running = run(t, i, std::move(work));
+    ++t->running;
+    try {
+        asio::co_spawn(
+            executor, std::move(running),
+            asio::bind_cancellation_slot(t->branches[i].signal.slot(), [t](std::exception_ptr) {}));
+    } catch (...) {
+        if (!t->branches[i].has_begun) --t->running;
+        throw;
+    }
+}
+
+// Begins each in its turn. After an exception those that run are cancelled, and waited for.
+void start_all(const asio::any_io_executor& executor, const std::shared_ptr<joint>& t,
+               std::vector<task<bool>>& work) noexcept {
+    try {
+        for (std::size_t i = 0; i < work.size() && !t->is_cancelled; ++i)
+            start(executor, t, i, std::move(work[i]));
+    } catch (...) {
+        t->threw(std::current_exception());
+        t->cancel();
+    }
 }
 
 struct start_waiting {
-    void operator()(timed::caller c) const { t->waiting.emplace(std::move(c)); }
-    timed* t;
+    void operator()(joint::caller c) const { t->waiting.emplace(std::move(c)); }
+    joint* t;
 };
 
-task<> end_of(timed* t) {
+task<> end_of(joint* t) {
     asio::use_awaitable_t<> token;
     return asio::async_initiate<asio::use_awaitable_t<>, void()>(start_waiting{t}, token);
 }
 
+task<bool> never_enough(task<> work) {
+    co_await std::move(work);
+    co_return false;
+}
+
 }  // namespace
 
-// The coroutine of `work` owns this one, by `waiting`. If the loop is destroyed, its frame goes
-// first, and what it uses after it. So no pointer of this frame owns `t` while it waits.
-// All that needs memory is done before `work` begins: nobody would wait for it after an exception.
-task<bool> cancel_at(asio::any_io_executor executor, deadlines& queue, time_point until,
-                     task<> work) {
-    auto t = std::make_shared<timed>();
-    timed* const running = t.get();
+void joined::abort() { throw std::system_error(asio::error::operation_aborted); }
+
+// The coroutines of `work` own this one, by `waiting`. If the loop is destroyed, their frames go
+// first, and what they use after them. So no pointer of this frame owns `t` while it waits.
+// Most that needs memory is done before `work` begins: nobody would wait for it after an exception.
+task<joined> join_until(asio::any_io_executor executor, deadlines& queue, time_point until,
+                        std::vector<task<bool>> work) {
+    auto t = std::make_shared<joint>(work.size());
+    joint* const running = t.get();
     auto ended = end_of(running);
-    deadline timer(queue, timed::expire, running);
+    deadline timer(queue, joint::expire, running);
     timer.set(until);
     auto mine = co_await asio::this_coro::cancellation_state;
     if (mine.slot().is_connected())
         mine.slot().assign([weak = t->weak_from_this()](asio::cancellation_type) {
-            if (const auto own = weak.lock()) own->cancel();
+            const auto own = weak.lock();
+            if (!own) return;
+            own->ends.has_left = true;
+            own->cancel();
         });
-    start(executor, t, std::move(work));
-    if (!t->has_ended) {
+    // What begins may cancel the caller at once, and the co_await would throw for it.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    start_all(executor, t, work);
+    if (t->running != 0) {
         t.reset();
         co_await std::move(ended);
         t = running->shared_from_this();
     }
+    co_await asio::this_coro::throw_if_cancelled(throws);
     if (mine.slot().is_connected()) mine.slot().clear();
-    if (t->thrown && !t->is_late) std::rethrow_exception(t->thrown);
-    co_return !t->is_late;
+    co_return std::move(t->ends);
+}
+
+task<bool> cancel_at(asio::any_io_executor executor, deadlines& queue, time_point until,
+                     task<> work) {
+    std::vector<task<bool>> one;
+    one.push_back(never_enough(std::move(work)));
+    auto runs = join_until(std::move(executor), queue, until, std::move(one));
+    const joined ends = co_await std::move(runs);
+    if (ends.is_late) co_return false;
+    if (ends.thrown) std::rethrow_exception(ends.thrown);
+    if (!ends.in_time[0]) joined::abort();
+    co_return true;
 }
 
 task<error_code> abandon_at(asio::any_io_executor executor, deadlines& queue, time_point until,
                             task<> work, std::shared_ptr<void> held) {
-    const auto t = std::make_shared<timed>();
+    const auto t = std::make_shared<joint>(1);
     t->held = std::move(held);
     t->over.emplace(executor);
     auto over = t->over->wait();
-    deadline timer(queue, timed::expire, t.get());
+    deadline timer(queue, joint::expire, t.get());
     timer.set(until);
-    start(executor, t, std::move(work));
-    if (!t->has_ended) {
+    start(executor, t, 0, never_enough(std::move(work)));
+    if (t->running != 0) {
         const error_code cancelled = co_await std::move(over);
-        if (!t->has_ended) {
+        if (t->running != 0 || t->ends.is_late) {
             t->cancel();
             co_return cancelled ? cancelled : make_error_code(errc::request_timeout);
         }
     }
-    if (t->thrown) std::rethrow_exception(t->thrown);
+    if (t->ends.thrown) std::rethrow_exception(t->ends.thrown);
     co_return error_code();
 }
 

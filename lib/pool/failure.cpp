@@ -60,6 +60,18 @@ std::shared_ptr<const failure> detail::unknown_failure() {
     return one;
 }
 
+std::shared_ptr<const failure> detail::late_failure(const failure& of) {
+    const bool sent = of.may_have_been_executed();
+    const errc code = sent ? errc::request_timeout : errc::acquire_timeout;
+    return std::make_shared<const failure>(code, of.cause(), sent, of.pool(), of.upstream(),
+                                           of.unparsed());
+}
+
+std::shared_ptr<const failure> detail::not_begun_failure() {
+    return std::make_shared<const failure>(errc::acquire_timeout, error_code(), false, "unknown",
+                                           "unknown");
+}
+
 std::string failure::text() const {
     std::string more;
     if (unparsed_ != 0) more = fmt::format("; {} bytes received are no whole message", unparsed_);

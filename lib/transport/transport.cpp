@@ -17,6 +17,11 @@ transport::transport(asio::any_io_executor executor)
 
 transport::~transport() = default;
 
+duration time_limit::left() const {
+    if (until_ == never) return no_timeout;
+    return add_sat(until_.time_since_epoch(), mul_sat(net_->now().time_since_epoch(), -1));
+}
+
 task<> transport::yield() { co_await asio::post(executor_, asio::use_awaitable); }
 
 void transport::flush_soon(channel& c) {

@@ -3,6 +3,7 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/this_coro.hpp>
+#include <ice/fan_out.hpp>
 #include <ice/pool.hpp>
 
 #include "heap.hpp"
@@ -12,9 +13,10 @@ namespace {
 
 using namespace scene;
 
-enum class manner { alone, pipelined, leased };
-constexpr manner manners[] = {manner::alone, manner::pipelined, manner::leased};
-constexpr const char* names[] = {"alone", "pipelined", "leased"};
+enum class manner { alone, pipelined, leased, side_by_side };
+constexpr manner manners[] = {manner::alone, manner::pipelined, manner::leased,
+                              manner::side_by_side};
+constexpr const char* names[] = {"alone", "pipelined", "leased", "side by side"};
 
 ice::pool_limits limits_of(manner m) {
     ice::pool_limits l;
@@ -36,6 +38,13 @@ struct caller {
 
 ice::task<> ask(caller& c, std::shared_ptr<int>) {
     if (!c.w.p) co_return;  // the server is gone before it begins
+    if (c.how == manner::side_by_side) {
+        auto both = ice::all(c.w.srv->within(5s), c.w.p->request(std::string_view("q1"), 5s),
+                             c.w.p->request(std::string_view("q4"), 5s));
+        const auto got = co_await std::move(both);
+        if (std::get<0>(got) && std::get<1>(got)) c.reply = *std::get<0>(got);
+        co_return;
+    }
     if (c.how != manner::leased) {
         const auto got = co_await c.w.p->request(std::string_view("q1"), 5s);
         if (got) c.reply = *got;

@@ -70,6 +70,8 @@ public:
     // The steady clock of the transport, virtual in a simulation.
     time_point now() const { return channel_->net().now(); }
     task<> sleep(duration span) { return channel_->net().sleep(span); }
+    // A limit on that clock, for all() and first_of().
+    time_limit within(duration span) { return channel_->net().within(span); }
 
     // Runs a coroutine beside the logic, such as one that pushes something at intervals. It begins
     // when the caller has returned to the loop, and may use this session until it ends.
