@@ -236,6 +236,27 @@ def pool(name, ours, against, theirs, goal):
     return Row(7, name, against, goal, measure)
 
 
+def gateway(depth, goal):
+    """CPU time of a gateway for each line, whose upstream is raw_line: pools of four connections
+    that requests share, and clients with up to 64 requests at once."""
+    def measure(run, row):
+        with measuring.Server([run.build / "bench/raw_line", "0"]) as upstream:
+            port = upstream.address.rpartition(":")[2]
+
+            def one(name, *more):
+                with measuring.Server([run.build / "bench" / name, port, *more, "0"]) as server:
+                    return measuring.load(run.build, server, ["line", "-P", depth], run.seconds)
+            a, b = interleaved(run, lambda: one("gateway", "1000", "64"),
+                               lambda: one("raw_gateway"))
+        result = spread([x["us"] / y["us"] for x, y in zip(a, b, strict=True)])
+        return {**result, "value": result["ratio"],
+                "detail": f"{middle([x['us'] for x in a]):.2f} µs, "
+                          f"{middle([x['us'] for x in b]):.2f} µs of CPU for each line",
+                "verdict": judged(result["ratio"], row.goal, True)}
+    return Row(12, f"gateway of lines, {depth} in flight: CPU", "raw_gateway", goal, measure,
+               ("bench/gateway", "bench/raw_gateway"), at_most=True)
+
+
 def memory(name, goal):
     count, burst = 9_900, 64
 
@@ -367,6 +388,7 @@ ROWS = [
                  "resp", "-P", depth) for depth in (16, 64)),
     pool("a pool of 1, one caller", "pool", "its connection, used directly", "direct", 0.95),
     pool("64 callers, pipelined on one connection", "pipelined", "one at a time", "queued", 10),
+    gateway(1, 1.15), gateway(16, 2), gateway(64, 2),
     throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),
     ceiling(),
     compiling(),

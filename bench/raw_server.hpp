@@ -2,6 +2,7 @@
 // adds what it does with a connection that can be read. A burst costs three system calls:
 // epoll_wait, recv, send.
 #pragma once
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 
 namespace raw {
@@ -41,7 +43,12 @@ inline void watch(int operation, int fd, std::uint32_t events, connection* peer)
     if (::epoll_ctl(poller, operation, fd, &event) != 0) die("epoll_ctl");
 }
 
+// What a yardstick adds: before the first connection is accepted, and before one is closed.
+inline std::function<void()> ready;
+inline void (*closing)(connection*) = nullptr;
+
 inline void close(connection* peer) {
+    if (closing) closing(peer);
     ::close(peer->fd);  // this also takes it out of the poller
     delete peer;
 }
@@ -113,6 +120,7 @@ int serve(int argc, char** argv, Readable readable) {
     ::setrlimit(RLIMIT_NOFILE, &files);
 
     poller = ::epoll_create1(EPOLL_CLOEXEC);
+    if (ready) ready();
     auto listener = listen_on(port);
     watch(EPOLL_CTL_ADD, listener, EPOLLIN, nullptr);
     static epoll_event events[EVENTS];

@@ -105,7 +105,7 @@ pool_connection* pool_core::share(const pool_caller* k, time_point now) noexcept
 // requests, so that it becomes free: of those the ones with the fewest.
 pool_connection* pool_core::with_room() const noexcept {
     std::size_t kept = 0;
-    for (const pool_caller* k = first_; k != nullptr; k = k->behind) {
+    for (auto k = waiting_alone_ == 0 ? nullptr : first_; k != nullptr; k = k->behind) {
         if (!k->shares && after(k->since, sharing_yields) <= now_)
             ++kept;  // mutant: sharing_yields
     }
@@ -178,6 +178,7 @@ void pool_core::enqueue(pool_caller& k) noexcept {
     (k.behind != nullptr ? k.behind->before : last_) = &k;
     k.is_waiting = true;
     ++waiting_;
+    waiting_alone_ += k.shares ? 0 : 1;
 }
 
 void pool_core::unlink(pool_caller& k) noexcept {
@@ -186,6 +187,7 @@ void pool_core::unlink(pool_caller& k) noexcept {
     k.before = k.behind = nullptr;
     k.is_waiting = false;
     --waiting_;
+    waiting_alone_ -= k.shares ? 0 : 1;
 }
 
 void pool_core::leave(pool_caller& k, time_point now) noexcept {

@@ -198,3 +198,27 @@ def test_a_signal_ends_it_with_exit_code_0(server, number):
         server.process.send_signal(number)
         assert server.process.wait(ENOUGH) == 0
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("gateway", [["raw_gateway"], ["gateway", 1, 1], ["gateway", 100, 16]],
+                         ids=["raw_gateway", "one by one", "in flight"])
+def test_gateways_give_each_client_its_own_lines(gateway):
+    # Danger: a gateway that mixes clients, or loses lines, is no yardstick.
+    with contextlib.closing(Server([BUILT / "raw_line"])) as upstream, contextlib.closing(
+            Server([BUILT / gateway[0], upstream.port, *gateway[1:]])) as server:
+        clients = [server.connect() for _ in range(9)]
+        asked = [b"".join(b"%d of %d\r\n" % (n, i) for n in range(200)) for i in range(9)]
+        clients[8].sendall(asked[8])
+        clients.pop().close()  # replies to it are dropped
+        for cut in 5, 1000, len(asked[0]):
+            for client, text in zip(clients, asked, strict=False):
+                client.sendall(text[:cut])
+            asked = [text[cut:] for text in asked]
+        for i, client in enumerate(clients):
+            got, all_ = b"", b"".join(b"%d of %d\r\n" % (n, i) for n in range(200))
+            while len(got) < len(all_):
+                more = client.recv(65536)
+                assert more, got
+                got += more
+            assert got == all_
+            client.close()

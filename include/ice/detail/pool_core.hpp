@@ -234,6 +234,7 @@ private:
     std::vector<pool_connection*> idle_;  // in the order in which they came back
     pool_caller *first_ = nullptr, *last_ = nullptr;
     std::size_t busy_ = 0, connecting_ = 0, waiting_ = 0;
+    std::size_t waiting_alone_ = 0;  // of those, callers that share no connection
     std::uint64_t leases_ = 0;   // leases so far: the clock of upstream::last_leased
     std::uint64_t tickets_ = 0;  // callers that have waited so far
     time_point now_{};           // of the last event
