@@ -13,9 +13,19 @@ const ice::address here("10.0.0.1", 9), there("10.0.0.2", 7);
 constexpr ice::pool_name<frames> name{"up"};
 constexpr std::uint64_t requests = 120;  // not all get so far
 
-// Answers, mostly at once.
+// Answers, mostly at once. Some sessions have a coroutine beside the logic.
 struct answering {
     world& w;
+
+    void opened(ice::session<frames>& peer) {
+        if (w.options.hit(0.8)) return;
+        w.saw("spawns");
+        peer.spawn(run_beside(peer, w.spawned));
+    }
+    static ice::task<> run_beside(ice::session<frames>& peer, std::size_t& spawned) {
+        const test::counted here(spawned);
+        while (peer.now() != ice::never) co_await peer.sleep(1s);
+    }
     ice::task<std::string> operator()(std::string_view request, ice::session<frames>& peer) {
         const auto id = id_of('q', request);
         if (w.chance.hit(0.3)) co_await peer.sleep(w.chance.below(5ms));
@@ -209,6 +219,7 @@ public:
         srv_->stop();
         passes([] { return false; }, 1s);
         w_.check(listener_->size() == 0, "a stopped server holds on");
+        w_.check(w_.spawned == 0, "a spawned coroutine outlives its session");
         listener_ = nullptr;
         srv_.reset();
         passes([&] { return w_.sim.quiescent(); }, 2h);  // bytes in flight may be late

@@ -41,6 +41,7 @@ struct world : test::random_world {
     bool does(std::string_view what, double p) { return random_world::does(chance, what, p); }
     void wait(ice::duration span) { sim.run_for(span); }
 
+    std::size_t spawned = 0;  // coroutines beside logics that run; they use it until the end
     ice::testing::simulation sim;
     dice& chance = sim.chance();
     dice options;  // of what was added later: the seeds that are kept draw the same as before
