@@ -57,6 +57,8 @@ public:
     typed_place(stage& s, bool waits) : stage_(s), waits_(waits) {}
 
     void open(const ice::address& at, P p, const ice::limits& l, const ice::timeouts& t) {
+        receives_ = l.in_flight == 1;
+        if (waits_ && !receives_) stage_.w.saw("listeners with messages in flight");
         auto action = ice::tcp_server_action{at}.protocol(std::move(p));
         if (waits_) listener_ = &add(std::move(action).logic(waiting{*this}), l, t);
         else listener_ = &add(std::move(action).logic(plain{*this}), l, t);
@@ -170,7 +172,8 @@ private:
             std::string text = me.heard_of(m);
             me.beside(peer);
             co_await me.wait(peer);
-            for (int more = 0; more < 3 && me.does("logic: asks back", me.ways.asks_back); ++more) {
+            const double asks_back = me.receives_ ? me.ways.asks_back : 0;
+            for (int more = 0; more < 3 && me.does("logic: asks back", asks_back); ++more) {
                 auto answer = me.answer_to(text, peer);
                 if (answer) {
                     const ice::error_code unsent = co_await peer.send(*std::move(answer));
@@ -231,6 +234,7 @@ private:
 
     stage& stage_;
     bool waits_;
+    bool receives_ = true;  // its logic may, as it works on one message at a time
     ice::listener<P>* listener_ = nullptr;
 };
 

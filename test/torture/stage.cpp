@@ -85,6 +85,7 @@ ice::limits draw_limits(world& w) {
     l.outbox = c.hit(0.5) ? c.below(3000) : 1024 * 1024;
     l.batch = c.hit(0.5) ? c.between(1, 4) : 64;
     l.accepts = c.hit(0.5) ? c.between(1, 3) : 64;
+    l.in_flight = c.hit(0.4) ? c.between(2, 16) : 1;
     if (w.is_calm) return l;
     l.connections_per_peer = c.between(1, 3);
     l.message = c.hit(0.3) ? c.between(1, 400) : 1024 * 1024;
