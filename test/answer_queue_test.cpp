@@ -163,6 +163,25 @@ BOOST_AUTO_TEST_CASE(a_connection_makes_as_many_coroutines_as_were_in_flight) {
     BOOST_TEST(lines[1].ends_with(", 4 coroutines spawned"), lines[1]);
 }
 
+// The danger: an idle connection keeps the memory of its largest burst.
+BOOST_AUTO_TEST_CASE(the_coroutines_end_in_a_pause) {
+    auto& l = listen(8, {.idle = 10min, .logic = ice::no_timeout});
+    auto peer = open();
+    for (int i = 0; i < 3; ++i) {
+        send(*peer, "1 a,1 b,1 c,");
+        BOOST_TEST(all(*peer, 3) == "a,b,c,");
+        BOOST_TEST(l.report()[1].ends_with(", 3 coroutines spawned"), l.report()[1]);
+        sim.run_for(70s);
+        BOOST_TEST(!l.report()[1].ends_with("coroutines spawned"), l.report()[1]);
+    }
+    peer = open();
+    send(*peer, "60000 a,");
+    sim.run_for(50s);
+    BOOST_TEST(l.report()[1].ends_with(", 1 coroutines spawned"), l.report()[1]);
+    sim.run_for(15s);
+    BOOST_TEST(next(*peer) == "a");
+}
+
 // What has no answer holds back nothing.
 BOOST_AUTO_TEST_CASE(a_message_without_an_answer) {
     listen(8);

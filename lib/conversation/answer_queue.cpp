@@ -7,6 +7,8 @@
 namespace ice {
 namespace {
 
+constexpr auto idle_workers_stay = std::chrono::seconds(30);  // a little longer than most pauses
+
 struct start_waiting {
     template <class Resume>
     void operator()(Resume r) const {
@@ -68,16 +70,25 @@ void answer_queue_base::append(worker& w) {
     newest_ = &w;
     ++size_;
     peer_.answering(true);
-    if (timer_.at() == never) timer_.set(after(w.began, peer_.settings().timeouts.logic));
+    if (timer_.at() == never) look_again(w.began);
+}
+
+void answer_queue_base::look_again(time_point now) {
+    const time_point until = after(oldest_->began, peer_.settings().timeouts.logic);
+    timer_.set(std::min(until, after(now, idle_workers_stay)));
 }
 
 // The oldest request began first, so the others have more time than it. The timer is not moved for
-// each: it may ring early.
+// each: it may ring early. If no request is there, the peer pauses, and all workers are idle.
 void answer_queue_base::expire(void* self) {
     auto& q = *static_cast<answer_queue_base*>(self);
-    if (q.oldest_ == nullptr) return;
-    const time_point until = after(q.oldest_->began, q.peer_.settings().timeouts.logic);
-    if (until > q.peer_.now()) return q.timer_.set(until);
+    if (q.oldest_ == nullptr) {
+        q.idle_ = nullptr;
+        q.all_.clear();
+        return;
+    }
+    const time_point now = q.peer_.now();
+    if (after(q.oldest_->began, q.peer_.settings().timeouts.logic) > now) return q.look_again(now);
     q.peer_.bytes().expire(errc::logic_timeout);
 }
 

@@ -18,7 +18,8 @@ namespace ice {
 
 // The part that does not depend on the protocol. Each request has a worker, a coroutine that calls
 // the logic. A worker whose answer was sent waits for another request, so a connection makes no
-// more coroutines than it had requests in flight. All calls are for the loop's thread.
+// more coroutines than it had requests in flight; they end when it pauses for half a minute. All
+// calls are for the loop's thread.
 class ICE_API answer_queue_base {
 public:
     explicit answer_queue_base(session_base& peer);
@@ -87,6 +88,7 @@ private:
     virtual void send(worker&) = 0;
     void send_oldest();
     void threw(std::exception_ptr) noexcept;
+    void look_again(time_point now);
     bool is_over() const noexcept;
     static void expire(void* self);
 
@@ -96,7 +98,7 @@ private:
     std::vector<std::unique_ptr<worker>> all_;
     time_point burst_began_ = never;
     std::exception_ptr thrown_;
-    deadline timer_;  // timeouts::logic of the oldest request
+    deadline timer_;  // timeouts::logic of the oldest request, and the end of idle workers
     event changed_;
     bool has_ended_ = false, is_in_burst_ = false;
 };
