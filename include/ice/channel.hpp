@@ -126,9 +126,10 @@ public:
     // deadline before; `never` removes it.
     void deadline(time_point at, errc why);
 
-    // Sets the deadline to `span` after `now`. If consume() was called before it expires, it is
-    // renewed for another `span` instead, so the channel is cancelled between one and two spans
-    // after the last message. That saves a reading of the clock for each message.
+    // Sets the deadline to `span` after `now`. If consume() was called before it expires, or `why`
+    // is errc::idle_timeout and bytes are unsent, it is renewed for another `span` instead, so the
+    // channel is cancelled between one and two spans after the last message. That saves a reading
+    // of the clock for each message.
     void deadline_between_messages(time_point now, duration span, errc why);
 
     // -- the end
@@ -146,7 +147,8 @@ public:
     // never within cancel(), so any code on the loop's thread may call it.
     virtual void cancel(error_code why) = 0;
     // The same at the end of a deadline that is not the channel's own: reopen() can take it back.
-    // If it is over already, closes the connection, as whoever uses the channel goes on.
+    // If the channel is cancelled already, closes the connection, as whoever uses it goes on; with
+    // errc::logic_timeout it calls end_user() first.
     void expire(errc why);
     // The code that uses this channel is to end: emits asio::cancellation_type::terminal to
     // cancels(), and closes the connection if the channel is still there a second later. That code

@@ -186,10 +186,10 @@ void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
 //   closed(session<P>&).
 // - An exception that leaves a logic closes that connection only (listener_counters::logic_threw).
 // - At the end of timeouts::logic, and by stop() of the server or the listener, also at the end of
-//   a drain's grace period, a coroutine that waits for something else than its peer is cancelled
-//   (asio::cancellation_type::terminal): what it waits for returns or throws
-//   asio::error::operation_aborted, and each later co_await throws it (as std::system_error). Let
-//   that leave the logic. opened() and closed() are not cancelled.
+//   a drain's grace period, a coroutine that waits is cancelled (cancellation_type::terminal of
+//   Asio): what it waits for returns or throws asio::error::operation_aborted, receive() and send()
+//   return errc::stopped or logic_timeout, and each later co_await throws operation_aborted (as
+//   std::system_error). Let that leave the logic. opened() and closed() are not cancelled.
 // - If P cannot express an answer, such as a line that has a line end in it, the listener closes
 //   the connection and logs it, unless the logic has the member
 //       A unencodable(error_code why, session<P>&);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cassert>
 #include <ice/detail/answer_queue.hpp>
+#include <new>
 #include <utility>
 
 namespace ice {
@@ -33,6 +34,7 @@ bool answer_queue_base::is_over() const noexcept {
 
 task<error_code> answer_queue_base::wait_for_room() {
     peer_.try_flush();
+    peer_.expects_nothing();
     while (is_full() && !is_over()) {
         changed_.clear();
         co_await changed_.wait();
@@ -43,13 +45,16 @@ task<error_code> answer_queue_base::wait_for_room() {
 
 task<> answer_queue_base::join() {
     peer_.try_flush();
+    peer_.expects_nothing();
     while (size_ != 0 && !is_over()) {
         changed_.clear();
         co_await changed_.wait();
     }
+    if (!is_over()) peer_.bytes().out() += last_bytes_;
     // A peer that has closed its side is not sent to any more after this.
     if (!peer_.bytes().cancelled() && !peer_.try_flush()) co_await peer_.flush();
-    if (thrown_ && !peer_.bytes().cancelled()) std::rethrow_exception(thrown_);
+    if (thrown_ && !peer_.bytes().cancelled())
+        std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
 // A worker that waits is destroyed with its handler.
@@ -57,7 +62,11 @@ void answer_queue_base::end() noexcept {
     has_ended_ = true;
     peer_.receives_alone(false);
     timer_.clear();
-    for (const auto& w : all_) w->waiting.reset();
+    for (const auto& w : all_) {
+        w->waiting.reset();
+        report(w->thrown);
+    }
+    report(thrown_);
 }
 
 void answer_queue_base::append(worker& w) {
@@ -84,6 +93,7 @@ void answer_queue_base::expire(void* self) {
     auto& q = *static_cast<answer_queue_base*>(self);
     if (q.oldest_ == nullptr) {
         q.idle_ = nullptr;
+        for (const auto& w : q.all_) w->waiting.reset();
         q.all_.clear();
         return;
     }
@@ -100,10 +110,7 @@ answer_queue_base::worker* answer_queue_base::take_idle() noexcept {
     return w;
 }
 
-answer_queue_base::worker& answer_queue_base::add(std::unique_ptr<worker> w) {
-    all_.push_back(std::move(w));
-    return *all_.back();
-}
+void answer_queue_base::add(std::shared_ptr<worker> w) { all_.push_back(std::move(w)); }
 
 void answer_queue_base::wake(worker& w) {
     auto resume = *std::move(w.waiting);
@@ -118,12 +125,12 @@ task<> answer_queue_base::wait_for_request(worker& w) {
 
 void answer_queue_base::answered(worker& w) {
     w.is_answered = true;
-    if (has_ended_) return;
+    if (has_ended_) return report(w.thrown);
     try {
         send_oldest();
         if (!is_in_burst_) peer_.bytes().flush_soon();
+        if (size_ == 0) peer_.answering(false);
     } catch (...) { threw(std::current_exception()); }
-    if (size_ == 0) peer_.answering(false);
     changed_.set();
 }
 
@@ -138,6 +145,25 @@ void answer_queue_base::send_oldest() {
     }
     // The peer would take a later answer for that one.
     if (peer_.is_unencodable()) peer_.end_reading(peer_.failed());
+}
+
+void answer_queue_base::hold_back(std::size_t before) {
+    std::string& out = peer_.bytes().out();
+    if (size_ == 0 || out.size() <= before) return;
+    last_bytes_ = out.substr(before);
+    out.resize(before);
+}
+
+void answer_queue_base::vanished() noexcept {
+    if (has_ended_) return;
+    threw(std::make_exception_ptr(std::bad_alloc()));
+    changed_.set();
+}
+
+// An exception that nobody rethrows: the conversation has ended for another reason.
+void answer_queue_base::report(std::exception_ptr& e) noexcept {
+    if (e && !is_aborted(e)) peer_.settings().spawned_threw(peer_, e);
+    e = nullptr;
 }
 
 // The session learns of it from fill(), wait_for_room() or join().

@@ -94,7 +94,11 @@ void session_base::answering(bool is) {
     answering_ = is;
     // fill() waits since before the last answer.
     if (!is && begun_ == never && !in_partial_message_ && !has_own_deadline())
-        channel_->deadline(after(now(), settings_.timeouts.idle), errc::idle_timeout);
+        channel_->deadline_between_messages(now(), settings_.timeouts.idle, errc::idle_timeout);
+}
+
+void session_base::expects_nothing() {
+    if (!channel_->cancelled() && !has_own_deadline()) channel_->deadline(never, errc{});
 }
 
 void session_base::fail_unencodable(error_code why) noexcept {
@@ -180,7 +184,8 @@ void session_base::arm_logic_timeout() {
 
 void session_base::end_logic() noexcept {
     channel_->cancel(errc::stopped);
-    if (!logic_timeout_armed_) channel_->cancels(nullptr);  // nothing but ice waits
+    // Otherwise nothing but ice waits.
+    if (!logic_timeout_armed_ && !receives_alone_) channel_->cancels(nullptr);
     channel_->end_user();
 }
 
@@ -205,6 +210,12 @@ error_code session_base::queued(std::size_t before) {
 }
 
 task<error_code> session_base::sent() {
+    // fill() waits meanwhile, and has its deadline.
+    while (receives_alone_ && !channel_->try_flush()) {
+        if (const error_code ended = channel_->cancelled()) co_return lost(ended);
+        auto room = channel_->wait_for_room();
+        if (const error_code ec = co_await std::move(room)) co_return lost(ec);
+    }
     if (!channel_->try_flush()) {
         if (const error_code ec = co_await flush()) co_return lost(ec);
         rearm_logic_timeout();

@@ -136,7 +136,7 @@ void channel::deadline_between_messages(time_point now, duration span, errc why)
 }
 
 void channel::expire(errc why) {
-    if (cancelled_) return shut();
+    if (cancelled_) return why == errc::logic_timeout ? end_user() : shut();
     expired_ = unsent() == 0;  // half a message cannot be followed by one
     cancel(why);
     if (why == errc::logic_timeout) end_user();
@@ -155,9 +155,11 @@ void channel::end_user() noexcept {
 // not move it for each message.
 void channel::fire(void* self) {
     auto& c = *static_cast<channel*>(self);
-    if (c.span_ == duration::zero() || c.seen_ == c.consumed_)
-        return c.expire(static_cast<errc>(c.why_));
-    c.seen_ = c.consumed_;
+    const errc why = static_cast<errc>(c.why_);
+    const bool still_reads = why == errc::idle_timeout && c.unsent() != 0;
+    if (c.span_ == duration::zero() || (c.seen_ == c.consumed_ && !still_reads))
+        return c.expire(why);
+    c.seen_ = c.consumed_ - (still_reads ? 1 : 0);  // its pause begins later: another span
     c.timer_.set(after(c.net_.now(), c.span_));
 }
 

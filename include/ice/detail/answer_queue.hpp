@@ -12,6 +12,7 @@
 #include <ice/logic.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace ice {
@@ -58,7 +59,7 @@ protected:
 
     // An idle worker, or null.
     worker* take_idle() noexcept;
-    worker& add(std::unique_ptr<worker>);
+    void add(std::shared_ptr<worker>);
     // Appends the request of `w`. Requires: !is_full().
     void append(worker& w);
     // Lets an idle worker run until it waits for something.
@@ -67,6 +68,11 @@ protected:
     static task<> wait_for_request(worker& w);
     // The logic has returned: sends the answers that no older request holds back.
     void answered(worker& w);
+    // The worker was destroyed where it waits: its answer never comes, and none after it.
+    void vanished() noexcept;
+    // What the protocol has appended from `before` on, as it ends the conversation, leaves after
+    // all answers.
+    void hold_back(std::size_t before);
     bool has_ended() const noexcept { return has_ended_; }
 
     // While the session calls the logic with a burst, answers are not sent: fill() and
@@ -88,6 +94,7 @@ private:
     virtual void send(worker&) = 0;
     void send_oldest();
     void threw(std::exception_ptr) noexcept;
+    void report(std::exception_ptr&) noexcept;
     void look_again(time_point now);
     bool is_over() const noexcept;
     static void expire(void* self);
@@ -95,10 +102,11 @@ private:
     const std::size_t most_;
     std::size_t size_ = 0;
     worker *oldest_ = nullptr, *newest_ = nullptr, *idle_ = nullptr;
-    std::vector<std::unique_ptr<worker>> all_;
+    std::vector<std::shared_ptr<worker>> all_;
     time_point burst_began_ = never;
     std::exception_ptr thrown_;
-    deadline timer_;  // timeouts::logic of the oldest request, and the end of idle workers
+    std::string last_bytes_;  // see hold_back()
+    deadline timer_;          // timeouts::logic of the oldest request, and the end of idle workers
     event changed_;
     bool has_ended_ = false, is_in_burst_ = false;
 };
@@ -116,7 +124,7 @@ struct end_of_queue {
 
 // Whether a message can be stored while the next ones are read.
 template <class M>
-inline constexpr bool can_be_kept = !is_view<M>;
+inline constexpr bool can_be_kept = says_what_it_owns<M> && !is_view<M>;
 template <says_what_it_owns M>
     requires is_view<M>
 inline constexpr bool can_be_kept<M> = std::constructible_from<M, const typename kept<M>::type&>;
@@ -141,7 +149,9 @@ public:
     void begin_arrived() {
         const burst now(*this);
         while (!is_full()) {
+            const std::size_t before = peer().bytes().out().size();
             std::optional<M> request = peer().next();
+            if (peer().failed()) hold_back(before);
             if (!request) break;
             begin(*std::move(request));
         }
@@ -151,9 +161,13 @@ private:
     session<P>& peer() const noexcept { return static_cast<session<P>&>(peer_); }
 
     void begin(M request) {
+        std::shared_ptr<typed_worker> fresh;
         worker* one = take_idle();
-        const bool is_new = one == nullptr;
-        if (is_new) one = &add(std::make_unique<typed_worker>());
+        if (one == nullptr) {
+            fresh = std::make_shared<typed_worker>();
+            one = fresh.get();
+            add(fresh);
+        }
         auto& w = static_cast<typed_worker&>(*one);
         if constexpr (is_view<M>) {
             w.copy = typename kept<M>::type(request);
@@ -162,11 +176,27 @@ private:
             w.request.emplace(std::move(request));
         }
         append(w);
-        if (is_new) peer_.start(work(this->shared_from_this(), w));
-        else wake(w);
+        try {
+            if (fresh) peer_.start(work(this->shared_from_this(), std::move(fresh)));
+            else wake(w);
+        } catch (...) {  // no memory for the coroutine
+            w.thrown = std::current_exception();
+            answered(w);
+        }
     }
 
-    static task<> work(std::shared_ptr<answer_queue> self, typed_worker& w) {
+    // Its coroutine may be destroyed where it waits, as when memory to wake it runs out.
+    struct presence {
+        answer_queue& queue;
+        worker& own;
+        ~presence() {
+            if (!own.is_answered) queue.vanished();
+        }
+    };
+
+    static task<> work(std::shared_ptr<answer_queue> self, std::shared_ptr<typed_worker> own) {
+        typed_worker& w = *own;
+        const presence here{*self, w};
         while (!self->has_ended()) {
             if (w.is_answered) {
                 co_await wait_for_request(w);

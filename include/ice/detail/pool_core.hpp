@@ -235,9 +235,9 @@ private:
     pool_caller *first_ = nullptr, *last_ = nullptr;
     std::size_t busy_ = 0, connecting_ = 0, waiting_ = 0;
     std::size_t waiting_alone_ = 0;  // of those, callers that share no connection
-    std::uint64_t leases_ = 0;   // leases so far: the clock of upstream::last_leased
-    std::uint64_t tickets_ = 0;  // callers that have waited so far
-    time_point now_{};           // of the last event
+    std::uint64_t leases_ = 0;       // leases so far: the clock of upstream::last_leased
+    std::uint64_t tickets_ = 0;      // callers that have waited so far
+    time_point now_{};               // of the last event
     time_point due_ = never;
     time_point look_ = never;     // when idle connections are looked at next
     time_point replace_again_{};  // when old connections may be replaced again

@@ -76,12 +76,17 @@ task<error_code> serve_in_flight(session<P>& peer, L& logic) {
     const auto queue = std::make_shared<answer_queue<P, L>>(peer, logic);
     const end_of_queue at_exit(*queue);
     error_code why;
-    while (!why) {
-        queue->begin_arrived();
+    std::exception_ptr thrown;  // by the protocol: the answers before are sent
+    while (!why && !thrown) {
+        try {
+            queue->begin_arrived();
+        } catch (...) { thrown = std::current_exception(); }
+        if (thrown) break;
         if (queue->is_full()) why = co_await queue->wait_for_room();
         else why = co_await peer.fill();
     }
-    if (!is_of_socket(why)) co_await queue->join();
+    if (thrown || !is_of_socket(why)) co_await queue->join();
+    if (thrown) std::rethrow_exception(thrown);
     co_return why;
 }
 

@@ -182,6 +182,8 @@ public:
     error_code failed() const noexcept { return failed_; }
     // Whether requests that were received are with the logic, so that the peer is not idle.
     void answering(bool is);
+    // The peer is not waited for: its deadline ends, until the next fill().
+    void expects_nothing();
     // The code that runs the session receives all messages itself: receive() throws.
     void receives_alone(bool does) noexcept { receives_alone_ = does; }
 
