@@ -23,7 +23,7 @@ struct answering {
         peer.spawn(run_beside(peer, w.spawned));
     }
     static ice::task<> run_beside(ice::session<frames>& peer, std::size_t& spawned) {
-        const test::counted here(spawned);
+        const test::counted one(spawned);
         while (peer.now() != ice::never) co_await peer.sleep(1s);
     }
     ice::task<std::string> operator()(std::string_view request, ice::session<frames>& peer) {
