@@ -202,19 +202,21 @@ protected:
 private:
     friend class transport;
     struct stall;
+    std::uint32_t chunk() const noexcept;  // bytes that the next read asks for
     static void fire(void* self);
     static void stall_timer(void* self);
     void flush_soon_once();
 
     ice::deadline timer_;
-    duration span_{};             // deadline_between_messages(); zero for deadline()
+    // Each idle connection has these: they are as small as they can be.
+    std::uint32_t span_ = 0;      // ms, of deadline_between_messages(); 0 for deadline()
     std::uint32_t consumed_ = 0;  // calls of consume()
     std::uint32_t seen_ = 0;      // consumed_ when the span began
-    std::uint32_t chunk_;         // bytes that the next read asks for
     std::uint32_t chunk_most_;    // read_at_most()
     std::uint8_t why_{};          // the deadline's errc: one byte keeps idle connections small
     bool flushing_soon_ : 1 = false;
-    bool expired_ : 1 = false;  // a deadline has cancelled it, and no byte was left to send
+    bool expired_ : 1 = false;        // a deadline has cancelled it, and no byte was left to send
+    std::uint8_t doublings_ : 5 = 0;  // of the first read, for the next one
 
 protected:  // here they fill padding
     bool in_message_ = false;

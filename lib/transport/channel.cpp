@@ -12,6 +12,14 @@ constexpr std::uint32_t chunk_first = 512;                  // a few lines
 constexpr auto user_ends_within = std::chrono::seconds(1);  // then its peer waits no longer
 constexpr std::uint32_t chunk_most = 64 * 1024;             // larger reads gain nothing (caches)
 
+// Rounded down, from 1 ms to 49 days.
+std::uint32_t whole_milliseconds(duration span) noexcept {
+    using std::chrono::milliseconds;
+    constexpr auto most = milliseconds(std::numeric_limits<std::uint32_t>::max());
+    const auto whole = std::chrono::duration_cast<milliseconds>(span);
+    return static_cast<std::uint32_t>(std::clamp(whole, milliseconds(1), most).count());
+}
+
 }  // namespace
 
 task<io_status> ready(io_status value) { co_return value; }
@@ -27,8 +35,7 @@ struct channel::stall {
 };
 
 channel::channel(transport& net)
-    : net_(net), timer_(net.deadlines(), fire, this), chunk_(chunk_first), chunk_most_(chunk_most) {
-}
+    : net_(net), timer_(net.deadlines(), fire, this), chunk_most_(chunk_most) {}
 
 channel::~channel() {
     // The transport has a pointer to this channel until it has flushed it.
@@ -40,8 +47,10 @@ void channel::read_at_most(std::size_t n) noexcept {
     chunk_most_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(n, 1, most));
 }
 
+std::uint32_t channel::chunk() const noexcept { return chunk_first << doublings_; }
+
 buffer::room channel::room() {
-    auto r = in_.prepare(std::min(chunk_, chunk_most_));
+    auto r = in_.prepare(std::min(chunk(), chunk_most_));
     r.size = std::min<std::size_t>(r.size, chunk_most_);
     return r;
 }
@@ -50,7 +59,7 @@ buffer::room channel::room() {
 // many. So idle connections read into a few hundred bytes, and fast ones make few system calls.
 void channel::received(std::size_t n) noexcept {
     in_.commit(n);
-    if (n >= chunk_ && chunk_ < chunk_most_) chunk_ *= 2;
+    if (n >= chunk() && chunk() < chunk_most_) ++doublings_;
 }
 
 void channel::flush_soon_once() {
@@ -84,11 +93,7 @@ task<error_code> channel::wait_for_room() {
 }
 
 void channel::write_timeout(duration span) noexcept {
-    using std::chrono::milliseconds;
-    constexpr auto most = milliseconds(std::numeric_limits<std::uint32_t>::max());
-    const auto whole = std::chrono::duration_cast<milliseconds>(span);
-    write_timeout_ = static_cast<std::uint32_t>(std::clamp(whole, milliseconds(1), most).count());
-    if (span == no_timeout) write_timeout_ = 0;
+    write_timeout_ = span == no_timeout ? 0 : whole_milliseconds(span);
 }
 
 void channel::begin_stall() {
@@ -125,13 +130,13 @@ bool channel::reopen() noexcept {
 
 void channel::deadline(time_point at, errc why) {
     why_ = static_cast<std::uint8_t>(why);
-    span_ = duration::zero();
+    span_ = 0;
     timer_.set(at);
 }
 
 void channel::deadline_between_messages(time_point now, duration span, errc why) {
     deadline(after(now, span), why);
-    span_ = span;
+    span_ = whole_milliseconds(span);
     seen_ = consumed_;
 }
 
@@ -157,10 +162,9 @@ void channel::fire(void* self) {
     auto& c = *static_cast<channel*>(self);
     const errc why = static_cast<errc>(c.why_);
     const bool still_reads = why == errc::idle_timeout && c.unsent() != 0;
-    if (c.span_ == duration::zero() || (c.seen_ == c.consumed_ && !still_reads))
-        return c.expire(why);
+    if (c.span_ == 0 || (c.seen_ == c.consumed_ && !still_reads)) return c.expire(why);
     c.seen_ = c.consumed_ - (still_reads ? 1 : 0);  // its pause begins later: another span
-    c.timer_.set(after(c.net_.now(), c.span_));
+    c.timer_.set(after(c.net_.now(), std::chrono::milliseconds(c.span_)));
 }
 
 }  // namespace ice
