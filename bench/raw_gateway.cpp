@@ -59,7 +59,7 @@ bool from_client(raw::connection* peer, std::string_view bytes) {
 bool from_upstream(raw::connection* peer, int line, std::string_view bytes) {
     static std::vector<int> touched;
     touched.clear();
-    for (std::size_t end_of; (end_of = bytes.find('\n')) != bytes.npos;) {
+    for (std::size_t end_of = 0; (end_of = bytes.find('\n')) != bytes.npos;) {
         if (waiting[line].empty()) raw::die("a reply that answers nothing");
         const request r = waiting[line].front();
         waiting[line].pop_front();
