@@ -5,18 +5,12 @@
 #include <new>
 #include <utility>
 
+#include "../core/until_resumed.hpp"
+
 namespace ice {
 namespace {
 
 constexpr auto idle_workers_stay = std::chrono::seconds(30);  // a little longer than most pauses
-
-struct start_waiting {
-    template <class Resume>
-    void operator()(Resume r) const {
-        to->emplace(std::move(r));
-    }
-    std::optional<asio::async_result<asio::use_awaitable_t<>, void()>::handler_type>* to;
-};
 
 }  // namespace
 
@@ -112,16 +106,9 @@ answer_queue_base::worker* answer_queue_base::take_idle() noexcept {
 
 void answer_queue_base::add(std::shared_ptr<worker> w) { all_.push_back(std::move(w)); }
 
-void answer_queue_base::wake(worker& w) {
-    auto resume = *std::move(w.waiting);
-    w.waiting.reset();
-    std::move(resume)();
-}
+void answer_queue_base::wake(worker& w) { resume(w.waiting); }
 
-task<> answer_queue_base::wait_for_request(worker& w) {
-    asio::use_awaitable_t<> token;
-    return asio::async_initiate<asio::use_awaitable_t<>, void()>(start_waiting{&w.waiting}, token);
-}
+task<> answer_queue_base::wait_for_request(worker& w) { return until_resumed(w.waiting); }
 
 void answer_queue_base::answered(worker& w) {
     w.is_answered = true;

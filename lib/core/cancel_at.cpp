@@ -1,24 +1,24 @@
 // Coroutines with a deadline. Each has a cancellation signal of its own, which its completion
 // handler keeps: the coroutine's slot refers to it until then.
-#include <asio/async_result.hpp>
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
 #include <asio/this_coro.hpp>
-#include <asio/use_awaitable.hpp>
 #include <ice/detail/cancel_at.hpp>
+#include <ice/detail/task_group.hpp>
 #include <ice/event.hpp>
 #include <optional>
 #include <utility>
+
+#include "emit_terminal.hpp"
+#include "until_resumed.hpp"
 
 namespace ice {
 namespace {
 
 // Coroutines with one caller and one deadline.
 struct joint : std::enable_shared_from_this<joint> {
-    using caller = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
-
     struct branch {
         asio::cancellation_signal signal;
         bool has_begun = false, has_ended = false;
@@ -31,11 +31,7 @@ struct joint : std::enable_shared_from_this<joint> {
         const auto own = shared_from_this();
         is_cancelled = true;
         for (branch& b : branches) {
-            if (!b.has_begun || b.has_ended) continue;
-            try {
-                b.signal.emit(asio::cancellation_type::terminal);
-            } catch (...) {  // no memory to wake it: its next co_await ends it
-            }
+            if (b.has_begun && !b.has_ended) emit_terminal(b.signal);
         }
     }
     static void expire(void* self) {
@@ -47,19 +43,12 @@ struct joint : std::enable_shared_from_this<joint> {
     void threw(std::exception_ptr e) noexcept {
         if (!ends.thrown && !(is_cancelled && is_aborted(e))) ends.thrown = std::move(e);
     }
-    static bool is_aborted(const std::exception_ptr& e) noexcept {
-        try {
-            std::rethrow_exception(e);
-        } catch (const std::system_error& s) {
-            return s.code() == asio::error::operation_aborted;
-        } catch (...) { return false; }
-    }
 
     std::vector<branch> branches;
     std::size_t running = 0;
-    std::shared_ptr<void> held;     // of abandon_at()
-    std::optional<event> over;      // of abandon_at(): it has ended, or is late
-    std::optional<caller> waiting;  // of join_until()
+    std::shared_ptr<void> held;         // of abandon_at()
+    std::optional<event> over;          // of abandon_at(): it has ended, or is late
+    std::optional<resumption> waiting;  // of join_until()
     joined ends;
     bool is_cancelled = false;
 };
@@ -79,10 +68,7 @@ task<> run(std::shared_ptr<joint> t, std::size_t i, task<bool> work) {
     if (is_enough || thrown) t->cancel();
     if (--t->running != 0) co_return;
     if (t->over) t->over->set();
-    if (!t->waiting) co_return;
-    auto resume = *std::move(t->waiting);
-    t->waiting.reset();
-    std::move(resume)();  // posting it could fail for want of memory
+    if (t->waiting) resume(t->waiting);  // posting it could fail for want of memory
 }
 
 // A plain call: Asio 1.22.1 ends the process if co_spawn() throws within a co_await.
@@ -112,16 +98,6 @@ void start_all(const asio::any_io_executor& executor, const std::shared_ptr<join
     }
 }
 
-struct start_waiting {
-    void operator()(joint::caller c) const { t->waiting.emplace(std::move(c)); }
-    joint* t;
-};
-
-task<> end_of(joint* t) {
-    asio::use_awaitable_t<> token;
-    return asio::async_initiate<asio::use_awaitable_t<>, void()>(start_waiting{t}, token);
-}
-
 task<bool> never_enough(task<> work) {
     co_await std::move(work);
     co_return false;
@@ -138,7 +114,7 @@ task<joined> join_until(asio::any_io_executor executor, deadlines& queue, time_p
                         std::vector<task<bool>> work) {
     auto t = std::make_shared<joint>(work.size());
     joint* const running = t.get();
-    auto ended = end_of(running);
+    auto ended = until_resumed(running->waiting);
     deadline timer(queue, joint::expire, running);
     timer.set(until);
     auto mine = co_await asio::this_coro::cancellation_state;

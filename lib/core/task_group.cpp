@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "emit_terminal.hpp"
+
 namespace ice {
 bool is_aborted(const std::exception_ptr& thrown) noexcept {
     try {
@@ -113,10 +115,7 @@ void task_group::cancel() noexcept {
             continue;
         }
         const auto before = group->removals;
-        try {
-            own->signal.emit(asio::cancellation_type::terminal);
-        } catch (...) {  // no memory to wake it: its next co_await ends it
-        }
+        emit_terminal(own->signal);
         // After a removal `at` may dangle, so the loop begins again and skips those that are
         // cancelled.
         if (group->removals == before) ++at;

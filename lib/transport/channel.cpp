@@ -5,12 +5,14 @@
 #include <ice/transport.hpp>
 #include <limits>
 
+#include "../core/emit_terminal.hpp"
+
 namespace ice {
 namespace {
 
 constexpr std::uint32_t chunk_first = 512;                  // a few lines
-constexpr auto user_ends_within = std::chrono::seconds(1);  // then its peer waits no longer
 constexpr std::uint32_t chunk_most = 64 * 1024;             // larger reads gain nothing (caches)
+constexpr auto user_ends_within = std::chrono::seconds(1);  // then its peer waits no longer
 
 // Rounded down, from 1 ms to 49 days.
 std::uint32_t whole_milliseconds(duration span) noexcept {
@@ -149,11 +151,7 @@ void channel::expire(errc why) {
 
 void channel::end_user() noexcept {
     deadline(after(net_.now(), user_ends_within), errc::stopped);
-    if (user_ == nullptr) return;
-    try {
-        user_->emit(asio::cancellation_type::terminal);
-    } catch (...) {  // no memory to wake it: its next co_await ends it
-    }
+    if (user_ != nullptr) emit_terminal(*user_);
 }
 
 // With a span the deadline is renewed if a message was consumed since it was set: so a session need

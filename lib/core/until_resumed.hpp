@@ -1,0 +1,34 @@
+// until_resumed: a coroutine waits until another one resumes it in place, without a turn of the
+// loop. Neither the wait nor its end goes through an event, so resuming takes no memory.
+#pragma once
+
+#include <asio/async_result.hpp>
+#include <asio/use_awaitable.hpp>
+#include <ice/task.hpp>
+#include <optional>
+#include <utility>
+
+namespace ice {
+
+// Owns the coroutine that waits: its destruction destroys that.
+using resumption = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
+
+struct keep_resumption {
+    void operator()(resumption r) const { to->emplace(std::move(r)); }
+    std::optional<resumption>* to;
+};
+
+// Waits until resume(at). Requires: `at` is empty, and is valid until then.
+inline task<> until_resumed(std::optional<resumption>& at) {
+    asio::use_awaitable_t<> token;
+    return asio::async_initiate<asio::use_awaitable_t<>, void()>(keep_resumption{&at}, token);
+}
+
+// Returns when the coroutine waits again, or has ended. Requires: `at` is not empty.
+inline void resume(std::optional<resumption>& at) {
+    auto waits = *std::move(at);
+    at.reset();
+    std::move(waits)();
+}
+
+}  // namespace ice
