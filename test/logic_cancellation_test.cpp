@@ -104,6 +104,14 @@ struct fixture {
         BOOST_TEST(errors.empty(), "being cancelled is no failure");
     }
 
+    void stop_while_it_waits(ice::listener_base& l) {
+        sim.run_for(1s);
+        l.stop();
+        sim.run_for(1ms);
+        check_seen({"logic ended", stopped});
+        BOOST_TEST(l.size() == 0u);
+    }
+
     std::vector<std::string> seen, errors;  // first: coroutines use them until the end
     simulation sim;
     ice::server srv{sim.net()};
@@ -152,22 +160,14 @@ BOOST_AUTO_TEST_CASE(its_timeout_ends_the_request_that_a_logic_waits_for) {
 BOOST_AUTO_TEST_CASE(stop_cancels_a_logic) {
     auto& l = listen(waits{seen});
     auto peer = ask("sleep");
-    sim.run_for(1s);
-    l.stop();
-    sim.run_for(1ms);
-    check_seen({"logic ended", stopped});
-    BOOST_TEST(l.size() == 0u);
+    stop_while_it_waits(l);
     BOOST_TEST(next(*peer) == CLOSED);
 }
 
 BOOST_AUTO_TEST_CASE(stop_cancels_a_conversation_that_waits_for_something_else) {
     auto& l = listen(talks{{seen}});
     auto peer = ask("sleep");
-    sim.run_for(1s);
-    l.stop();
-    sim.run_for(1ms);
-    check_seen({"logic ended", stopped});
-    BOOST_TEST(l.size() == 0u);
+    stop_while_it_waits(l);
 }
 
 BOOST_AUTO_TEST_CASE(the_end_of_the_grace_period_cancels_a_logic) {

@@ -82,6 +82,16 @@ task<bool> keep_outcome(task<T> work, std::optional<outcome<T>>& to, bool is_eno
 }
 
 template <class T>
+std::vector<task<bool>> keep_outcomes(std::vector<task<T>> work,
+                                      std::vector<std::optional<outcome<T>>>& to, bool is_enough) {
+    std::vector<task<bool>> parts;
+    parts.reserve(work.size());
+    for (std::size_t i = 0; i < work.size(); ++i)
+        parts.push_back(keep_outcome<T>(std::move(work[i]), to[i], is_enough));
+    return parts;
+}
+
+template <class T>
 outcome<T> take(std::optional<outcome<T>>& made, const joined& ends, std::size_t i) {
     if (ends.in_time[i]) return *std::move(made);
     return outcome_of<T>::late(made, ends.is_late);
@@ -131,10 +141,7 @@ task<std::tuple<outcome<T>...>> all(time_limit limit, task<T>... work) {
 template <class T>
 task<std::vector<outcome<T>>> all(time_limit limit, std::vector<task<T>> work) {
     std::vector<std::optional<outcome<T>>> made(work.size());
-    std::vector<task<bool>> parts;
-    parts.reserve(work.size());
-    for (std::size_t i = 0; i < work.size(); ++i)
-        parts.push_back(detail::keep_outcome<T>(std::move(work[i]), made[i], false));
+    auto parts = detail::keep_outcomes<T>(std::move(work), made, false);
     auto runs = detail::join_within(std::move(limit), std::move(parts));
     const joined ends = co_await std::move(runs);
     std::vector<outcome<T>> outcomes;
@@ -157,10 +164,7 @@ template <class T>
 task<outcome<T>> first_of(time_limit limit, std::vector<task<T>> work) {
     if (work.empty()) throw std::invalid_argument("ice: first_of() of no coroutines");
     std::vector<std::optional<outcome<T>>> made(work.size());
-    std::vector<task<bool>> parts;
-    parts.reserve(work.size());
-    for (std::size_t i = 0; i < work.size(); ++i)
-        parts.push_back(detail::keep_outcome<T>(std::move(work[i]), made[i], true));
+    auto parts = detail::keep_outcomes<T>(std::move(work), made, true);
     auto runs = detail::join_within(std::move(limit), std::move(parts));
     const joined ends = co_await std::move(runs);
     std::size_t i = 0;  // that of one that did not begin

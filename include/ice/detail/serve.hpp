@@ -77,7 +77,7 @@ task<error_code> serve_in_flight(session<P>& peer, L& logic) {
     const end_of_queue at_exit(*queue);
     error_code why;
     std::exception_ptr thrown;  // by the protocol: the answers before are sent
-    while (!why && !thrown) {
+    while (!why) {
         try {
             queue->begin_arrived();
         } catch (...) { thrown = std::current_exception(); }
