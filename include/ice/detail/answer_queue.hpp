@@ -170,7 +170,8 @@ private:
         }
         auto& w = static_cast<typed_worker&>(*one);
         if constexpr (is_view<M>) {
-            w.copy = typename kept<M>::type(request);
+            if constexpr (requires { w.copy = request; }) w.copy = request;  // into its memory
+            else w.copy = typename kept<M>::type(request);
             w.request.emplace(std::as_const(w.copy));  // mutant: view_the_copy
         } else {
             w.request.emplace(std::move(request));
