@@ -148,7 +148,7 @@ constexpr void check_logic() {
 }
 
 template <protocol P, class L, class A>
-void send_answer(session<P>& peer, L& logic, const A& a) {
+[[gnu::always_inline]] inline void send_answer(session<P>& peer, L& logic, const A& a) {
     static_assert(replaces_unencodable<L, P> || !names_unencodable<L, P>,
                   "ice: unencodable() of a logic is called with (ice::error_code, "
                   "ice::session<P>&), and returns a message that the protocol can packet()");

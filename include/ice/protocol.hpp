@@ -270,9 +270,10 @@ private:
 };
 
 // Calls p.packet(), which appends the bytes of `message` to `out`. After an error or an exception
-// `out` is unchanged. A packet() that returns void has no error.
+// `out` is unchanged. A packet() that returns void has no error. Inline in each caller, as what
+// stands between it and the loop of a server: a call costs a short answer 5 % of its instructions.
 template <protocol P, class A>
-error_code packet(P& p, const A& message, std::string& out) {
+[[gnu::always_inline]] inline error_code packet(P& p, const A& message, std::string& out) {
     static_assert(can_packet<P, A>,
                   "ice: the protocol has no packet(), or several that fit, for this message");
     const std::size_t before = out.size();

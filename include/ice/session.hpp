@@ -142,7 +142,7 @@ public:
     // Appends an answer to those that the next write sends. If the protocol cannot express it, the
     // connection ends when the answers before it are sent.
     template <class A>
-    void answer(const A& m) {
+    [[gnu::always_inline]] void answer(const A& m) {
         if (const error_code ec = append(m)) fail_unencodable(ec);
         end_long_batch();
     }
@@ -250,7 +250,7 @@ private:
     }
 
     template <class A>
-    error_code append(const A& m) {
+    [[gnu::always_inline]] error_code append(const A& m) {
         const error_code ec = packet(protocol_, m, bytes().out());
         if (!ec) ++asked_;  // mutant: count_asked
         return ec;

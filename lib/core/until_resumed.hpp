@@ -26,9 +26,8 @@ inline task<> until_resumed(std::optional<resumption>& at) {
 
 // Returns when the coroutine waits again, or has ended. Requires: `at` is not empty.
 inline void resume(std::optional<resumption>& at) {
-    auto waits = *std::move(at);
-    at.reset();
-    std::move(waits)();
+    auto waits = std::exchange(at, std::nullopt);
+    (*std::move(waits))();
 }
 
 }  // namespace ice

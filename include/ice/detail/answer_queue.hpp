@@ -136,8 +136,10 @@ class answer_queue final : public answer_queue_base,
     using A = typename called_t<L, P>::value_type;  // of the task
     static constexpr bool is_silent = std::is_void_v<A>;
 
+    using copy_type = typename kept<M>::type;
+
     struct typed_worker : worker {
-        typename kept<M>::type copy{};  // what `request` views
+        copy_type copy{};  // what `request` views, in memory that each request uses again
         std::optional<M> request;
         std::optional<std::conditional_t<is_silent, bool, A>> answer;
     };
@@ -170,8 +172,8 @@ private:
         }
         auto& w = static_cast<typed_worker&>(*one);
         if constexpr (is_view<M>) {
-            if constexpr (requires { w.copy = request; }) w.copy = request;  // into its memory
-            else w.copy = typename kept<M>::type(request);
+            if constexpr (std::is_assignable_v<copy_type&, const M&>) w.copy = request;
+            else w.copy = copy_type(request);
             w.request.emplace(std::as_const(w.copy));  // mutant: view_the_copy
         } else {
             w.request.emplace(std::move(request));
