@@ -186,8 +186,11 @@ struct model {
     bool share(caller& k) {
         ice::pool_connection* const c = core->share(k.ticket != 0 ? &k : nullptr, now);
         if (c == nullptr) return false;
-        core->joined(*c, one_in(5));
-        end(k);
+        const bool is_refused = one_in(10);  // its message
+        core->leave(k, now);
+        if (is_refused) core->not_joined();
+        else core->joined(*c, one_in(5));
+        forget(k);
         return true;
     }
     void lease(caller& k, ice::pool_connection& c) {
@@ -204,6 +207,9 @@ struct model {
     void end(caller& k) {
         core->leave(k, now);
         if (k.given != nullptr) core->released(*k.given, {true, false, {}}, now);
+        forget(k);
+    }
+    void forget(caller& k) {
         std::erase_if(callers, [&](const auto& i) { return i.get() == &k; });
         settle();
     }
@@ -278,7 +284,7 @@ struct model {
             case 8: return leases.empty() ? void() : end_lease(is_well);
             case 9:
                 if (!lookups.empty()) return end_lookup(is_well);
-                for (ice::pool_connection* c : leases) core->has_room(*c);
+                for (ice::pool_connection* c : leases) core->sent(*c);
                 return settle();
         }
     }

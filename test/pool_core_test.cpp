@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <random>
@@ -288,6 +289,72 @@ BOOST_AUTO_TEST_CASE(a_full_connection_is_not_shared_until_bytes_have_left) {
     BOOST_TEST((p.core->share(nullptr, p.now) == nullptr));
     p.core->joined(c, false);
     BOOST_TEST((p.core->share(nullptr, p.now) == &c));
+}
+
+// A connection that is shared, with one request.
+struct shared_pool : open_pool {
+    explicit shared_pool(std::size_t pipeline) : open_pool(1, {.pipeline = pipeline}) {}
+    // So many callers wait for it, and learn that it is shared now.
+    void share_with(std::size_t n) {
+        for (; n != 0; --n) {
+            callers.emplace_back().shares = true;
+            BOOST_TEST(!wait(callers.back()));
+        }
+        core->shared(one);
+        core->joined(one, false);
+        run();
+    }
+    // The next one of them that knows of room joins the connection, if it still has room.
+    bool join_next(bool fills = false) {
+        ice::pool_caller& k = *woken.at(joined++);
+        const bool joins = core->share(&k, now) != nullptr;
+        if (joins) core->leave(k, now), core->joined(one, fills);
+        run();
+        return joins;
+    }
+
+    ice::pool_connection& one = acquire();
+    std::list<ice::pool_caller> callers;
+    std::size_t joined = 0;
+};
+
+BOOST_AUTO_TEST_CASE(callers_learn_of_room_together_as_many_as_there_is_room_for) {
+    shared_pool p(4);
+    p.share_with(5);
+    BOOST_TEST(p.woken.size() == 3u);
+    for (int i = 0; i < 3; ++i) BOOST_TEST(p.join_next());
+    BOOST_TEST(p.woken.size() == 3u);
+    p.core->replied(p.one, false, p.now);
+    p.run();
+    BOOST_TEST(p.woken.size() == 4u);
+    BOOST_TEST(p.join_next());
+    BOOST_TEST((p.woken.back() == &*std::next(p.callers.begin(), 3)));
+    p.core->leave(p.callers.back(), p.now);
+}
+
+BOOST_AUTO_TEST_CASE(a_new_caller_shares_at_once_if_there_is_room_behind_those_who_know) {
+    shared_pool p(4);
+    p.share_with(2);
+    BOOST_TEST(p.woken.size() == 2u);
+    BOOST_TEST((p.core->share(nullptr, p.now) == &p.one));
+    p.core->joined(p.one, false);
+    BOOST_TEST((p.core->share(nullptr, p.now) == nullptr));
+    BOOST_TEST(p.join_next());
+    BOOST_TEST(p.join_next());
+}
+
+BOOST_AUTO_TEST_CASE(fewer_callers_learn_of_room_after_some_have_found_none) {
+    shared_pool p(10'000);
+    p.share_with(200);
+    const std::size_t first = p.woken.size();
+    BOOST_TEST(first > 8u);
+    BOOST_TEST(p.join_next(true));
+    while (p.joined != p.woken.size()) BOOST_TEST(!p.join_next());
+    p.core->sent(p.one);
+    p.run();
+    BOOST_TEST(p.woken.size() == first + first / 2);
+    while (p.joined != p.woken.size()) BOOST_TEST(p.join_next());
+    BOOST_TEST(p.joined == first + 200 - 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_caller_that_wants_a_connection_alone_stops_sharing_only_after_a_while) {

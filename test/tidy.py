@@ -17,8 +17,8 @@ SIZES = [  # which files (the first row counts), most lines, comment lines excus
 
 ROOMS = [  # room, its headers in order, rooms above it that it must not see, Asio it may include
     ("values", "version export error result duration limits", "", ""),  # need no Asio
-    ("core", "task address uid buffer deadline event log task_group cancel_at standard_*", "",
-     "asio/a[wn]*"),
+    ("core", "task until_resumed address uid buffer deadline event log task_group cancel_at "
+     "standard_*", "", "asio/a[wns]* asio/post.hpp asio/use_awaitable.hpp"),
     ("protocols", "protocol protocols/raw protocols/line protocols/resp protocols/*", "core", ""),
     ("transport", "descriptor* channel time_limit transport server_context", "protocols", "*"),
     ("conversation", "session_base session logic answer_queue serve", "", "*"), ("actions",

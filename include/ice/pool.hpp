@@ -76,7 +76,7 @@ public:
     task<pool_result<lease<P>>> acquire(duration timeout) {
         if (timeout <= duration::zero()) co_return co_await refuse_late<lease<P>>();
         call mine(*this, timeout);
-        connection_lease leased = try_acquire();
+        connection_lease leased = try_acquire(mine.begin);
         if (leased.is_empty()) {
             auto taken = co_await wait_for_connection(mine.until);
             if (!taken) co_return mine.failed(taken.error());
@@ -97,8 +97,8 @@ private:
     template <class M>
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
-        for (;;) {
-            connection_lease leased = try_acquire();  // the usual case costs no coroutine frame
+        for (time_point at = mine.begin;; at = now()) {
+            connection_lease leased = try_acquire(at);  // the usual case costs no coroutine frame
             if (leased.is_empty()) {
                 auto taken = co_await wait_for_connection(mine.until);
                 if (!taken) co_return mine.failed(taken.error());
@@ -135,17 +135,15 @@ private:
                 if (late) co_return mine.failed(late);
             }
             if (!*made) co_return mine.refused(made->error(), leased);
-            mine.succeeded();
+            mine.succeeded(now());
             co_return **std::move(made);
         }
     }
 
     // The entry of a request in the pipeline of a connection that several requests share.
     struct pending_reply : pipeline::pending_request {
-        using pending_request::pending_request;
         std::optional<result<R>> reply;
         std::exception_ptr thrown;  // by the logic of replies
-        time_point until = never;   // the end of the caller's timeout
     };
 
     // A request on a connection with a pipeline. The first request on a free connection makes the
@@ -154,23 +152,29 @@ private:
     template <class M>
     task<pool_result<R>> shared_exchange(M message, duration timeout) {
         call mine(*this, timeout);
-        for (;;) {
-            auto taken = co_await wait_for_connection(mine.until, true);
-            if (!taken) co_return mine.failed(taken.error());
+        for (time_point at = mine.begin;; at = now()) {
+            acquired taken = try_share(at);
+            if (taken.is_empty()) {
+                auto waited = co_await wait_for_connection(mine.until, true);
+                if (!waited) co_return mine.failed(waited.error());
+                taken = *std::move(waited);
+                at = now();
+            }
             std::unique_ptr<pipeline> opened;
-            if (taken->shared == nullptr)
-                opened = std::make_unique<pipeline>(connection_lease(std::move(taken->own)));
-            pipeline& line = opened ? *opened : line_of(*taken->shared);
+            if (taken.shared == nullptr)
+                opened = std::make_unique<pipeline>(connection_lease(std::move(taken.own)));
+            pipeline& line = opened ? *opened : line_of(*taken.shared);
             auto& peer = static_cast<session<P>&>(line.session());
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
-            pending_reply pending(net());
-            pending.until = mine.until;
+            pending_reply pending;
             mine.at = line.upstream();
             const error_code refused = peer.push(message);  // if packet() throws, nothing is queued
-            if (!refused) line.join(pending, begin, mine.until);
+            if (!refused) line.join(pending, begin, mine.until, at);
             if (refused) {
                 const bool is_lost = bool(peer.bytes().cancelled());
                 opened.reset();  // no coroutine receives on it yet
+                core().not_joined();
+                carry_out();
                 if (is_lost) {
                     const error_code why_not = co_await prepare_retry(mine.until);
                     if (why_not) co_return mine.failed(why_not);
@@ -182,14 +186,13 @@ private:
             mine.sent = true;
             watch_outbox(line);
             if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
-            const error_code cancelled = co_await pending.over.wait();
+            if (!pending.is_over()) co_await pending.wait();
             if (pending.thrown) std::rethrow_exception(pending.thrown);
             if (pending.reply && *pending.reply) {
-                mine.succeeded();
+                mine.succeeded(pending.ended);
                 co_return **std::move(pending.reply);
             }
             if (pending.reply) co_return mine.failed(pending.reply->error());
-            if (cancelled) co_return mine.failed(cancelled);
             mine.sent = !pending.is_unsent;
             if (mine.sent) co_return mine.failed(pending.failed, pending.unparsed);
             const error_code why_not = co_await prepare_retry(mine.until);
@@ -204,9 +207,13 @@ private:
         auto& peer = static_cast<session<P>&>(line->session());
         line->fail(errc::bad_message);  // the reason if the protocol throws
         while (line->size() != 0) {
-            peer.set_deadline(line->due(), errc::pipeline_stalled);
-            auto reply = co_await peer.receive();
-            if (!reply) co_return line->fail(reply.error());
+            std::optional<message_t<P>> reply = peer.arrived();
+            if (!reply) {
+                peer.set_deadline(line->due(), errc::pipeline_stalled);
+                auto received = co_await peer.receive();
+                if (!received) co_return line->fail(received.error());
+                reply.emplace(*std::move(received));
+            }
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // it answers no request
             if (line->caller() != nullptr) {
                 std::exception_ptr thrown;
@@ -214,7 +221,7 @@ private:
                 try {
                     made = self->made_at_once(*reply);
                     if (!made) {
-                        const time_point until = static_cast<pending_reply*>(line->caller())->until;
+                        const time_point until = line->caller()->until();
                         peer.set_deadline(never, errc{});  // it is that of the upstream
                         auto runs = reply_logic::run_on_copy(self->logic_, until, self->net(),
                                                              *std::move(reply), self);

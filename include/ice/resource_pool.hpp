@@ -98,7 +98,7 @@ public:
     task<pool_result<resource_lease<T>>> acquire(duration timeout) {
         if (timeout <= duration::zero()) co_return co_await refuse_late<resource_lease<T>>();
         call mine(*this, timeout);
-        connection_lease leased = try_acquire();
+        connection_lease leased = try_acquire(mine.begin);
         if (leased.is_empty()) {
             auto taken = co_await wait_for_connection(mine.until);
             if (!taken) co_return mine.failed(taken.error());

@@ -123,6 +123,13 @@ public:
         return std::nullopt;
     }
 
+    // What receive() would return without waiting: none if no message is whole, the batch is over,
+    // or the protocol may wait for it.
+    std::optional<message> arrived() {
+        if constexpr (detail::handles<P>) return std::nullopt;
+        else return next_and_flush();
+    }
+
     // The same for a protocol with handle(), which may wait.
     task<std::optional<message>> handled()
         requires(detail::handles<P>)

@@ -5,7 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "../core/until_resumed.hpp"
+#include <ice/detail/until_resumed.hpp>
 
 namespace ice {
 namespace {

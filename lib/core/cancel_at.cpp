@@ -11,8 +11,8 @@
 #include <optional>
 #include <utility>
 
+#include <ice/detail/until_resumed.hpp>
 #include "emit_terminal.hpp"
-#include "until_resumed.hpp"
 
 namespace ice {
 namespace {

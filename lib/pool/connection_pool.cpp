@@ -119,38 +119,39 @@ void connection_pool::start() {
 
 // -- callers
 
-pool_connection* connection_pool::take_idle() noexcept {
-    for (;;) {
-        pool_connection* const c = core_.acquire(now());
-        if (c == nullptr) return c;
-        if (is_clean(*c)) return c;  // mutant: idle_in
-        core_.stale(*c, now());
+connection_pool::connection_lease connection_pool::try_acquire(time_point at) {
+    while (pool_connection* const c = core_.acquire(at)) {
+        if (is_clean(*c)) return {shared_from_this(), *c};  // mutant: idle_in
+        core_.stale(*c, at);
         carry_out();
     }
-}
-
-connection_pool::connection_lease connection_pool::try_acquire() {
-    pool_connection* const c = take_idle();
-    return c != nullptr ? connection_lease(shared_from_this(), *c) : connection_lease();
+    return {};
 }
 
 // What was pushed has been sent since then, in part, so an outbox may have room again.
-pool_connection* connection_pool::share(const pool_caller* k, time_point at) noexcept {
+pool_connection* connection_pool::share(pool_caller* k, time_point at) noexcept {
     for (const auto& c : core_.connections()) {
-        if (c->is_full && has_room(*c)) core_.has_room(*c);
+        if (c->is_full && has_room(*c)) core_.sent(*c);
     }
     pool_connection* const shared = core_.share(k, at);
     carry_out();
     return shared;
 }
 
+connection_pool::acquired connection_pool::try_share(time_point at) {
+    connection_lease idle = try_acquire(at);
+    if (!idle.is_empty()) return acquired(std::move(idle));
+    pool_connection* const shared = share(nullptr, at);
+    return shared != nullptr ? acquired(*shared) : acquired(std::move(idle));
+}
+
 task<result<connection_pool::acquired>> connection_pool::wait_for_connection(time_point until,
                                                                              bool shares) {
     std::optional<waiter> w;
     for (;;) {
-        connection_lease idle = try_acquire();
-        if (!idle.is_empty()) co_return acquired(std::move(idle));
         const time_point at = now();
+        connection_lease idle = try_acquire(at);
+        if (!idle.is_empty()) co_return acquired(std::move(idle));
         pool_connection* shared = shares ? share(w ? &*w : nullptr, at) : nullptr;
         if (shared != nullptr) co_return acquired(*shared);
         const bool is_first = !w;
@@ -368,14 +369,14 @@ connection_pool::call::call(connection_pool& p, duration timeout)
     p.core_.asked(begin);
 }
 
-void connection_pool::call::succeeded() noexcept {
+void connection_pool::call::succeeded(time_point end) noexcept {
     ++pool->core_.counters().replies;
-    count_time();
+    count_time(end);
 }
 
-void connection_pool::call::count_time() noexcept {
+void connection_pool::call::count_time(time_point end) noexcept {
     duration& all = pool->core_.counters().request_time;
-    all = add_sat(all, pool->now() - begin);
+    all = add_sat(all, end - begin);
 }
 
 std::shared_ptr<const failure> connection_pool::call::failed(error_code ec, std::size_t unparsed) {
@@ -386,7 +387,7 @@ std::shared_ptr<const failure> connection_pool::call::failed(error_code ec, std:
     auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
                                                at ? at->text() : all.text(), unparsed);
     pool->count(why->code(), why->kind(), why->may_have_been_executed());
-    count_time();
+    count_time(pool->now());
     return why;
 }
 

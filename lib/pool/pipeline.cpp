@@ -1,8 +1,20 @@
 // Assigns the replies on a connection that several callers share.
 #include <algorithm>
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/error.hpp>
 #include <ice/detail/pipeline.hpp>
 
 namespace ice {
+
+struct pipeline::pending_request::start_wait {
+    void operator()(resumption r) const {
+        assert(!me.is_over());
+        me.waiting_.emplace(std::move(r));
+        auto slot = asio::get_associated_cancellation_slot(*me.waiting_);
+        if (slot.is_connected()) slot.assign([&me = me](asio::cancellation_type) { me.cancel(); });
+    }
+    pending_request& me;
+};
 
 pipeline::pending_request::~pending_request() {
     if (line_ == nullptr) return;
@@ -11,22 +23,60 @@ pipeline::pending_request::~pending_request() {
     }
 }
 
-void pipeline::pending_request::too_late(void* self) {
-    auto& p = *static_cast<pending_request*>(self);
-    if (p.line_ != nullptr) {
-        pool_base& pool = p.line_->lease_.pool();
-        p.unparsed = p.line_->unparsed_of(p);
-        pool.core().timed_out(p.line_->lease_.connection(), pool.now());
-        pool.carry_out();
+task<> pipeline::pending_request::wait() {
+    asio::use_awaitable_t<> token;
+    return asio::async_initiate<asio::use_awaitable_t<>, void()>(start_wait{*this}, token);
+}
+
+// The caller goes on in a turn of its own: who cancels it may be in the middle of something.
+void pipeline::pending_request::cancel() {
+    is_cancelled_ = true;
+    if (line_ != nullptr) line_->late_.set(line_->lease_.pool().now());
+}
+
+// Its request is in no pipeline any more.
+void pipeline::pending_request::end() noexcept {
+    line_ = nullptr;
+    if (waiting_) asio::get_associated_cancellation_slot(*waiting_).clear();
+}
+
+// Its caller does not wait yet if the upstream was faster.
+void pipeline::pending_request::resume(transport& net) {
+    if (waiting_) ice::resume(waiting_, net.executor());
+}
+
+void pipeline::end_late(void* self) {
+    auto& me = *static_cast<pipeline*>(self);
+    pool_base& pool = me.lease_.pool();
+    const time_point now = pool.now();
+    time_point next = never;
+    for (std::size_t i = 0; i < me.asked_.size(); ++i) {  // those that are resumed may join again
+        pending_request* const p = me.asked_[i].caller;
+        if (p == nullptr) continue;
+        if (!p->is_cancelled_ && p->until_ > now) {
+            next = std::min(next, p->until_);
+            continue;
+        }
+        if (p->is_cancelled_) {
+            p->failed = asio::error::operation_aborted;
+        } else {
+            p->unparsed = me.unparsed_of(*p);
+            pool.core().timed_out(me.lease_.connection(), now);
+            pool.carry_out();
+        }
+        me.asked_[i].caller = nullptr;
+        p->end();
+        p->resume(pool.net());
     }
-    p.over.set();
+    me.late_.set(std::min(next, me.late_.at()));
 }
 
 std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
     return caller() == &p ? session().bytes().data().size() : 0;
 }
 
-pipeline::pipeline(pool_base::connection_lease l) : lease_(std::move(l)) {
+pipeline::pipeline(pool_base::connection_lease l)
+    : lease_(std::move(l)), late_(lease_.pool().net().deadlines(), end_late, this) {
     lease_.connection().line = this;
     lease_.pool().core().shared(lease_.connection());
     lease_.pool().carry_out();
@@ -37,13 +87,13 @@ pipeline::~pipeline() {
     const std::uint64_t sent = session().bytes().sent();
     for (const request& r : asked_) {
         if (r.caller == nullptr) continue;
-        r.caller->line_ = nullptr;
         r.caller->unparsed = unparsed_of(*r.caller);
         if (lease_.pool().now() < r.caller->until_) {
             r.caller->is_unsent = r.begin >= sent;
             r.caller->failed = r.caller->is_unsent ? make_error_code(errc::not_sent) : why_;
         }
-        r.caller->over.set();
+        r.caller->end();
+        resume_later(r.caller->waiting_, lease_.pool().net().executor());
     }
     if (asked_.empty()) {
         lease_.mark_reusable();
@@ -63,13 +113,13 @@ bool pipeline::is_full() const noexcept {
 
 // `due` is at least pool_timeouts::request from now: a caller with a short timeout must not make
 // the connection fail for the callers behind it.
-void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
+void pipeline::join(pending_request& p, std::uint64_t begin, time_point until, time_point now) {
     const pool_base& pool = lease_.pool();
     try {
-        asked_.push_back({&p, begin, std::max(until, after(pool.now(), pool.timeouts().request))});
+        asked_.push_back({&p, begin, std::max(until, after(now, pool.timeouts().request))});
         p.line_ = this;
         p.until_ = until;
-        p.late_.set(until);
+        if (until < late_.at()) late_.set(until);
         lease_.pool().core().joined(lease_.connection(), is_full());
         lease_.pool().carry_out();
     } catch (...) {
@@ -81,12 +131,14 @@ void pipeline::join(pending_request& p, std::uint64_t begin, time_point until) {
 void pipeline::pop_oldest() {
     pending_request* p = caller();
     asked_.pop_front();
+    const time_point now = lease_.pool().now();
     if (p != nullptr) {
-        p->line_ = nullptr;
-        p->over.set();
+        p->ended = now;
+        p->end();
     }
-    lease_.pool().core().replied(lease_.connection(), is_full(), lease_.pool().now());
+    lease_.pool().core().replied(lease_.connection(), is_full(), now);
     lease_.pool().carry_out();
+    if (p != nullptr) p->resume(lease_.pool().net());
 }
 
 }  // namespace ice

@@ -118,7 +118,7 @@ task<> pool_base::wake_if_sent(std::shared_ptr<pool_base> me, session_connection
         if (co_await std::move(room)) co_return;
     }
     if (!std::ranges::any_of(me->core().connections(), is_it)) co_return;
-    me->core().has_room(c);
+    me->core().sent(c);
     me->carry_out();
 }
 

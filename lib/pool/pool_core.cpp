@@ -1,16 +1,9 @@
 // Callers and leases: which caller gets which connection, and what the end of a lease means.
 #include <algorithm>
-#include <cassert>
 #include <ice/detail/pool_core.hpp>
 #include <ice/failure.hpp>
 
 namespace ice {
-namespace {
-
-// A caller that wants a connection alone waits so long before a shared connection is kept for it.
-constexpr duration sharing_yields = std::chrono::milliseconds(100);
-
-}  // namespace
 
 pool_connection::~pool_connection() = default;
 
@@ -91,44 +84,6 @@ void pool_core::lease(pool_connection& c, time_point now) noexcept {
     u.last_leased = ++leases_;
 }
 
-pool_connection* pool_core::share(const pool_caller* k, time_point now) noexcept {
-    now_ = now;
-    if (k == nullptr && is_closing()) return nullptr;
-    for (const pool_caller* i = first_; i != nullptr; i = i->behind) {
-        if (k != nullptr && i->ticket >= k->ticket) break;  // `k` may be in no queue just now
-        if (i->shares) return nullptr;
-    }
-    return with_room();
-}
-
-// For each caller that has waited long for a connection alone, one shared connection gets no more
-// requests, so that it becomes free: of those the ones with the fewest.
-pool_connection* pool_core::with_room() const noexcept {
-    std::size_t kept = 0;
-    for (auto k = waiting_alone_ == 0 ? nullptr : first_; k != nullptr; k = k->behind) {
-        if (!k->shares && after(k->since, sharing_yields) <= now_)
-            ++kept;  // mutant: sharing_yields
-    }
-    const auto is_kept = [&](const pool_connection& c) {
-        std::size_t fewer = 0;
-        bool is_behind = false;  // of equal ones the first is kept
-        for (const auto& i : all_) {
-            if (i.get() == &c) is_behind = true;
-            else if (i->is_shared && i->requests < c.requests + (is_behind ? 0 : 1)) ++fewer;
-        }
-        return fewer < kept;
-    };
-    pool_connection* least = nullptr;
-    for (const auto& c : all_) {
-        const bool has_room = c->is_shared && c->requests < options_.limits.pipeline &&
-                              !c->is_retiring && c->at->breaker.is_closed() &&
-                              !c->is_full;  // mutant: has_room
-        if (!has_room || (least != nullptr && least->requests <= c->requests)) continue;
-        if (kept == 0 || !is_kept(*c)) least = c.get();
-    }
-    return least;
-}
-
 bool pool_core::is_down() const noexcept {
     const auto is_first_lookup = [](const upstream_name& n) {
         return !n.is_resolved && !n.health.is_failing();
@@ -186,6 +141,7 @@ void pool_core::unlink(pool_caller& k) noexcept {
     (k.behind != nullptr ? k.behind->before : last_) = k.before;
     k.before = k.behind = nullptr;
     k.is_waiting = false;
+    notified_ -= std::exchange(k.is_notified, false) ? 1 : 0;
     --waiting_;
     waiting_alone_ -= k.shares ? 0 : 1;
 }
@@ -195,15 +151,7 @@ void pool_core::leave(pool_caller& k, time_point now) noexcept {
     forget(k);
     if (k.ticket != 0) counters_.wait_time = add_sat(counters_.wait_time, now - k.since);
     if (k.is_waiting) unlink(k);
-    wake_sharer();
-}
-
-// Wakes the first caller that may share, if a shared connection has room. It leaves the queue when
-// it runs, and so wakes the next one.
-void pool_core::wake_sharer() noexcept {
-    pool_caller* k = first_;
-    while (k != nullptr && !k->shares) k = k->behind;
-    if (k != nullptr && with_room() != nullptr) add(*k, kinds::wake);
+    if (!k.joins) wake_sharers();  // otherwise joined() does
 }
 
 void pool_core::fail_waiters(error_code why) noexcept {
@@ -275,26 +223,6 @@ void pool_core::kept(pool_connection& c, time_point now) noexcept {
     end_asking(*c.at, now);
 }
 
-void pool_core::shared(pool_connection& c) noexcept {
-    c.is_shared = true;
-    wake_sharer();
-}
-
-void pool_core::joined(pool_connection& c, bool is_full) noexcept {
-    ++c.requests;
-    c.is_full = is_full;
-    wake_sharer();
-}
-
-void pool_core::replied(pool_connection& c, bool is_full, time_point now) noexcept {
-    assert(c.requests != 0);
-    now_ = now;
-    --c.requests;
-    c.is_full = is_full;
-    has_replied(c, now);
-    wake_sharer();
-}
-
 // A request has had its reply: the upstream answers.
 void pool_core::has_replied(pool_connection& c, time_point now) noexcept {
     upstream& u = *c.at;
@@ -308,7 +236,7 @@ void pool_core::has_replied(pool_connection& c, time_point now) noexcept {
     const auto is_trial = [&](const auto& i) { return i->trial != 0 && i->at.get() == &u; };
     for (auto i = all_.begin(); (i = std::ranges::find_if(all_, is_trial)) != all_.end();)
         end_trial(**i, now);
-    wake_sharer();
+    wake_sharers();
     open_first(now);
 }
 

@@ -27,7 +27,10 @@ MUTANTS = {
         {"sharing_yields": after("if (!k->shares) kept = all_.size();")}),
     "full_is_shared": (
         "callers add bytes to a connection whose outbox is full",
-        {"has_room": instead("true;")}),
+        {"has_room": instead("c.at->breaker.is_closed();")}),
+    "all_learn_of_room": (
+        "callers that have found no room do not lower the number of those who are told of it",
+        {"learn_of_room": gone}),
     "lifetime_of_retries": (
         "the retry budget counts all requests since the pool began",
         {"window_ends": instead("return;")}),

@@ -121,12 +121,12 @@ protected:
     // pool, as the server may end before the caller.
     struct ICE_API call {
         call(connection_pool&, duration timeout);
-        // Counts the reply.
-        void succeeded() noexcept;
+        // Counts the reply, which was there at that instant.
+        void succeeded(time_point) noexcept;
         // Counts the failure, and makes what the caller gets.
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
         // Adds the time that it took.
-        void count_time() noexcept;
+        void count_time(time_point end) noexcept;
 
         std::shared_ptr<connection_pool> pool;
         // The address of the request, if it has one yet.
@@ -142,12 +142,16 @@ protected:
         acquired(connection_lease l) noexcept : own(std::move(l)) {}
         explicit acquired(pool_connection& c) noexcept : shared(&c) {}
 
+        bool is_empty() const noexcept { return shared == nullptr && own.is_empty(); }
+
         connection_lease own;               // empty if there is a `shared`
         pool_connection* shared = nullptr;  // valid until the caller waits
     };
 
     // A clean idle connection if there is one; otherwise an empty lease.
-    connection_lease try_acquire();
+    connection_lease try_acquire(time_point now);
+    // The same, or a shared connection with room; may be empty.
+    acquired try_share(time_point now);
     // Returns a connection that is clean at this moment: an idle one, or the next that is released.
     // Callers get them in the order of their calls; each waits until `until`, at most for
     // pool_timeouts::acquire. A caller that `shares` may get a shared connection with room instead.
@@ -221,10 +225,8 @@ private:
     static task<> check(connection_lease);
     // The end of a lease.
     void release(pool_connection&, bool reusable, error_code why) noexcept;
-    // A clean idle connection; null if there is none.
-    pool_connection* take_idle() noexcept;
     // pool_core::share(), for outboxes as they are at this moment.
-    pool_connection* share(const pool_caller*, time_point now) noexcept;
+    pool_connection* share(pool_caller*, time_point now) noexcept;
 
     std::shared_ptr<server_context> context_;
     std::shared_ptr<transport> net_;  // the server's, or that of the action

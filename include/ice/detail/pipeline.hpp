@@ -5,8 +5,10 @@
 
 #include <cassert>
 #include <deque>
+#include <ice/detail/deadline.hpp>
 #include <ice/detail/pool_base.hpp>
-#include <ice/event.hpp>
+#include <ice/detail/until_resumed.hpp>
+#include <optional>
 
 namespace ice {
 
@@ -19,24 +21,34 @@ public:
     // time; the destructor then takes the caller out of its request.
     class pending_request {
     public:
-        explicit pending_request(transport& net)
-            : over(net.executor()), late_(net.deadlines(), too_late, this) {}
+        pending_request() = default;
         ICE_API ~pending_request();
         pending_request(const pending_request&) = delete;
         pending_request& operator=(const pending_request&) = delete;
 
-        event over;                                 // set when the reply or the error is there
+        // Whether the reply or the error is there.
+        bool is_over() const noexcept { return line_ == nullptr; }
+        // Waits for that, and is resumed in place. Requires: !is_over().
+        ICE_API task<> wait();
+        // The end of the caller's timeout.
+        time_point until() const noexcept { return until_; }
+
         error_code failed = errc::request_timeout;  // the error, unless a reply was assigned
         bool is_unsent = false;                     // no byte of the request was sent
         std::size_t unparsed = 0;                   // see failure::unparsed()
+        time_point ended{};                         // when its reply was there
 
     private:
         friend class pipeline;
-        ICE_API static void too_late(void* self);
+        struct start_wait;
+        void cancel();
+        void end() noexcept;
+        void resume(transport& net);
 
-        deadline late_;
+        std::optional<resumption> waiting_;
         time_point until_ = never;
-        pipeline* line_ = nullptr;  // the pipeline that has its request; null after its end
+        pipeline* line_ = nullptr;  // the pipeline that has its request; null when it is over
+        bool is_cancelled_ = false;
     };
 
     ICE_API explicit pipeline(pool_base::connection_lease);
@@ -52,7 +64,7 @@ public:
     // Adds a request at the end of the order. Its bytes were pushed behind the first `begin` bytes
     // of the connection. The caller waits until `until`. If it throws, the connection has ended, as
     // the reply to those bytes would go to another caller.
-    ICE_API void join(pending_request&, std::uint64_t begin, time_point until);
+    ICE_API void join(pending_request&, std::uint64_t begin, time_point until, time_point now);
 
     session_connection& connection() const noexcept { return lease_.connection(); }
     // Whether no caller may add bytes before some are sent: pool_limits::outbox.
@@ -79,13 +91,16 @@ public:
         return asked_.front().due;
     }
 
-    // Removes the oldest request, which has its reply, and wakes its caller. Requires: size() != 0.
+    // Removes the oldest request, which has its reply, and resumes its caller, which may join
+    // again. Requires: size() != 0.
     ICE_API void pop_oldest();
 
     // Sets the error of the requests that are left when the pipeline ends.
     void fail(error_code why) noexcept { why_ = why; }
 
 private:
+    // Ends the waits of callers whose time is over, and of those that were cancelled.
+    static void end_late(void* self);
     // Bytes that have arrived of the reply to that request: 0 unless it is the oldest one.
     ICE_API std::size_t unparsed_of(const pending_request&) const noexcept;
 
@@ -96,6 +111,7 @@ private:
     };
 
     pool_base::connection_lease lease_;
+    deadline late_;  // the earliest end of a caller's time, or earlier
     std::deque<request> asked_;
     error_code why_ = errc::stopped;
 };

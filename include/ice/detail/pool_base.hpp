@@ -54,7 +54,9 @@ protected:
         std::shared_ptr<const failure> refused(error_code, connection_lease&);
     };
 
-    connection_lease try_acquire() { return connection_lease(connection_pool::try_acquire()); }
+    connection_lease try_acquire(time_point now) {
+        return connection_lease(connection_pool::try_acquire(now));
+    }
     // The pipeline of a connection that wait_for_connection() has given as `shared`.
     static pipeline& line_of(pool_connection& c) noexcept {
         return *static_cast<session_connection&>(c).line;

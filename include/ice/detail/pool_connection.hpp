@@ -73,7 +73,7 @@ struct pool_caller : pool_action {
     pool_connection* given = nullptr;  // busy, and its own, or shared and with room
     error_code failed;
     pool_caller *before = nullptr, *behind = nullptr;
-    bool is_waiting = false;
+    bool is_waiting = false, is_notified = false, joins = false;
 };
 
 // A name to look up.

@@ -67,7 +67,7 @@ public:
     pool_connection* acquire(time_point now) noexcept;
     // The shared connection with the fewest requests, of those with room for one more. Null if
     // there is none, or if callers wait that share and come before `k`: all, if that is null.
-    pool_connection* share(const pool_caller* k, time_point now) noexcept;
+    pool_connection* share(pool_caller* k, time_point now) noexcept;
     // The caller waits, in the order of tickets, until its action `wake`. Returns an error if it
     // may not. A caller that waits again keeps its place.
     error_code wait(pool_caller& k, time_point now) noexcept;
@@ -88,21 +88,20 @@ public:
         error_code why;    // the error of the exchange, for the breaker
     };
     void released(pool_connection&, const outcome&, time_point now) noexcept;
-    // Callers may share the leased connection from now on.
-    void shared(pool_connection&) noexcept;
+    // Callers may share the leased connection, once its first request has joined.
+    static void shared(pool_connection& c) noexcept { c.is_shared = true; }
     // The caller has the leased connection for several messages: how long it does is its own matter
     // and says nothing of the upstream.
     void kept(pool_connection&, time_point now) noexcept;
     // Of a shared connection: a request was added; one has had its reply; the caller of one has
     // left as its time was over. `is_full`: no caller may add more bytes.
     void joined(pool_connection&, bool is_full) noexcept;
+    // A caller that share() has given a connection has added no request to it.
+    void not_joined() noexcept { wake_sharers(); }
     void replied(pool_connection&, bool is_full, time_point now) noexcept;
     void timed_out(pool_connection&, time_point now) noexcept;
     // A shared connection was full, and is not any more.
-    void has_room(pool_connection& c) noexcept {
-        c.is_full = false;
-        wake_sharer();
-    }
+    void sent(pool_connection&) noexcept;
 
     // -- events: names
 
@@ -158,8 +157,6 @@ private:
     void enqueue(pool_caller&) noexcept;
     void unlink(pool_caller&) noexcept;
     void give(pool_connection&, time_point now) noexcept;
-    void wake_sharer() noexcept;
-    pool_connection* with_room() const noexcept;
     void fail_waiters(error_code) noexcept;
     void fail_if_down() noexcept;
     void lease(pool_connection&, time_point now) noexcept;
@@ -174,6 +171,13 @@ private:
     void end_asking(upstream&, time_point now) noexcept;
     void add(pool_action&, kinds) noexcept;
     void forget(pool_action&) noexcept;
+
+    // -- lib/pool/pool_core_share.cpp: shared connections
+    bool takes_requests(const pool_connection&) const noexcept;
+    pool_connection* with_room() const noexcept;
+    void wake_sharers() noexcept;
+    void learn(bool found_room) noexcept;
+    std::size_t room() const noexcept;
 
     // -- lib/pool/pool_core_connect.cpp: connections and addresses
     void open_first(time_point now) noexcept;
@@ -235,6 +239,8 @@ private:
     pool_caller *first_ = nullptr, *last_ = nullptr;
     std::size_t busy_ = 0, connecting_ = 0, waiting_ = 0;
     std::size_t waiting_alone_ = 0;  // of those, callers that share no connection
+    std::size_t notified_ = 0;       // of those, callers that know of room and have not looked yet
+    std::size_t notifies_ = 32;      // how many such there may be
     std::uint64_t leases_ = 0;       // leases so far: the clock of upstream::last_leased
     std::uint64_t tickets_ = 0;      // callers that have waited so far
     time_point now_{};               // of the last event

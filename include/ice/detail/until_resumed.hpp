@@ -2,8 +2,11 @@
 // loop. Neither the wait nor its end goes through an event, so resuming takes no memory.
 #pragma once
 
+#include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
+#include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
+#include <exception>
 #include <ice/task.hpp>
 #include <optional>
 #include <utility>
@@ -28,6 +31,27 @@ inline task<> until_resumed(std::optional<resumption>& at) {
 inline void resume(std::optional<resumption>& at) {
     auto waits = std::exchange(at, std::nullopt);
     (*std::move(waits))();
+}
+
+// The same for a coroutine of the user. What its completion handler throws is thrown by the loop,
+// as if the loop had resumed it, and not into the code that resumes it here.
+inline void resume(std::optional<resumption>& at, const asio::any_io_executor& executor) {
+    try {
+        resume(at);
+    } catch (...) {
+        asio::post(executor,
+                   [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+    }
+}
+
+// Resumes it in a turn of the loop; destroys it if memory has run out. No effect if `at` is empty.
+inline void resume_later(std::optional<resumption>& at,
+                         const asio::any_io_executor& executor) noexcept {
+    if (!at) return;
+    auto waits = std::exchange(at, std::nullopt);
+    try {
+        asio::post(executor, *std::move(waits));
+    } catch (const std::bad_alloc&) {}
 }
 
 }  // namespace ice

@@ -1,0 +1,117 @@
+// Sharing: which caller joins which shared connection, and which callers are told of room.
+#include <algorithm>
+#include <cassert>
+#include <ice/detail/pool_core.hpp>
+
+namespace ice {
+namespace {
+
+// A caller that wants a connection alone waits so long before a shared connection is kept for it.
+constexpr duration sharing_yields = std::chrono::milliseconds(100);
+
+// So many callers at most are told of room before they have looked.
+constexpr std::size_t most_notified = 1024;
+
+}  // namespace
+
+pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
+    now_ = now;
+    if (k == nullptr && is_closing()) return nullptr;
+    if (k == nullptr) {  // behind all who wait: if there is room for more than those who know of it
+        const bool is_first = waiting_ - waiting_alone_ == notified_;
+        return is_first && (notified_ == 0 || room() > notified_) ? with_room() : nullptr;
+    }
+    const bool was_notified = std::exchange(k->is_notified, false);
+    notified_ -= was_notified ? 1 : 0;
+    for (const pool_caller* i = first_; i != nullptr; i = i->behind) {
+        if (i->ticket >= k->ticket) break;  // `k` may be in no queue just now
+        if (i->shares) return nullptr;
+    }
+    pool_connection* const found = with_room();
+    if (was_notified) learn(found != nullptr);  // mutant: learn_of_room
+    k->joins = found != nullptr;
+    return found;
+}
+
+// How many callers to tell of room: those before them may fill the outbox. One more after each that
+// found room; half as many when one found none, as then do those behind it.
+void pool_core::learn(bool found_room) noexcept {
+    if (found_room) notifies_ = std::min(notifies_ + 1, most_notified);
+    else notifies_ = std::max<std::size_t>(notifies_ / 2, 1);
+}
+
+// Requests that shared connections have room for, up to most_notified of each.
+std::size_t pool_core::room() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& c : all_) {
+        if (takes_requests(*c))
+            sum += std::min(options_.limits.pipeline - c->requests, most_notified);
+    }
+    return sum;
+}
+
+bool pool_core::takes_requests(const pool_connection& c) const noexcept {
+    return c.is_shared && c.requests < options_.limits.pipeline && !c.is_retiring &&
+           c.at->breaker.is_closed() && !c.is_full;  // mutant: has_room
+}
+
+// For each caller that has waited long for a connection alone, one shared connection gets no more
+// requests, so that it becomes free: of those the ones with the fewest.
+pool_connection* pool_core::with_room() const noexcept {
+    std::size_t kept = 0;
+    for (auto k = waiting_alone_ == 0 ? nullptr : first_; k != nullptr; k = k->behind) {
+        if (!k->shares && after(k->since, sharing_yields) <= now_)
+            ++kept;  // mutant: sharing_yields
+    }
+    const auto is_kept = [&](const pool_connection& c) {
+        std::size_t fewer = 0;
+        bool is_behind = false;  // of equal ones the first is kept
+        for (const auto& i : all_) {
+            if (i.get() == &c) is_behind = true;
+            else if (i->is_shared && i->requests < c.requests + (is_behind ? 0 : 1)) ++fewer;
+        }
+        return fewer < kept;
+    };
+    pool_connection* least = nullptr;
+    for (const auto& c : all_) {
+        if (!takes_requests(*c) || (least != nullptr && least->requests <= c->requests)) continue;
+        if (kept == 0 || !is_kept(*c)) least = c.get();
+    }
+    return least;
+}
+
+// Wakes the first callers that may share, as many as have room. Each leaves the queue when it runs,
+// and so wakes others.
+void pool_core::wake_sharers() noexcept {
+    // In batches: each walks over those that know.
+    if (waiting_ - waiting_alone_ == notified_ || 2 * notified_ > notifies_) return;
+    if (with_room() == nullptr) return;
+    const std::size_t most = std::min(room(), notifies_);
+    for (pool_caller* k = first_; k != nullptr && notified_ < most; k = k->behind) {
+        if (!k->shares || std::exchange(k->is_notified, true)) continue;
+        ++notified_;
+        add(*k, kinds::wake);
+    }
+}
+
+void pool_core::joined(pool_connection& c, bool is_full) noexcept {
+    ++c.requests;
+    c.is_full = is_full;
+    wake_sharers();
+}
+
+void pool_core::replied(pool_connection& c, bool is_full, time_point now) noexcept {
+    assert(c.requests != 0);
+    now_ = now;
+    --c.requests;
+    c.is_full = is_full;
+    has_replied(c, now);
+    wake_sharers();
+}
+
+void pool_core::sent(pool_connection& c) noexcept {
+    c.is_full = false;
+    wake_sharers();
+}
+
+}  // namespace ice
