@@ -35,6 +35,8 @@ COROUTINE = ("the same with a coroutine as the logic", 446)
 # 1,069 and 793: since answers have a bound in bytes, and a logic may replace one
 SET = ("instructions per SET of apps/keyvalue, 64 in a burst", 1100)
 GET = ("the same of GET", 810)
+# 5,081; a fifth of them in malloc(), for the three coroutine frames and the reply of each request
+GATEWAY = ("instructions per line of bench/gateway, 64 in flight", 5300)
 IDLE = ("bytes of memory per idle connection", 1536)
 AFTER_BURST = ("bytes of memory per connection after a burst on each", 1600)
 # 40 and 117 instructions, a few more where bursts come in pieces; the kernel below them, which is
@@ -121,6 +123,11 @@ def per_message(build, folder, program, request=LINE, answer=LINE):
     return (twice - once) / n / 64
 
 
+def of_gateway(build, folder):
+    with serving(f"{build}/bench/raw_line", "0") as (_, (_, port)):
+        return per_message(build, folder, ("bench/gateway", str(port), "1000", "64", "0"))
+
+
 def load(address, folder, program, *arguments):
     """The instructions of a generator, and what it printed."""
     with counted(folder) as (valgrind, collected):
@@ -194,6 +201,7 @@ def main():
                  (*COROUTINE, per_message(chosen.build, folder, ("bench/coroutine_line", "0"))),
                  (*SET, per_message(chosen.build, folder, KEYVALUE, *SETS)),
                  (*GET, per_message(chosen.build, folder, KEYVALUE, *GETS)),
+                 (*GATEWAY, of_gateway(chosen.build, folder)),
                  (*GENERATOR, ours), (*YARDSTICK, ours / yardstick)]
     sizes = per_connection(chosen.build)
     if sizes:
