@@ -297,4 +297,25 @@ BOOST_FIXTURE_TEST_CASE(a_pool_that_drains_resets_nothing, reset_fixture) {
     BOOST_TEST(pool.busy() == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(a_caller_that_asks_again_and_again_leaves_the_connection_to_one_that_leases) {
+    const ice::pool_name<ice::line> own{"shared"};
+    auto& p = open(ice::tcp_client_action{far, own, 1}.limits({.pipeline = 8}));
+    bool stop = false, leased = false;
+    const auto asks = [&]() -> ice::task<> {
+        while (!stop) auto reply = co_await p.request(std::string("q"));
+    };
+    const auto leases = [&]() -> ice::task<> {
+        co_await sim.net()->sleep(1ms);
+        auto l = co_await p.acquire(50ms);
+        leased = bool(l);
+        if (l) l->keep();
+    };
+    sim.spawn(asks());
+    sim.spawn(leases());
+    sim.run_for(100ms);
+    BOOST_TEST(leased);
+    stop = true;
+    sim.run_for(1s);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

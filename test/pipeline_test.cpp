@@ -55,6 +55,12 @@ struct fixture : asking {
         sim.run_for(1ms);
     }
 
+    ice::task<> ask_twice(ice::pool<ice::line>& p, std::string& second) {
+        auto one = co_await p.request(std::string("one"), 10s);
+        auto two = co_await p.request(std::string("two"), 10s);
+        second = two ? *std::move(two) : two.error().message();
+    }
+
     std::shared_ptr<ice::transport> host = sim.host("10.0.0.1");
     std::unique_ptr<ice::acceptor> listening = host->listen(far);
     std::list<end_of> ends;
@@ -400,6 +406,80 @@ BOOST_AUTO_TEST_CASE(whichever_of_sixteen_callers_leave_the_others_get_their_rep
             BOOST_FAIL("subset " << subset << ": " << right << " right, " << wrong << " wrong");
     }
     BOOST_TEST(p.counters().connects == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_that_asks_again_does_not_get_the_rest_of_what_nobody_asked_for) {
+    auto& p = add(8);
+    auto& c = accept();
+    std::string second;
+    sim.spawn(ask_twice(p, second));
+    BOOST_TEST(arrived(c) == "one\r\n");
+    send(c, "1\r\nEX");
+    send(c, "TRA\r\n");
+    BOOST_TEST(second != "EXTRA");
+    BOOST_TEST(p.counters().discarded == 1u);
+    sim.run_for(20s);
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_that_asks_again_does_not_get_what_the_kernel_still_has) {
+    auto& p = add(8);
+    auto& c = accept();
+    std::string second;
+    sim.spawn(ask_twice(p, second));
+    BOOST_TEST(arrived(c) == "one\r\n");
+    send(c, std::string(510, 'x') + "\r\nEXTRA\r\n");  // the first read takes 512 bytes
+    BOOST_TEST(second != "EXTRA");
+    BOOST_TEST(p.counters().stale == 1u);
+    sim.run_for(20s);
+}
+
+BOOST_AUTO_TEST_CASE(a_packet_that_throws_wakes_the_next_caller) {
+    struct throwing : ice::line {
+        ice::error_code packet(std::string_view text, std::string& out) {
+            if (text == "boom") throw std::runtime_error("boom");
+            return ice::line::packet(text, out);
+        }
+    };
+    constexpr ice::pool_name<throwing> other{"other"};
+    auto& p = srv.add(ice::tcp_client_action{far, other, 1}.limits({.pipeline = 2}));
+    auto& c = accept();
+    const auto ask = [&](std::string what) -> ice::task<> {
+        try {
+            auto reply = co_await p.request(what, 10s);
+        } catch (const std::runtime_error&) {}
+    };
+    for (const char* what : {"one", "two", "boom", "four"}) {
+        sim.spawn(ask(what));
+        sim.run_for(1us);
+    }
+    BOOST_TEST(arrived(c) == "one\r\ntwo\r\n");
+    send(c, "1\r\n");
+    BOOST_TEST(arrived(c) == "four\r\n");
+    sim.run_for(20s);
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_cancelled_before_it_learns_that_its_request_was_not_sent_is_counted) {
+    sim.faults().window = 10;
+    auto& p = add(8);
+    accept(false);
+    begin(p, "0123456789012345");  // fills the window
+    asio::cancellation_signal stop;
+    std::optional<ice::error_code> got;
+    const auto asks = [&]() -> ice::task<> {
+        auto reply = co_await p.request(std::string("two"), 10s);
+        got = reply.error();
+    };
+    asio::co_spawn(srv.executor(), asks(),
+                   asio::bind_cancellation_slot(stop.slot(), [](const std::exception_ptr& e) {
+                       BOOST_TEST((e == nullptr));
+                   }));
+    sim.run_for(1ms);
+    srv.stop();
+    stop.emit(asio::cancellation_type::terminal);
+    sim.run_for(1ms);
+    BOOST_TEST((got == asio::error::operation_aborted));
+    const ice::pool_counters& n = p.counters();
+    BOOST_TEST(n.requests == n.replies + n.timeouts + n.refused + n.failures);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

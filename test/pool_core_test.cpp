@@ -357,6 +357,19 @@ BOOST_AUTO_TEST_CASE(fewer_callers_learn_of_room_after_some_have_found_none) {
     BOOST_TEST(p.joined == first + 200 - 1);
 }
 
+BOOST_AUTO_TEST_CASE(room_that_comes_while_callers_look_is_not_forgotten) {
+    shared_pool p(10'000);
+    p.share_with(40);
+    BOOST_TEST(p.join_next(true));
+    BOOST_TEST(!p.join_next());
+    p.core->sent(p.one);
+    p.run();
+    while (p.joined != p.woken.size()) p.join_next();
+    BOOST_TEST(p.core->waiting() == 0u);
+    for (auto& k : p.callers)
+        if (k.is_waiting) p.core->leave(k, p.now);
+}
+
 BOOST_AUTO_TEST_CASE(a_caller_that_wants_a_connection_alone_stops_sharing_only_after_a_while) {
     open_pool p(1, {.pipeline = 8});
     auto& c = p.acquire();

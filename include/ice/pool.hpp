@@ -90,10 +90,9 @@ public:
 
 private:
     // A request on a connection that no other request uses meanwhile. Its destruction at any
-    // co_await closes the connection, as `leased` is not marked reusable before the reply is whole:
-    // a late reply cannot reach the next caller. It receives while it sends, as an upstream may
-    // reply before it has read the whole request: then the connection has unsent bytes, and is not
-    // used again. The loop repeats only what was not sent.
+    // co_await closes the connection, as `leased` is not marked reusable before the reply is whole.
+    // It receives while it sends, as an upstream may reply before it has read the whole request:
+    // then the connection has unsent bytes, and is not used again.
     template <class M>
     task<pool_result<R>> exchange(M message, duration timeout) {
         call mine(*this, timeout);
@@ -168,13 +167,15 @@ private:
             const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
             pending_reply pending;
             mine.at = line.upstream();
-            const error_code refused = peer.push(message);  // if packet() throws, nothing is queued
-            if (!refused) line.join(pending, begin, mine.until, at);
+            error_code refused;
+            {
+                const pipeline::room_guard room(*this, pending);
+                refused = peer.push(message);  // if packet() throws, nothing is queued
+                if (!refused) line.join(pending, begin, mine.until, at);
+            }
             if (refused) {
                 const bool is_lost = bool(peer.bytes().cancelled());
                 opened.reset();  // no coroutine receives on it yet
-                core().not_joined();
-                carry_out();
                 if (is_lost) {
                     const error_code why_not = co_await prepare_retry(mine.until);
                     if (why_not) co_return mine.failed(why_not);
@@ -195,6 +196,8 @@ private:
             if (pending.reply) co_return mine.failed(pending.reply->error());
             mine.sent = !pending.is_unsent;
             if (mine.sent) co_return mine.failed(pending.failed, pending.unparsed);
+            if (is_cancelled(co_await asio::this_coro::cancellation_state))
+                co_return mine.failed(asio::error::operation_aborted);
             const error_code why_not = co_await prepare_retry(mine.until);
             if (why_not) co_return mine.failed(why_not);
         }
@@ -206,7 +209,7 @@ private:
     static task<> assign_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
         auto& peer = static_cast<session<P>&>(line->session());
         line->fail(errc::bad_message);  // the reason if the protocol throws
-        while (line->size() != 0) {
+        while (line != nullptr) {
             std::optional<message_t<P>> reply = peer.arrived();
             if (!reply) {
                 peer.set_deadline(line->due(), errc::pipeline_stalled);
@@ -236,7 +239,10 @@ private:
                 }
                 if (is_malformed) co_return line->fail(errc::bad_message);
             }
-            line->pop_oldest();
+            pipeline::pending_request* const over = line->pop_oldest();
+            // Before the caller asks again: the next request needs proof that nothing is left.
+            if (line->size() == 0) line.reset();
+            if (over != nullptr) over->resume();
         }
     }
 

@@ -2,10 +2,9 @@
 #include <algorithm>
 #include <cassert>
 #include <ice/detail/answer_queue.hpp>
+#include <ice/detail/until_resumed.hpp>
 #include <new>
 #include <utility>
-
-#include <ice/detail/until_resumed.hpp>
 
 namespace ice {
 namespace {

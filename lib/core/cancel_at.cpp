@@ -7,11 +7,11 @@
 #include <asio/this_coro.hpp>
 #include <ice/detail/cancel_at.hpp>
 #include <ice/detail/task_group.hpp>
+#include <ice/detail/until_resumed.hpp>
 #include <ice/event.hpp>
 #include <optional>
 #include <utility>
 
-#include <ice/detail/until_resumed.hpp>
 #include "emit_terminal.hpp"
 
 namespace ice {

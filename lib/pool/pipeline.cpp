@@ -40,9 +40,9 @@ void pipeline::pending_request::end() noexcept {
     if (waiting_) asio::get_associated_cancellation_slot(*waiting_).clear();
 }
 
-// Its caller does not wait yet if the upstream was faster.
-void pipeline::pending_request::resume(transport& net) {
-    if (waiting_) ice::resume(waiting_, net.executor());
+// The caller does not wait yet if the upstream was faster.
+void pipeline::pending_request::resume() {
+    if (waiting_) ice::resume(waiting_);
 }
 
 void pipeline::end_late(void* self) {
@@ -50,7 +50,9 @@ void pipeline::end_late(void* self) {
     pool_base& pool = me.lease_.pool();
     const time_point now = pool.now();
     time_point next = never;
-    for (std::size_t i = 0; i < me.asked_.size(); ++i) {  // those that are resumed may join again
+    // Those that are resumed may join again, so asked_ may grow. It does not shrink, and the
+    // pipeline does not end: its coroutine runs in turns of its own.
+    for (std::size_t i = 0; i < me.asked_.size(); ++i) {
         pending_request* const p = me.asked_[i].caller;
         if (p == nullptr) continue;
         if (!p->is_cancelled_ && p->until_ > now) {
@@ -66,9 +68,15 @@ void pipeline::end_late(void* self) {
         }
         me.asked_[i].caller = nullptr;
         p->end();
-        p->resume(pool.net());
+        p->resume();
     }
     me.late_.set(std::min(next, me.late_.at()));
+}
+
+pipeline::room_guard::~room_guard() {
+    if (!caller_.is_over()) return;
+    pool_.core().not_joined();
+    pool_.carry_out();
 }
 
 std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
@@ -78,8 +86,7 @@ std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
 pipeline::pipeline(pool_base::connection_lease l)
     : lease_(std::move(l)), late_(lease_.pool().net().deadlines(), end_late, this) {
     lease_.connection().line = this;
-    lease_.pool().core().shared(lease_.connection());
-    lease_.pool().carry_out();
+    pool_core::shared(lease_.connection());
 }
 
 pipeline::~pipeline() {
@@ -128,7 +135,7 @@ void pipeline::join(pending_request& p, std::uint64_t begin, time_point until, t
     }
 }
 
-void pipeline::pop_oldest() {
+pipeline::pending_request* pipeline::pop_oldest() {
     pending_request* p = caller();
     asked_.pop_front();
     const time_point now = lease_.pool().now();
@@ -138,7 +145,7 @@ void pipeline::pop_oldest() {
     }
     lease_.pool().core().replied(lease_.connection(), is_full(), now);
     lease_.pool().carry_out();
-    if (p != nullptr) p->resume(lease_.pool().net());
+    return p;
 }
 
 }  // namespace ice

@@ -97,8 +97,8 @@ std::shared_ptr<const failure> pool_base::call::refused(error_code ec, connectio
 // The caller may be cancelled while others run: Asio would throw at its next co_await.
 task<error_code> pool_base::prepare_retry(time_point until) {
     co_await let_others_run();  // mutant: retry_yields
-    const auto stop = co_await asio::this_coro::cancellation_state;
-    if (stop.cancelled() != asio::cancellation_type::none) co_return asio::error::operation_aborted;
+    if (is_cancelled(co_await asio::this_coro::cancellation_state))
+        co_return asio::error::operation_aborted;
     const time_point at = now();
     co_return at < until&& core().may_retry(at) ? error_code() : make_error_code(errc::not_sent);
 }

@@ -23,13 +23,14 @@ pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
     }
     const bool was_notified = std::exchange(k->is_notified, false);
     notified_ -= was_notified ? 1 : 0;
-    for (const pool_caller* i = first_; i != nullptr; i = i->behind) {
-        if (i->ticket >= k->ticket) break;  // `k` may be in no queue just now
-        if (i->shares) return nullptr;
-    }
-    pool_connection* const found = with_room();
-    if (was_notified) learn(found != nullptr);  // mutant: learn_of_room
+    bool is_first = true;
+    for (const pool_caller* i = first_; i != nullptr && i->ticket < k->ticket; i = i->behind)
+        is_first = is_first && !i->shares;  // `k` may be in no queue just now
+    pool_connection* const found = is_first ? with_room() : nullptr;
+    if (was_notified && is_first) learn(found != nullptr);  // mutant: learn_of_room
     k->joins = found != nullptr;
+    // Room may have come while those that were told of it looked.
+    if (notified_ == 0 && !k->joins) wake_sharers();  // mutant: room_meanwhile
     return found;
 }
 
@@ -40,52 +41,56 @@ void pool_core::learn(bool found_room) noexcept {
     else notifies_ = std::max<std::size_t>(notifies_ / 2, 1);
 }
 
-// Requests that shared connections have room for, up to most_notified of each.
-std::size_t pool_core::room() const noexcept {
-    std::size_t sum = 0;
-    for (const auto& c : all_) {
-        if (takes_requests(*c))
-            sum += std::min(options_.limits.pipeline - c->requests, most_notified);
-    }
-    return sum;
-}
-
-bool pool_core::takes_requests(const pool_connection& c) const noexcept {
-    return c.is_shared && c.requests < options_.limits.pipeline && !c.is_retiring &&
-           c.at->breaker.is_closed() && !c.is_full;  // mutant: has_room
-}
-
-// For each caller that has waited long for a connection alone, one shared connection gets no more
-// requests, so that it becomes free: of those the ones with the fewest.
-pool_connection* pool_core::with_room() const noexcept {
+// For each caller that has waited long for a connection alone, one shared connection is kept: it
+// gets no more requests, so that it becomes free.
+std::size_t pool_core::kept_alone() const noexcept {
     std::size_t kept = 0;
     for (auto k = waiting_alone_ == 0 ? nullptr : first_; k != nullptr; k = k->behind) {
         if (!k->shares && after(k->since, sharing_yields) <= now_)
             ++kept;  // mutant: sharing_yields
     }
-    const auto is_kept = [&](const pool_connection& c) {
-        std::size_t fewer = 0;
-        bool is_behind = false;  // of equal ones the first is kept
-        for (const auto& i : all_) {
-            if (i.get() == &c) is_behind = true;
-            else if (i->is_shared && i->requests < c.requests + (is_behind ? 0 : 1)) ++fewer;
-        }
-        return fewer < kept;
-    };
+    return kept;
+}
+
+// Those with the fewest requests are kept.
+bool pool_core::takes_requests(const pool_connection& c, std::size_t kept) const noexcept {
+    const bool has_room = c.is_shared && c.requests < options_.limits.pipeline && !c.is_retiring &&
+                          c.at->breaker.is_closed() && !c.is_full;  // mutant: has_room
+    if (!has_room || kept == 0) return has_room;
+    std::size_t fewer = 0;
+    bool is_behind = false;  // of equal ones the first is kept
+    for (const auto& i : all_) {
+        if (i.get() == &c) is_behind = true;
+        else if (i->is_shared && i->requests < c.requests + (is_behind ? 0 : 1)) ++fewer;
+    }
+    return fewer >= kept;
+}
+
+pool_connection* pool_core::with_room() const noexcept {
+    const std::size_t kept = kept_alone();
     pool_connection* least = nullptr;
     for (const auto& c : all_) {
-        if (!takes_requests(*c) || (least != nullptr && least->requests <= c->requests)) continue;
-        if (kept == 0 || !is_kept(*c)) least = c.get();
+        const bool has_fewer = least == nullptr || c->requests < least->requests;
+        if (has_fewer && takes_requests(*c, kept)) least = c.get();
     }
     return least;
 }
 
-// Wakes the first callers that may share, as many as have room. Each leaves the queue when it runs,
-// and so wakes others.
+// Requests that shared connections have room for, up to most_notified of each.
+std::size_t pool_core::room() const noexcept {
+    const std::size_t kept = kept_alone(), most = options_.limits.pipeline;
+    std::size_t sum = 0;
+    for (const auto& c : all_) {
+        if (takes_requests(*c, kept)) sum += std::min(most - c->requests, most_notified);
+    }
+    return sum;
+}
+
+// Wakes the first callers that may share, as many as have room. Each of them looks with share(), or
+// leaves, and so wakes others. As each time walks over those that were told before, it does nothing
+// while more than half of those who may be told have not looked.
 void pool_core::wake_sharers() noexcept {
-    // In batches: each walks over those that know.
     if (waiting_ - waiting_alone_ == notified_ || 2 * notified_ > notifies_) return;
-    if (with_room() == nullptr) return;
     const std::size_t most = std::min(room(), notifies_);
     for (pool_caller* k = first_; k != nullptr && notified_ < most; k = k->behind) {
         if (!k->shares || std::exchange(k->is_notified, true)) continue;

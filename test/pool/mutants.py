@@ -31,6 +31,9 @@ MUTANTS = {
     "all_learn_of_room": (
         "callers that have found no room do not lower the number of those who are told of it",
         {"learn_of_room": gone}),
+    "room_meanwhile_is_lost": (
+        "room that comes while the callers that were told of some look is told to nobody",
+        {"room_meanwhile": gone}),
     "lifetime_of_retries": (
         "the retry budget counts all requests since the pool began",
         {"window_ends": instead("return;")}),

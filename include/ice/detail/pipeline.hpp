@@ -30,6 +30,8 @@ public:
         bool is_over() const noexcept { return line_ == nullptr; }
         // Waits for that, and is resumed in place. Requires: !is_over().
         ICE_API task<> wait();
+        // Lets the caller run until it waits again. Requires: is_over().
+        ICE_API void resume();
         // The end of the caller's timeout.
         time_point until() const noexcept { return until_; }
 
@@ -41,14 +43,26 @@ public:
     private:
         friend class pipeline;
         struct start_wait;
-        void cancel();
-        void end() noexcept;
-        void resume(transport& net);
+        ICE_API void cancel();
+        ICE_API void end() noexcept;
 
         std::optional<resumption> waiting_;
         time_point until_ = never;
         pipeline* line_ = nullptr;  // the pipeline that has its request; null when it is over
         bool is_cancelled_ = false;
+    };
+
+    // Tells the callers that wait of the room that a caller has found, unless it joins a pipeline.
+    class room_guard {
+    public:
+        room_guard(pool_base& p, const pending_request& k) noexcept : pool_(p), caller_(k) {}
+        ICE_API ~room_guard();
+        room_guard(const room_guard&) = delete;
+        room_guard& operator=(const room_guard&) = delete;
+
+    private:
+        pool_base& pool_;
+        const pending_request& caller_;
     };
 
     ICE_API explicit pipeline(pool_base::connection_lease);
@@ -91,16 +105,16 @@ public:
         return asked_.front().due;
     }
 
-    // Removes the oldest request, which has its reply, and resumes its caller, which may join
-    // again. Requires: size() != 0.
-    ICE_API void pop_oldest();
+    // Removes the oldest request, which has its reply. Returns its caller, to be resumed, or null
+    // if the caller has left. Requires: size() != 0.
+    ICE_API pending_request* pop_oldest();
 
     // Sets the error of the requests that are left when the pipeline ends.
     void fail(error_code why) noexcept { why_ = why; }
 
 private:
     // Ends the waits of callers whose time is over, and of those that were cancelled.
-    static void end_late(void* self);
+    ICE_API static void end_late(void* self);
     // Bytes that have arrived of the reply to that request: 0 unless it is the oldest one.
     ICE_API std::size_t unparsed_of(const pending_request&) const noexcept;
 
@@ -111,7 +125,7 @@ private:
     };
 
     pool_base::connection_lease lease_;
-    deadline late_;  // the earliest end of a caller's time, or earlier
+    deadline late_;  // the earliest end of a caller's time, or earlier; now if one is cancelled
     std::deque<request> asked_;
     error_code why_ = errc::stopped;
 };

@@ -65,8 +65,9 @@ public:
     // surplus ones expire. Null if there is none. The owner looks whether it has input, and
     // reports it as stale() if so.
     pool_connection* acquire(time_point now) noexcept;
-    // The shared connection with the fewest requests, of those with room for one more. Null if
-    // there is none, or if callers wait that share and come before `k`: all, if that is null.
+    // The caller looks for the shared connection with the fewest requests, of those with room for
+    // one more. Null if there is none, or if callers wait that share and come before `k`: all, if
+    // that is null. If it gets one, joined() or not_joined() follows, which wakes the next ones.
     pool_connection* share(pool_caller* k, time_point now) noexcept;
     // The caller waits, in the order of tickets, until its action `wake`. Returns an error if it
     // may not. A caller that waits again keeps its place.
@@ -173,7 +174,8 @@ private:
     void forget(pool_action&) noexcept;
 
     // -- lib/pool/pool_core_share.cpp: shared connections
-    bool takes_requests(const pool_connection&) const noexcept;
+    std::size_t kept_alone() const noexcept;
+    bool takes_requests(const pool_connection&, std::size_t kept) const noexcept;
     pool_connection* with_room() const noexcept;
     void wake_sharers() noexcept;
     void learn(bool found_room) noexcept;

@@ -6,8 +6,8 @@
 #include <asio/async_result.hpp>
 #include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
-#include <exception>
 #include <ice/task.hpp>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -27,21 +27,12 @@ inline task<> until_resumed(std::optional<resumption>& at) {
     return asio::async_initiate<asio::use_awaitable_t<>, void()>(keep_resumption{&at}, token);
 }
 
-// Returns when the coroutine waits again, or has ended. Requires: `at` is not empty.
+// Returns when the coroutine waits again, or has ended. Within a handler of the loop it throws
+// nothing: Asio rethrows what completion handlers have thrown at the end of that handler, several
+// as one asio::multiple_exceptions. Requires: `at` is not empty.
 inline void resume(std::optional<resumption>& at) {
     auto waits = std::exchange(at, std::nullopt);
     (*std::move(waits))();
-}
-
-// The same for a coroutine of the user. What its completion handler throws is thrown by the loop,
-// as if the loop had resumed it, and not into the code that resumes it here.
-inline void resume(std::optional<resumption>& at, const asio::any_io_executor& executor) {
-    try {
-        resume(at);
-    } catch (...) {
-        asio::post(executor,
-                   [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
-    }
 }
 
 // Resumes it in a turn of the loop; destroys it if memory has run out. No effect if `at` is empty.
