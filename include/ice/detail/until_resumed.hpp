@@ -16,6 +16,7 @@ namespace ice {
 // Owns the coroutine that waits: its destruction destroys that.
 using resumption = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
 
+// Begins the wait of until_resumed().
 struct keep_resumption {
     void operator()(resumption r) const { to->emplace(std::move(r)); }
     std::optional<resumption>* to;
