@@ -123,13 +123,6 @@ public:
         return std::nullopt;
     }
 
-    // What receive() would return without waiting: none if no message is whole, the batch is over,
-    // or the protocol may wait for it.
-    std::optional<message> arrived() {
-        if constexpr (detail::handles<P>) return std::nullopt;
-        else return next_and_flush();
-    }
-
     // The same for a protocol with handle(), which may wait.
     task<std::optional<message>> handled()
         requires(detail::handles<P>)
@@ -144,6 +137,13 @@ public:
             if (found.has_message()) co_return std::move(found.message());
         }
         co_return std::nullopt;
+    }
+
+    // What receive() would return without waiting: none if no message is whole, the batch is over,
+    // or the protocol may wait for it.
+    std::optional<message> arrived() {
+        if constexpr (detail::handles<P>) return std::nullopt;
+        else return next_and_flush();
     }
 
     // Appends an answer to those that the next write sends. If the protocol cannot express it, the

@@ -16,16 +16,17 @@ constexpr std::size_t most_notified = 1024;
 
 pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
     now_ = now;
-    if (k == nullptr && is_closing()) return nullptr;
     if (k == nullptr) {  // behind all who wait: if there is room for more than those who know of it
-        const bool is_first = waiting_ - waiting_alone_ == notified_;
-        return is_first && (notified_ == 0 || room() > notified_) ? with_room() : nullptr;
+        const bool all_know = waiting_ - waiting_alone_ == notified_;
+        if (is_closing() || !all_know) return nullptr;
+        return notified_ == 0 || room() > notified_ ? with_room() : nullptr;
     }
     const bool was_notified = std::exchange(k->is_notified, false);
     notified_ -= was_notified ? 1 : 0;
-    bool is_first = true;
-    for (const pool_caller* i = first_; i != nullptr && i->ticket < k->ticket; i = i->behind)
-        is_first = is_first && !i->shares;  // `k` may be in no queue just now
+    const pool_caller* first = first_;  // that shares
+    while (first != nullptr && !first->shares) first = first->behind;
+    // `k` may be in no queue just now.
+    const bool is_first = first == nullptr || first->ticket >= k->ticket;
     pool_connection* const found = is_first ? with_room() : nullptr;
     if (was_notified && is_first) learn(found != nullptr);  // mutant: learn_of_room
     k->joins = found != nullptr;
