@@ -84,6 +84,7 @@ public:
         }
         keep(leased);
         leased.session().set_deadline(mine.until, errc::request_timeout);
+        mine.leased();
         co_return lease<P>(std::move(leased));
     }
     task<pool_result<lease<P>>> acquire() { return acquire(timeouts().request); }
@@ -119,6 +120,8 @@ private:
             if (!mine.sent) {  // a reply before the first byte answers no request
                 mine.at = leased.upstream();
                 leased.release();  // the upstream was closing it: another one serves this request
+                if (is_cancelled(co_await asio::this_coro::cancellation_state))
+                    co_return mine.failed(asio::error::operation_aborted);
                 const error_code why_not = co_await prepare_retry(mine.until);
                 if (why_not) co_return mine.failed(why_not);
                 mine.at = nullptr;
@@ -176,13 +179,10 @@ private:
             if (refused) {
                 const bool is_lost = bool(peer.bytes().cancelled());
                 opened.reset();  // no coroutine receives on it yet
-                if (is_lost) {
-                    const error_code why_not = co_await prepare_retry(mine.until);
-                    if (why_not) co_return mine.failed(why_not);
-                    continue;
-                }
-                co_await let_others_run();
-                co_return mine.failed(refused);
+                if (is_lost) refused = co_await prepare_retry(mine.until);
+                else co_await let_others_run();
+                if (refused) co_return mine.failed(refused);
+                continue;
             }
             mine.sent = true;
             watch_outbox(line);

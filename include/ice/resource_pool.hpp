@@ -106,6 +106,7 @@ public:
         }
         keep(leased);
         T& resource = *of(leased.connection()).resource;
+        mine.leased();
         co_return resource_lease<T>(std::move(leased), resource);
     }
     task<pool_result<resource_lease<T>>> acquire() { return acquire(timeouts().request); }

@@ -1,6 +1,8 @@
 // Reports to the core what callers and connections do, and carries out its actions.
 #include <fmt/format.h>
 
+#include <asio/error.hpp>
+#include <asio/this_coro.hpp>
 #include <exception>
 #include <ice/detail/cancel_at.hpp>
 #include <ice/detail/connection_pool.hpp>
@@ -168,8 +170,11 @@ task<result<connection_pool::acquired>> connection_pool::wait_for_connection(tim
             if (w->failed) co_return w->failed;  // its time ended while it was given a dead one
             const error_code cancelled = co_await w->woken.wait();
             w->woken.clear();
+            // The caller may be cancelled after it was woken, and before it runs.
+            const auto state = co_await asio::this_coro::cancellation_state;
+            if (cancelled || is_cancelled(state))  // mutant: woken_and_cancelled
+                co_return asio::error::operation_aborted;
             if (w->given != nullptr) break;
-            if (cancelled) co_return cancelled;
             if (w->failed) co_return w->failed;
             shared = share(&*w, now());
             if (shared != nullptr) co_return acquired(*shared);
@@ -361,36 +366,6 @@ task<> connection_pool::check(connection_lease leased) {
     leased.fail(ec);
 }
 
-// -- calls
-
-connection_pool::call::call(connection_pool& p, duration timeout)
-    : pool(p.shared_from_this()), begin(p.now()), until(after(begin, timeout)) {
-    ++p.core_.counters().requests;
-    p.core_.asked(begin);
-}
-
-void connection_pool::call::succeeded(time_point end) noexcept {
-    ++pool->core_.counters().replies;
-    count_time(end);
-}
-
-void connection_pool::call::count_time(time_point end) noexcept {
-    duration& all = pool->core_.counters().request_time;
-    all = add_sat(all, end - begin);
-}
-
-std::shared_ptr<const failure> connection_pool::call::failed(error_code ec, std::size_t unparsed) {
-    const upstreams& all = pool->core_.upstreams();
-    error_code cause = at ? at->cause() : all.cause();
-    if (sent && ec == condition::not_executed)  // mutant: sent_is_executed
-        cause = std::exchange(ec, make_error_code(errc::reply_refused));
-    auto why = std::make_shared<const failure>(ec, cause, sent, pool->name_,
-                                               at ? at->text() : all.text(), unparsed);
-    pool->count(why->code(), why->kind(), why->may_have_been_executed());
-    count_time(pool->now());
-    return why;
-}
-
 void connection_pool::log_thrown_by(std::string_view what, const upstream* at) noexcept {
     try {
         context_->write(log_level::error, fmt::format("{} threw", what),
@@ -398,21 +373,6 @@ void connection_pool::log_thrown_by(std::string_view what, const upstream* at) n
                                     at != nullptr ? fmt::format(" of {}", at->text()) : "", what,
                                     detail::what_of(std::current_exception())));
     } catch (...) {}  // no memory for a line of the log
-}
-
-void connection_pool::count(error_code why, failure_kind kind,
-                            bool may_have_been_executed) noexcept {
-    pool_counters& c = core_.counters();
-    if (why == errc::request_timeout) ++c.timeouts;
-    else if (!may_have_been_executed) ++c.refused;
-    else ++c.failures;
-    switch (kind) {
-        case failure_kind::closed: ++c.closed; break;
-        case failure_kind::truncated: ++c.truncated; break;
-        case failure_kind::bad_reply: ++c.bad_replies; break;
-        case failure_kind::breaker: ++c.breaker_open; break;
-        default: break;
-    }
 }
 
 }  // namespace ice

@@ -3,7 +3,8 @@
 set(table ${CMAKE_CURRENT_LIST_DIR}/mutants.py)
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/pool/mutants)
 add_library(ice-pool-tests OBJECT pool_core_test.cpp pool_caller_error_test.cpp
-    pool_refusals_test.cpp pool_large_request_test.cpp pipeline_test.cpp lease_test.cpp)
+    pool_refusals_test.cpp pool_large_request_test.cpp pipeline_test.cpp lease_test.cpp
+    pool_cancellation_test.cpp)
 ice_test_settings(ice-pool-tests)
 target_compile_options(ice-pool-tests PRIVATE -O0 -g0)
 ice_plant(${table} ${folder}

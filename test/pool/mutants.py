@@ -94,6 +94,12 @@ MUTANTS = {
     "retry_holds_the_loop": (
         "a request that is sent again on a connection that is being closed freezes the loop",
         {"retry_yields": gone}),
+    "cancelled_caller_goes_on": (
+        "a caller that is cancelled after it was given a connection uses it",
+        {"woken_and_cancelled": condition(lambda text: "cancelled")}),
+    "uncounted": (
+        "a request that ends by an exception is in no counter but `requests`",
+        {"counted_at_its_end": instead("return;")}),
     "sends_before_it_receives": (
         "a pool sends a whole request before it reads: an echo of 32 MiB never ends",
         {"is_duplex": gone}),

@@ -117,23 +117,34 @@ protected:
     // Throws std::invalid_argument: "pool 'db': it needs <what>".
     [[noreturn]] void throw_needs(std::string_view what) const;
 
-    // One request, or one acquire(), from the call to its result, which it counts. It holds the
-    // pool, as the server may end before the caller.
+    // One request, or one acquire(), from the call to its result, which it counts. If it ends
+    // without one (the protocol or the logic throws, or Asio does as the caller is cancelled), it
+    // counts a failure. It holds the pool, as the server may end before the caller.
     struct ICE_API call {
         call(connection_pool&, duration timeout);
+        ~call();
+        call(const call&) = delete;
+        call& operator=(const call&) = delete;
         // Counts the reply, which was there at that instant.
         void succeeded(time_point) noexcept;
         // Counts the failure, and makes what the caller gets.
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
-        // Adds the time that it took.
-        void count_time(time_point end) noexcept;
+        // The caller has a lease, whose end is counted, if at all, by others.
+        void leased() noexcept { is_over = true; }
 
         std::shared_ptr<connection_pool> pool;
         // The address of the request, if it has one yet.
         std::shared_ptr<const struct upstream> at;
         time_point begin, until;
         bool sent = false;  // a byte of the request may have been sent
+        bool is_over = false;
+
+    private:
+        void over(time_point end) noexcept;  // adds the time that it took
     };
+    static bool is_cancelled(const asio::cancellation_state& s) noexcept {
+        return s.cancelled() != asio::cancellation_type::none;
+    }
 
     // The result of wait_for_connection(): a connection for this caller alone, or one that other
     // callers use. Use `shared` without asking the pool again: its answer may differ as time

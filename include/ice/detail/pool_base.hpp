@@ -70,10 +70,6 @@ protected:
     // for room when the bytes are sent.
     void watch_outbox(pipeline&);
 
-    static bool is_cancelled(const asio::cancellation_state& s) noexcept {
-        return s.cancelled() != asio::cancellation_type::none;
-    }
-
     // What a pool<P, R> adds: a session of its protocol, its handshake, and its health check.
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
