@@ -79,6 +79,11 @@ public:
     // calls it if has_no_input() returns false. Requires: no fill() is pending.
     virtual bool read_arrived() { return false; }
 
+    // From now on the connection ends with its peer: if the peer closes its sending side or resets
+    // while no fill() waits, the channel cancels itself with errc::closed and calls end_user(). The
+    // default does nothing, for a channel that cannot learn of it.
+    virtual void end_with_peer() {}
+
     // -- sending
 
     // The bytes to send: append to them, then call a flush function. The reference is valid as long
@@ -181,6 +186,9 @@ public:
 protected:
     // Closes the connection while the channel goes on to exist, cancelled.
     virtual void shut() noexcept {}
+    // For end_with_peer(): the peer has ended, and no fill() waits. The channel may be destroyed
+    // within this call.
+    void ended_by_peer();
     // For implementations: a write found no room. Starts the write timeout.
     void begin_stall();
     // There is room again, or the channel has ended. Stops the write timeout and wakes flush().

@@ -59,6 +59,14 @@ struct limits {
     // the messages stay one after the other. Values below 1 mean 1.
     std::size_t in_flight = 1;
 
+    // Whether a connection stays open when its peer has closed only its sending side, as nc -N does
+    // after its request, to wait for the answers. With false the connection ends when the peer
+    // closes its sending side or resets: a logic that waits is cancelled as at the end of
+    // timeouts::logic, its answer and those not sent yet are lost, and closed() gets errc::closed.
+    // A logic that asks upstreams so stops to work for a client that has left, but TCP cannot tell
+    // such a client from one that waits for its answers.
+    bool allow_half_open = true;
+
     // Bytes of answers that are gathered for one write. The answer that reaches it is the last one,
     // and the session parses the next message when all of them are sent. So a peer that requests
     // large answers and does not read them makes the server hold this and one answer, however many

@@ -59,7 +59,8 @@ void answer_queue_base::end() noexcept {
         w->waiting.reset();
         report(w->thrown);
     }
-    report(thrown_);
+    // At the end of the loop nothing failed, and its log may write to what is gone.
+    if (!has_vanished_) report(thrown_);
 }
 
 void answer_queue_base::append(worker& w) {
@@ -143,6 +144,7 @@ void answer_queue_base::hold_back(std::size_t before) {
 void answer_queue_base::vanished() noexcept {
     if (has_ended_) return;
     threw(std::make_exception_ptr(std::bad_alloc()));
+    has_vanished_ = true;
     changed_.set();
 }
 

@@ -15,12 +15,16 @@ bool is_would_block(error_code ec) noexcept { return ec == system_error(EAGAIN);
 class wire_channel final : public channel {
 public:
     wire_channel(transport& net, std::shared_ptr<wire> w, int end)
-        : channel(net), wire_(std::move(w)), end_(end), reading_(wire_->net) {
+        : channel(net), wire_(std::move(w)), end_(end), reading_(wire_->net),
+          peer_end_(
+              net.deadlines(), [](void* self) { static_cast<wire_channel*>(self)->meet_end(); },
+              this) {
         // The wire calls it within an event of the network, when bytes or an end have arrived, or
         // there is room. The destructor removes it (wire::close()).
         wire_->ends[end_].changed = [this] {
             if (wire_->readable(end_)) reading_.wake();
             if (writing_) write_rest();
+            look_for_end();
         };
     }
     ~wire_channel() override { wire_->close(end_); }
@@ -29,6 +33,7 @@ public:
 
     task<io_status> fill() override {
         if (cancelled_) co_return io_status(cancelled_);
+        filling_ = true;
         for (;;) {
             io_status woken;
             const bool ends = draining_ && !in_message_;
@@ -36,19 +41,24 @@ public:
             // one busy peer must not keep it.
             if (ends || wire_->readable(end_)) co_await net_.yield();
             else woken = co_await reading_.wait();
-            if (cancelled_) co_return io_status(cancelled_);
-            if (woken) co_return woken;
+            if (cancelled_) co_return filled(cancelled_);
+            if (woken) co_return filled(woken);
             const std::size_t before = in_.size();
             const io_status read = read_now();
             // In a drain with nothing to read: goes on if a message has begun, whose rest may come.
             const bool goes_on = draining_ && in_message_ && read == draining_;
-            if (!goes_on || in_.size() != before) co_return read;
+            if (!goes_on || in_.size() != before) co_return filled(read);
             waited_in_drain_ = true;
         }
     }
 
     bool has_no_input() noexcept override {
         return !cancelled_ && in_.size() == 0 && wire_->quiet(end_);
+    }
+
+    void end_with_peer() override {
+        ends_with_peer_ = true;
+        look_for_end();
     }
 
     bool read_arrived() override { return !cancelled_ && wire_->readable(end_) && !read_now(); }
@@ -118,6 +128,22 @@ public:
     }
 
 private:
+    io_status filled(io_status s) {
+        filling_ = false;
+        look_for_end();
+        return s;
+    }
+    // The end of the peer is met in the loop, as the code that uses this channel may be running.
+    void look_for_end() {
+        const wire::end& own = wire_->ends[end_];
+        if (ends_with_peer_ && !filling_ && (own.finished || own.broken)) peer_end_.set(net_.now());
+    }
+    void meet_end() {
+        if (filling_) return;  // fill() returns it
+        ends_with_peer_ = false;
+        ended_by_peer();
+    }
+
     io_status read_now() {
         buffer::room r{};
         try {
@@ -169,6 +195,9 @@ private:
     bool writing_ = false;  // rest_ is not empty
     error_code draining_;
     bool ended_ = false;
+    bool filling_ = false;  // a fill() is pending
+    bool ends_with_peer_ = false;
+    ice::deadline peer_end_;
 };
 
 }  // namespace

@@ -79,7 +79,7 @@ task<io_status> channel::flush(duration timeout, time_point latest, errc why) {
         if (!stall_ || stall_->timer.at() == never) begin_stall();
         stall_->over.clear();
         const error_code cancelled = co_await stall_->over.wait();
-        if (cancelled) co_return cancelled;
+        if (cancelled) co_return cancelled_ ? cancelled_ : cancelled;
     }
     co_return io_status();
 }
@@ -147,6 +147,11 @@ void channel::expire(errc why) {
     expired_ = unsent() == 0;  // half a message cannot be followed by one
     cancel(why);
     if (why == errc::logic_timeout) end_user();
+}
+
+void channel::ended_by_peer() {
+    cancel(errc::closed);
+    end_user();
 }
 
 void channel::end_user() noexcept {

@@ -83,7 +83,7 @@ void socket_channel::wait_for_bytes(reader r) {
 socket_channel::reader socket_channel::take_reader() noexcept {
     reader r = std::move(*reader_);
     reader_.reset();  // mutant: reader_leaves
-    if (!stalled_) poller_.remove_waiter(*this);
+    leave_poller();
     asio::get_associated_cancellation_slot(r).clear();
     return r;
 }
@@ -151,6 +151,17 @@ bool socket_channel::read_arrived() {
     return read && !*read;
 }
 
+// The poller waits for the peer's end although no coroutine waits for this channel.
+void socket_channel::end_with_peer() {
+    ends_with_peer_ = true;
+    poller_.add_waiter(*this);
+    if (const error_code ec = watch_wanted()) cancel(ec);
+}
+
+void socket_channel::leave_poller() noexcept {
+    if (!reader_ && !stalled_ && !ends_with_peer_) poller_.remove_waiter(*this);
+}
+
 void socket_channel::release_buffers() { poller_.release_buffers(in_, out_); }
 
 // -- sending
@@ -204,7 +215,7 @@ bool socket_channel::ready(std::uint32_t events) {
     // Writes first, as the coroutine that is resumed for reading may destroy this channel.
     if (stalled_ && (events & (EPOLLOUT | broken)) != 0) {
         stalled_ = false;
-        if (!reader_) poller_.remove_waiter(*this);
+        leave_poller();
         end_stall();
         try_flush();  // also what was pushed since
     }
@@ -215,6 +226,11 @@ bool socket_channel::ready(std::uint32_t events) {
             return true;
         }
         poller_.release_buffers(in_, out_);
+    } else if (ends_with_peer_ && (events & (EPOLLRDHUP | broken)) != 0) {
+        ends_with_peer_ = false;
+        watch_wanted();
+        ended_by_peer();  // may destroy this channel
+        return true;
     }
     watch_wanted();  // mutant: watch_again
     return (events & EPOLLOUT) != 0;
@@ -223,8 +239,9 @@ bool socket_channel::ready(std::uint32_t events) {
 // The poller reports an event in every round until it is dealt with, so it watches only those that
 // a coroutine waits for.
 error_code socket_channel::watch_wanted() noexcept {
-    const std::uint32_t in = EPOLLIN, out = EPOLLOUT;
-    return poller_.watch(fd_, *this, (reader_ ? in : 0) | (stalled_ ? out : 0));  // mutant: wanted
+    const std::uint32_t in = EPOLLIN, out = EPOLLOUT, end = EPOLLRDHUP;
+    const std::uint32_t wanted = (reader_ ? in : 0) | (stalled_ ? out : 0);  // mutant: wanted
+    return poller_.watch(fd_, *this, wanted | (ends_with_peer_ ? end : 0));
 }
 
 void socket_channel::abandon() noexcept {
@@ -253,7 +270,7 @@ void socket_channel::cancel(error_code why) {
     std::string().swap(out_);  // it is never sent, and a logic may run on for long
     done_ = 0;
     if (reader_) tell_reader_later(why);
-    poller_.remove_waiter(*this);
+    leave_poller();
     end_stall();
 }
 

@@ -26,6 +26,7 @@ public:
     task<io_status> fill() override;
     bool has_no_input() noexcept override;
     bool read_arrived() override;
+    void end_with_peer() override;
     bool try_flush() override;
     std::size_t unsent() const noexcept override { return out_.size() - done_; }
     void release_buffers() override;
@@ -68,6 +69,7 @@ private:
     task<io_status> fill_draining();
     io_status ended() noexcept;
     void stall();
+    void leave_poller() noexcept;  // if nothing waits
 
     bool ready(std::uint32_t events) override;
     void abandon() noexcept override;
@@ -79,6 +81,7 @@ private:
     asio::ip::tcp::endpoint peer_;
     bool stalled_ = false;  // the send buffer is full; the poller reports when it has room
     bool ended_ = false;    // the peer has closed its side
+    bool ends_with_peer_ = false;
     poller& poller_;
     std::optional<reader> reader_;  // the coroutine that waits in fill()
     std::size_t done_ = 0;          // the bytes of out_ that the kernel took already

@@ -126,6 +126,10 @@ public:
             w_.saw("in_flight");
             limits_.in_flight = w_.options.between(2, 32);
         }
+        if (w_.options.hit(0.3)) {
+            w_.saw("ends_with_peer");
+            limits_.allow_half_open = them_.half_open = false;
+        }
         for (auto* t : {&times_.handshake, &times_.message, &times_.write, &times_.logic})
             *t = std::chrono::milliseconds(w_.chance.between(1000, 30'000));
         times_.idle = std::chrono::milliseconds(w_.chance.between(1000, 75'000));

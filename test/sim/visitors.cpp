@@ -14,7 +14,7 @@ struct visitors::visit {
     std::unique_ptr<ice::channel> c;
     std::uint64_t asked = 0, answered = 0;              // the last ids
     std::map<std::uint64_t, ice::time_point> bursts{};  // the last id of each, and when it was sent
-    bool over = false;
+    bool over = false, half_closed = false;
 };
 
 void visitors::send_polite(std::uint64_t requests) {
@@ -52,6 +52,7 @@ ice::task<> visitors::polite(std::uint64_t requests) {
         }
         if (left == 0 && !v.over && world_.does("half_close", 0.3)) {
             ice::testing::simulation::half_close(*v.c);
+            v.half_closed = true;
         }
         if (!v.over && world_.does("reads_late", 0.2))
             co_await net->sleep(world_.chance.below(50ms));
@@ -100,6 +101,7 @@ ice::task<> visitors::answers(visit& v) {
         if (!over) continue;
         v.over = true;
         world_.check(over != ice::errc::stopped, "neither an answer nor an end");
+        if (v.half_closed && !half_open) co_return;
         for (const auto& [last, sent] : v.bursts)
             world_.check(last <= v.answered || !is_due(sent), "a request was not answered");
     }

@@ -21,6 +21,7 @@ public:
     bool all_gone() const noexcept { return there_ == 0; }
 
     bool answers_soon = true;  // the server: in milliseconds
+    bool half_open = true;     // the server answers after a half-close
     // Nothing can go wrong: requests that were sent before this instant must be answered.
     bool strict = false;
     ice::time_point due_before = ice::never;

@@ -30,7 +30,7 @@ MUTANTS = {
         {"writer_waits": gone}),
     "always_watches_output": (
         "epoll is asked for EPOLLOUT although nothing is to be sent: the loop spins",
-        {"wanted": instead("return poller_.watch(fd_, *this, (reader_ ? in : 0) | out);")}),
+        {"wanted": instead("const std::uint32_t wanted = (reader_ ? in : 0) | out;")}),
     "watches_output_for_ever": (
         "epoll is still asked for EPOLLOUT when all is sent: the loop spins",
         {"watch_again": gone}),

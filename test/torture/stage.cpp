@@ -87,6 +87,7 @@ ice::limits draw_limits(world& w) {
     l.accepts = c.hit(0.5) ? c.between(1, 3) : 64;
     l.in_flight = c.hit(0.4) ? c.between(2, 16) : 1;
     if (w.is_calm) return l;
+    l.allow_half_open = !c.hit(0.3);
     l.connections_per_peer = c.between(1, 3);
     l.message = c.hit(0.3) ? c.between(1, 400) : 1024 * 1024;
     return l;

@@ -108,7 +108,7 @@ private:
     std::string last_bytes_;  // see hold_back()
     deadline timer_;          // timeouts::logic of the oldest request, and the end of idle workers
     event changed_;
-    bool has_ended_ = false, is_in_burst_ = false;
+    bool has_ended_ = false, is_in_burst_ = false, has_vanished_ = false;
 };
 
 namespace detail {

@@ -85,7 +85,8 @@ task<error_code> serve_in_flight(session<P>& peer, L& logic) {
         if (queue->is_full()) why = co_await queue->wait_for_room();
         else why = co_await peer.fill();
     }
-    if (thrown || !is_of_socket(why)) co_await queue->join();
+    const bool has_left = why == errc::closed && !peer.settings().limits.allow_half_open;
+    if (thrown || (!is_of_socket(why) && !has_left)) co_await queue->join();
     if (thrown) std::rethrow_exception(thrown);
     co_return why;
 }
