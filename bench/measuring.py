@@ -73,35 +73,67 @@ class Server:
         self.process.stdout.close()
 
 
+def resp(*words):
+    """A request in Redis' language."""
+    return "".join([f"*{len(words)}\r\n", *(f"${len(w)}\r\n{w}\r\n" for w in words)]).encode()
+
+
+def free_port():
+    """For what takes no port 0."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Redis(Server):
     """redis-server with its defaults, but that it keeps nothing on disk."""
 
-    def __init__(self):
-        with socket.socket() as probe:  # it takes no port 0
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    name, question, reply = "redis-server", b"PING\r\n", b"+PONG\r\n"
+
+    def __init__(self, core=0):
         self.folder = tempfile.TemporaryDirectory()
-        self.process = subprocess.Popen(
-            ["taskset", "-c", "0", "redis-server", "--port", str(port), "--bind", "127.0.0.1",
-             "--save", "", "--appendonly", "no", "--dir", self.folder.name],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port = free_port()
+        self.process = subprocess.Popen(["taskset", "-c", str(core), *self.command(port)],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.address, self.pid = f"127.0.0.1:{port}", self.process.pid
         end = time.monotonic() + ENOUGH
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > end:
                 self.__exit__()
-                raise Failed("redis-server did not start")
+                raise Failed(f"{self.name} did not start")
             time.sleep(0.05)
+
+    def command(self, port):
+        return ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                "--appendonly", "no", "--dir", self.folder.name]
 
     def answers(self):
         with contextlib.suppress(OSError), self.connect() as s:
-            s.sendall(b"PING\r\n")
-            return s.recv(7) == b"+PONG\r\n"
+            s.sendall(self.question)
+            return s.recv(len(self.reply)) == self.reply
 
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
         self.folder.cleanup()
+
+
+class Nutcracker(Redis):
+    """twemproxy in front of a Redis, with so many connections to it."""
+    name, question, reply = "nutcracker", resp("GET", "a key"), b"$-1\r\n"
+
+    def __init__(self, upstream, connections):
+        self.upstream, self.connections = upstream, connections
+        super().__init__()
+
+    def command(self, port):
+        settings = Path(self.folder.name) / "nutcracker.yml"
+        settings.write_text(
+            f"bench:\n  listen: 127.0.0.1:{port}\n  redis: true\n  hash: fnv1a_64\n"
+            f"  distribution: ketama\n  server_connections: {self.connections}\n"
+            f"  servers:\n   - {self.upstream}:1\n")
+        return ["nutcracker", "-c", str(settings), "-o", f"{self.folder.name}/log",
+                "-s", str(free_port()), "-m", "16384"]
 
 
 def share(before, after, seconds):
@@ -153,11 +185,6 @@ def load(build, server, arguments, seconds):
             "us": run["server"]["cpu_seconds"] / run["rate"] / run["seconds"] * 1e6,
             "server": found["server_share"], "generator": found["generator_share"],
             "environment": found["environment"]}
-
-
-def resp(*words):
-    """A request in Redis' language."""
-    return "".join([f"*{len(words)}\r\n", *(f"${len(w)}\r\n{w}\r\n" for w in words)]).encode()
 
 
 def ask(server, *words):

@@ -257,6 +257,32 @@ def gateway(depth, goal):
                ("bench/gateway", "bench/raw_gateway"), at_most=True)
 
 
+def redis_proxy(depth, goal):
+    """CPU time of apps/redis_proxy for each GET, beside twemproxy: both have four connections to
+    the same redis-server, which shares core 1 with the generator."""
+    def measure(run, row):
+        with contextlib.ExitStack() as all_of_them:
+            redis = all_of_them.enter_context(measuring.Redis(core=1))
+            ours = all_of_them.enter_context(measuring.Server(
+                [run.build / "apps/redis_proxy", "--listen", "127.0.0.1:0", "--upstream",
+                 redis.address, "--connections", 4]))
+            theirs = all_of_them.enter_context(measuring.Nutcracker(redis.address, 4))
+            measuring.ask(redis, "SET", "key:__rand_int__", "VXK")  # what GET asks for
+            seconds = run.seconds + measuring.WARM_UP + 0.3
+
+            def side(server):
+                n = measuring.redis_requests(server, "get", depth, seconds)
+                return lambda: measuring.redis_benchmark(server, "get", depth, n)
+            a, b = interleaved(run, side(ours), side(theirs))
+        result = spread([x["us"] / y["us"] for x, y in zip(a, b, strict=True)])
+        return {**result, "value": result["ratio"],
+                "detail": f"{middle([x['us'] for x in a]):.2f} µs, "
+                          f"{middle([x['us'] for x in b]):.2f} µs of CPU for each GET",
+                "verdict": judged(result["ratio"], row.goal, True)}
+    return Row(13, f"redis_proxy, {depth} in flight: CPU", "nutcracker", goal, measure,
+               ("apps/redis_proxy", "redis-server", "redis-benchmark", "nutcracker"), at_most=True)
+
+
 def memory(name, goal):
     count, burst = 9_900, 64
 
@@ -389,6 +415,7 @@ ROWS = [
     pool("a pool of 1, one caller", "pool", "its connection, used directly", "direct", 0.95),
     pool("64 callers, pipelined on one connection", "pipelined", "one at a time", "queued", 10),
     gateway(1, 1.15), gateway(16, 2), gateway(64, 2),
+    redis_proxy(1, 0.67), redis_proxy(16, 0.2), redis_proxy(64, 0.15),
     throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),
     ceiling(),
     compiling(),
