@@ -159,6 +159,20 @@ BOOST_AUTO_TEST_CASE(a_plain_logic_allocates_nothing_in_virtual_time) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(messages_with_their_length_allocate_nothing) {
+    const std::string prefixed = std::string("\0\0\0\n", 4) + "0123456789";
+    const std::string netstring = "10:0123456789,";
+    const std::string varint = "\xac\x02" + std::string(300, 'x');
+    for (const int n : {1, 64}) {
+        const auto count = [n](auto protocol, const std::string& one) {
+            return in_memory(protocol, plain, burst_of(n, one), burst_of(n, one));
+        };
+        BOOST_TEST(count(ice::length_prefixed(), prefixed) == 0u);
+        BOOST_TEST(count(ice::length_prefixed(ice::length_prefix::varint), varint) == 0u);
+        BOOST_TEST(count(ice::netstring(), netstring) == 0u);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_resp_server_allocates_nothing_for_ping_and_get) {
     // A value that is made for each answer would cost two: its text, and its header.
     const std::string ping = "*1\r\n$4\r\nPING\r\n", pong = "+PONG\r\n";

@@ -51,6 +51,17 @@ ice::task<std::string> get(ice::server& srv, std::string_view key) {
 }
 // [ask]
 
+const ice::address DNS{"10.0.0.53", 53};
+
+// [prefixed]
+constexpr ice::pool_name<ice::length_prefixed> dns{"dns"};
+
+void add_dns(ice::server& srv) {
+    // DNS over TCP: 16 bits before each message (RFC 1035, 4.2.2).
+    srv.add(ice::tcp_client_action{DNS, dns, 2, ice::length_prefixed(ice::length_prefix::u16_be)});
+}
+// [prefixed]
+
 // [reset]
 struct second_database : ice::resp {
     ice::task<ice::error_code> handshake(ice::session<second_database>& server) {
@@ -421,6 +432,29 @@ BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) 
     srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{}).logic(read_aloud{"one\r\ntwo"}));
     BOOST_TEST(sim.run(sim.ask<ice::line>(SERVER, "read")).value() ==
                "error: the protocol cannot express this message");
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_sends_each_message_behind_its_length) {
+    simulation sim;
+    quiet_server srv(sim.net()), upstream(sim.host(DNS.host()));
+    std::string seen;
+    upstream.add(ice::tcp_server_action{DNS}.logic([&](std::string_view bytes) {
+        seen += bytes;
+        return std::string("\0\2ok", 4);
+    }));
+    add_dns(srv);
+    BOOST_TEST(sim.run(srv.get(dns).request("query\r\n")).value() == "ok");
+    BOOST_TEST(seen == std::string("\0\7query\r\n", 9));
+}
+
+BOOST_AUTO_TEST_CASE(messages_end_with_a_delimiter_of_ones_choice) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    // [delimited]
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line(std::string(1, '\0'))));
+    // [delimited]
+    const auto reply = sim.run(sim.ask<ice::raw>(SERVER, std::string("one\r\n\0", 6)));
+    BOOST_TEST(reply.value() == std::string("one\r\n\0", 6));
 }
 
 // [test]
