@@ -48,7 +48,7 @@ def target(address):
 
 class App:
     """A server, ready once it is made. `files` is its limit of open descriptors, and `prefix` what
-    its command line begins with (Network.prefix)."""
+    its command line begins with (Network.prefix). `listen` is None if other options say where."""
 
     def __init__(self, errors, name, *options, listen="127.0.0.1:0", zone="UTC0", files=None,
                  prefix=()):
@@ -60,18 +60,22 @@ class App:
         self.killed = False
         with errors.open("wb") as sink:
             self.process = subprocess.Popen(
-                [*prefix, program(name), "--listen", listen, *options], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=sink, preexec_fn=limit,
-                env={**os.environ, "TZ": zone})
+                [*prefix, program(name), *(["--listen", listen] if listen else []), *options],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink, preexec_fn=limit,
+                bufsize=0, env={**os.environ, "TZ": zone})
         self.pid = self.process.pid
         try:
-            readable, _, _ = select.select([self.process.stdout], [], [], ENOUGH)
-            line = self.process.stdout.readline().decode() if readable else ""
-            assert line.startswith("listening on "), f"{name} said {line!r}; {self.stderr()}"
-            self.address = line.split()[-1]
+            self.address = self.next_address()
         except BaseException:
             self.kill()
             raise
+
+    def next_address(self):
+        """That of its next line `listening on ADDRESS`: it prints one for each listener."""
+        readable, _, _ = select.select([self.process.stdout], [], [], ENOUGH)
+        line = self.process.stdout.readline().decode() if readable else ""
+        assert "listening on " in line, f"it said {line!r}; {self.stderr()}"
+        return line.split()[-1]
 
     @property
     def port(self):

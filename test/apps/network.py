@@ -41,16 +41,21 @@ class Network:
     def inside(self, *command):
         return self.popen([*self.prefix, *command])
 
-    def listens(self, port):
+    def listens(self, port, address="[0-9A-F]+"):
         tables = [Path(f"/proc/{self.holder.pid}/net/{kind}") for kind in ("tcp", "tcp6")]
-        return any(re.search(rf":{port:04X} \w+:0000 0A ", table.read_text("ascii"))
+        return any(re.search(rf" {address}:{port:04X} \w+:0000 0A ", table.read_text("ascii"))
                    for table in tables)
 
-    def server(self, name, port, *options, zone="UTC0"):
-        child = self.inside("env", f"TZ={zone}", program(name), *options)
-        until(lambda: self.listens(port) or child.poll() is not None, f"{name} listens")
+    def run(self, ports, *command, address="[0-9A-F]+"):
+        """Runs a server until it listens on all ports. `address`: a pattern of /proc/net/tcp."""
+        child = self.inside(*command)
+        until(lambda: all(self.listens(port, address) for port in ports)
+              or child.poll() is not None, f"{command} listens")
         assert child.poll() is None, child.stderr.read().decode()
         return child
+
+    def server(self, name, port, *options, zone="UTC0"):
+        return self.run([port], "env", f"TZ={zone}", program(name), *options)
 
     def dialogue(self, data):
         """What `nc -N` gets for the data, from port 9999."""
