@@ -4,6 +4,7 @@
 #include <asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
 #include <charconv>
+#include <cstdlib>
 #include <ice/ice.hpp>
 #include <ice/testing/script.hpp>
 #include <ice/testing/sim.hpp>
@@ -22,24 +23,60 @@ const ice::address SERVER{"127.0.0.1", 9999};
 const ice::address REDIS{"127.0.0.1", 6379}, REPLICA{"127.0.0.2", 6379};
 
 // [protocol]
-// Two digits that say how long the text behind them is: "05hello".
-struct counted {
-    ice::parsed<std::string_view> parse(std::string_view input) {
-        if (input.size() < 2) return ice::need_more;
-        const int tens = input[0] - '0', ones = input[1] - '0';
-        if (tens < 0 || tens > 9 || ones < 0 || ones > 9) return ice::errc::bad_message;
-        const auto size = static_cast<std::size_t>(10 * tens + ones);
-        if (input.size() < 2 + size) return ice::need_more;
-        return {input.substr(2, size), 2 + size};
+// A request to a store. On the wire: 16 bits of length, and in so many bytes the operation, the
+// size of the key in one byte, the key, and the value.
+struct store_request {
+    using owns = std::true_type;  // it has copies of its bytes
+    bool operator==(const store_request&) const = default;
+
+    char operation = 'g';
+    std::string key, value;
+};
+
+class store_protocol {
+public:
+    ice::parsed<store_request> parse(std::string_view input) {
+        auto found = frames_.parse(input);
+        if (found.failed()) return found.error();
+        if (!found.has_message()) return ice::need_more;
+        const std::string_view body = found.message();
+        if (body.size() < 2) return ice::errc::bad_message;
+        const std::size_t key = static_cast<unsigned char>(body[1]);
+        if (body.size() - 2 < key) return ice::errc::bad_message;
+        store_request request;
+        request.operation = body[0];
+        request.key = body.substr(2, key);
+        request.value = body.substr(2 + key);
+        return {std::move(request), found.size()};
     }
 
-    ice::error_code packet(std::string_view text, std::string& out) {
-        if (text.size() > 99) return make_error_code(ice::errc::unencodable);
-        out += fmt::format("{:02}{}", text.size(), text);
-        return {};
+    ice::error_code packet(const store_request& request, std::string& out) {
+        if (request.key.size() > 255) return ice::errc::unencodable;
+        const auto key_size = static_cast<char>(request.key.size());
+        return frames_.packet(
+            fmt::format("{}{}{}{}", request.operation, key_size, request.key, request.value), out);
     }
+
+private:
+    ice::length_prefixed frames_{ice::length_prefix::u16_be, 16 * 1024};
 };
 // [protocol]
+
+// [fuzz]
+// libFuzzer calls it with random bytes. abort() is a finding.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+    const std::string_view input(reinterpret_cast<const char*>(bytes), size);
+    store_protocol p;
+    if (ice::testing::split_difference(p, input) != "") std::abort();
+    std::string_view rest = input;
+    for (const store_request& request : ice::testing::play(p, input).messages) {
+        std::string sent;
+        if (ice::packet(p, request, sent) || !rest.starts_with(sent)) std::abort();
+        rest.remove_prefix(sent.size());
+    }
+    return 0;
+}
+// [fuzz]
 
 // [ask]
 constexpr ice::pool_name<ice::resp> redis{"redis"};
@@ -458,16 +495,36 @@ BOOST_AUTO_TEST_CASE(messages_end_with_a_delimiter_of_ones_choice) {
 }
 
 // [test]
-BOOST_AUTO_TEST_CASE(messages_are_the_same_at_every_split) {
-    BOOST_TEST(ice::testing::split_difference(counted{}, "05hello00x") == "");
+BOOST_AUTO_TEST_CASE(requests_are_the_same_at_every_split) {
+    store_protocol p;
+    std::string sent;
+    BOOST_TEST(!p.packet({'s', "key", "value"}, sent));
+    BOOST_TEST(!p.packet({'g', "key", ""}, sent));
+    BOOST_TEST(ice::testing::play(p, sent).messages.size() == 2u);
+    BOOST_TEST(ice::testing::split_difference(p, sent + std::string("\0\1s", 3)) == "");
 }
 // [test]
+
+BOOST_AUTO_TEST_CASE(what_is_no_request_is_refused) {
+    for (const auto& bad : {std::string("\0\0", 2), std::string("\0\1g", 3),
+                            std::string("\0\3g\2k", 5), std::string("\x40\1", 2)}) {
+        BOOST_TEST(ice::testing::play(store_protocol(), bad).error);
+        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bad.data()), bad.size());
+    }
+    std::string out;
+    BOOST_TEST(
+        (store_protocol().packet({'g', std::string(256, 'k'), ""}, out) == ice::errc::unencodable));
+    BOOST_TEST((store_protocol().packet({'g', "k", std::string(16 * 1024, 'v')}, out) ==
+                ice::errc::message_too_large));
+    BOOST_TEST(out == "");
+}
 
 BOOST_AUTO_TEST_CASE(the_protocol_works_in_a_server) {
     simulation sim;
     quiet_server srv(sim.net());
-    srv.add(ice::tcp_server_action{SERVER}.protocol(counted{}));
-    BOOST_TEST(sim.run(sim.ask<counted>(SERVER, "hello")).value() == "hello");
+    srv.add(ice::tcp_server_action{SERVER}.protocol(store_protocol{}));
+    const store_request request{'s', "key", std::string(10'000, '\0')};
+    BOOST_TEST((sim.run(sim.ask<store_protocol>(SERVER, request)).value() == request));
 }
 
 BOOST_AUTO_TEST_CASE(a_server_runs_on_the_event_loop_of_the_user) {
