@@ -1,6 +1,7 @@
 // The code of docs/how-to.md is cut from here: it compiles, and does what the page says.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
 #include <charconv>
@@ -8,7 +9,10 @@
 #include <ice/ice.hpp>
 #include <ice/testing/script.hpp>
 #include <ice/testing/sim.hpp>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "printing.hpp"
@@ -61,6 +65,120 @@ private:
     ice::length_prefixed frames_{ice::length_prefix::u16_be, 16 * 1024};
 };
 // [protocol]
+
+// [mode]
+class smtp {
+public:
+    // A line or, behind the answer 354, a whole mail without its last line, which is a dot.
+    ice::parsed<std::string_view> parse(std::string_view input) {
+        if (!in_data_) return lines_.parse(input);
+        if (input.starts_with(".\r\n")) return {std::string_view(), 3};  // an empty mail
+        return mails_.parse(input);
+    }
+
+    ice::error_code packet(std::string_view answer, std::string& out) {
+        const ice::error_code ec = lines_.packet(answer, out);
+        if (!ec) in_data_ = answer.starts_with("354");
+        return ec;
+    }
+
+private:
+    ice::line lines_{"\r\n", 512}, mails_{"\r\n.\r\n", 1'000'000};
+    bool in_data_ = false;
+};
+// [mode]
+
+// [mailbox]
+struct mailbox {
+    bool expects_mail = false;
+
+    std::string operator()(std::string_view text) {
+        if (std::exchange(expects_mail, false)) return fmt::format("250 {} bytes", text.size());
+        if (text != "DATA") return "250 OK";
+        expects_mail = true;
+        return "354 end the mail with a dot on a line of its own";
+    }
+};
+// [mailbox]
+
+// [pieces]
+// A file is 64 bits of length and the bytes. Each part that arrives is a message.
+struct piece {
+    std::string_view bytes;
+    bool is_last = false;
+};
+
+class upload {
+public:
+    ice::parsed<piece> parse(std::string_view input) {
+        if (left_ == 0) {
+            if (input.size() < 8) return ice::need_more;
+            for (const char c : input.substr(0, 8))
+                left_ = left_ << 8 | static_cast<std::uint8_t>(c);
+            if (left_ == 0) return {piece{"", true}, 8};
+            return ice::skip{8, true};
+        }
+        if (input.empty()) return ice::need_more;
+        const auto part = input.substr(0, std::min<std::uint64_t>(left_, input.size()));
+        left_ -= part.size();
+        return {piece{part, left_ == 0}, part.size()};
+    }
+    ice::error_code packet(std::string_view text, std::string& out) {
+        return ice::line().packet(text, out);
+    }
+
+private:
+    std::uint64_t left_ = 0;
+};
+// [pieces]
+
+// [store]
+struct receiver {
+    ice::task<> write(std::string_view bytes);  // to a disk or to an upstream
+    std::uint64_t size = 0;
+
+    ice::task<std::optional<std::string>> operator()(piece part) {
+        co_await write(part.bytes);
+        size += part.bytes.size();
+        if (!part.is_last) co_return std::nullopt;
+        co_return fmt::format("stored {} bytes", std::exchange(size, 0));
+    }
+};
+// [store]
+std::size_t longest_part = 0;
+ice::transport* disk = nullptr;
+ice::task<> receiver::write(std::string_view bytes) {
+    longest_part = std::max(longest_part, bytes.size());
+    co_await disk->sleep(1ms);
+}
+
+// [shards]
+class shards {
+public:
+    shards(ice::server& srv, const std::vector<ice::address>& where) {
+        for (const ice::address& one : where) {
+            const auto name = fmt::format("shard {}", pools_.size());
+            pools_.push_back(&srv.add(ice::tcp_client_action{one, name, 4, ice::resp{}}));
+        }
+    }
+
+    // By FNV-1a. std::hash may differ between two programs, which then disagree on the shard.
+    ice::pool<ice::resp>& of(std::string_view key) {
+        std::uint32_t hash = 2'166'136'261;
+        for (const char c : key) hash = (hash ^ static_cast<std::uint8_t>(c)) * 16'777'619;
+        return *pools_[hash % pools_.size()];
+    }
+
+private:
+    std::vector<ice::pool<ice::resp>*> pools_;
+};
+
+ice::task<std::string> get_from(shards& all, std::string_view key) {
+    auto reply = co_await all.of(key).request(ice::resp_command("GET", key), 200ms);
+    if (reply) co_return std::string(reply->text());
+    co_return reply.failure().text();
+}
+// [shards]
 
 // [fuzz]
 // libFuzzer calls it with random bytes. abort() is a finding.
@@ -525,6 +643,93 @@ BOOST_AUTO_TEST_CASE(the_protocol_works_in_a_server) {
     srv.add(ice::tcp_server_action{SERVER}.protocol(store_protocol{}));
     const store_request request{'s', "key", std::string(10'000, '\0')};
     BOOST_TEST((sim.run(sim.ask<store_protocol>(SERVER, request)).value() == request));
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_changes_how_the_next_bytes_are_parsed) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    // [per_session_mode]
+    srv.add(ice::tcp_server_action{SERVER}.protocol(smtp{}).logic(ice::per_session(mailbox{})));
+    // [per_session_mode]
+    auto peer = sim.run(sim.open<ice::line>(SERVER)).value();
+    const auto said = [&] { return std::string(sim.run(peer->receive()).value()); };
+    for (int i = 0; i < 2; ++i) {
+        BOOST_TEST(!sim.run(peer->send("HELO me")));
+        BOOST_TEST(said() == "250 OK");
+        // Pipelined: the mail is here before the answer that changes the mode.
+        for (const auto* one : {"DATA", "HELO", "", "..", ".", "NOOP", "DATA", ".", "NOOP"})
+            BOOST_TEST(!peer->push(one));
+        BOOST_TEST(said().substr(0, 3) == "354");
+        BOOST_TEST(said() == "250 10 bytes");
+        BOOST_TEST(said() == "250 OK");
+        BOOST_TEST(said().substr(0, 3) == "354");
+        BOOST_TEST(said() == "250 0 bytes");
+        BOOST_TEST(said() == "250 OK");
+    }
+    auto slow = sim.run(sim.open<ice::raw>(SERVER)).value();
+    const auto answer = [&](const std::string& bytes) {
+        for (const char c : bytes) {
+            BOOST_TEST(!sim.run(slow->send(std::string(1, c))));
+            sim.run_for(1ms);
+        }
+        return std::string(sim.run(slow->receive()).value());
+    };
+    for (int i = 0; i < 2; ++i) {
+        BOOST_TEST(answer("DATA\r\n").starts_with("354"));
+        BOOST_TEST(answer("a\r\n.b\r\n.\r\n") == "250 5 bytes\r\n");
+        BOOST_TEST(answer("DATA\r\n").starts_with("354"));
+        BOOST_TEST(answer(".\r\n") == "250 0 bytes\r\n");
+        BOOST_TEST(answer("DATA\r\n").starts_with("354"));
+        BOOST_TEST(answer("\r\n.\r\n") == "250 0 bytes\r\n");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_is_larger_than_all_limits_is_stored_in_parts) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    disk = sim.net().get();
+    longest_part = 0;
+    // [receive]
+    srv.add(ice::tcp_server_action{SERVER}.protocol(upload{}).logic(ice::per_session(receiver{})));
+    // [receive]
+    auto peer = sim.run(sim.open<ice::raw>(SERVER)).value();
+    constexpr std::size_t size = 5'000'000;
+    const std::string head("\0\0\0\0\0\x4c\x4b\x40", 8);  // 5,000,000
+    BOOST_TEST(!sim.run(peer->send(head + std::string(size, 'x'))));
+    BOOST_TEST(sim.run(peer->receive()).value() == "stored 5000000 bytes\r\n");
+    BOOST_TEST(longest_part > 0u);
+    BOOST_TEST(longest_part <= 64u * 1024);
+    BOOST_TEST(!sim.run(peer->send(std::string(8, '\0'))));
+    BOOST_TEST(sim.run(peer->receive()).value() == "stored 0 bytes\r\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_key_belongs_to_a_shard_and_a_lost_shard_fails_alone) {
+    simulation sim;
+    quiet_server srv(sim.net());
+    std::vector<ice::address> where;
+    std::vector<std::unique_ptr<quiet_server>> upstreams;
+    std::vector<int> asked(3);
+    for (std::size_t i = 0; i < 3; ++i) {
+        where.emplace_back(fmt::format("10.0.0.{}", i + 1), 6379);
+        upstreams.push_back(std::make_unique<quiet_server>(sim.host(where[i].host())));
+        const auto value = [&asked, i](ice::resp_view request) {
+            ++asked[i];
+            return ice::resp_bulk_string((*std::next(request.begin())).text());
+        };
+        upstreams[i]->add(ice::tcp_server_action{where[i]}.protocol(ice::resp{}).logic(value));
+    }
+    shards all(srv, where);
+    // FNV-1a as published: the hash of "foobar" is bf9cf968.
+    BOOST_TEST((&all.of("foobar") == &srv.get(ice::pool_name<ice::resp>{
+                                         fmt::format("shard {}", 0xbf9cf968 % 3).c_str()})));
+    const auto key = [](int n) { return fmt::format("key {}", n); };
+    for (int n = 0; n < 300; ++n) BOOST_TEST(sim.run(get_from(all, key(n))) == key(n));
+    for (const int times : asked) BOOST_TEST(times > 60);
+    upstreams[1]->stop();
+    sim.run_for(1s);
+    int lost = 0;
+    for (int n = 0; n < 300; ++n) lost += sim.run(get_from(all, key(n))) != key(n) ? 1 : 0;
+    BOOST_TEST(lost == asked[1]);
 }
 
 BOOST_AUTO_TEST_CASE(a_server_runs_on_the_event_loop_of_the_user) {
