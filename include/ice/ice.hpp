@@ -17,12 +17,14 @@
 #include <ice/listener.hpp>
 #include <ice/log.hpp>
 #include <ice/logic.hpp>
+#include <ice/memcached_command.hpp>
 #include <ice/pool.hpp>
 #include <ice/pool_state.hpp>
 #include <ice/protocol.hpp>
 #include <ice/protocols/length_prefixed.hpp>
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/netstring.hpp>
+#include <ice/protocols/memcached.hpp>
 #include <ice/protocols/raw.hpp>
 #include <ice/protocols/resp.hpp>
 #include <ice/protocols/resp_requests.hpp>
