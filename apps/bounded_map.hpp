@@ -41,6 +41,11 @@ public:
         return true;
     }
 
+    void forget_all() {
+        texts_.clear();
+        used_ = 0;
+    }
+
     // With how many keys one is compared at most.
     std::size_t fullest_bucket() const {
         std::size_t most = 0;

@@ -59,4 +59,13 @@ BOOST_AUTO_TEST_CASE(values_are_found_changed_and_removed) {
     BOOST_TEST(!map.forget("a"));
 }
 
+BOOST_AUTO_TEST_CASE(all_values_are_removed_and_their_room_is_free) {
+    bounded_map map(1000);
+    for (int i = 0; i < 3; ++i) {
+        BOOST_TEST(map.keep("a", std::string(800, 'x')));
+        map.forget_all();
+        BOOST_TEST(!map.find("a"));
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -25,6 +25,7 @@
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/netstring.hpp>
 #include <ice/protocols/memcached.hpp>
+#include <ice/protocols/memcached_requests.hpp>
 #include <ice/protocols/raw.hpp>
 #include <ice/protocols/resp.hpp>
 #include <ice/protocols/resp_requests.hpp>
