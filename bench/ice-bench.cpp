@@ -1,7 +1,9 @@
-// ice-bench: load for servers that echo, tell the time, or speak telnet or RESP (`--help`).
+// ice-bench: load for servers that echo, tell the time, or speak telnet, RESP or the protocol of
+// memcached (`--help`).
 #include <array>
 #include <ice/bench.hpp>
 #include <ice/protocols/line.hpp>
+#include <ice/protocols/memcached.hpp>
 #include <ice/protocols/resp.hpp>
 #include <ice/protocols/telnet.hpp>
 
@@ -47,6 +49,27 @@ bool is_time(std::string_view reply, std::uint64_t) {
     return true;
 }
 
+// Sets an item and gets it, in turn, of a thousand items whose values differ.
+struct set_and_get {
+    std::size_t size;  // of a value
+
+    static std::string key(std::uint64_t n) {
+        return "bench:" + std::to_string(1000 + n / 2 % 1000);
+    }
+    std::string value(std::uint64_t n) const {
+        std::string made = key(n);
+        made.resize(size, '#');
+        return made;
+    }
+    ice::memcached_command operator()(std::uint64_t n) const {
+        return n % 2 == 0 ? ice::memcached_set(key(n), value(n)) : ice::memcached_get(key(n));
+    }
+    bool operator()(ice::memcached_view reply, std::uint64_t n) const {
+        if (n % 2 == 0) return reply.type() == ice::memcached_type::stored;
+        return reply.is_hit() && reply.begin()->key == key(n) && reply.value() == value(n);
+    }
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -63,6 +86,11 @@ int main(int argc, char** argv) {
           [](std::size_t) { return talk(asking_telnet{}, gettime, is_time); }},
          {"resp", "the command ECHO of Redis (RESP2), answered with its argument",
           [](std::size_t n) { return numbered::talk(n, echo_command, bulk_string); }},
+         {"memcached", "set and get of memcached, with a value of so many bytes",
+          [](std::size_t n) {
+              const set_and_get load{n};
+              return talk(ice::memcached(n + 1024), load, load);  // 1024: more than its lines
+          }},
          {"connect", "a connection for each request, a line answered with itself",
           [](std::size_t n) { return numbered::talk(n - 2, line, line); }, true}});
 }

@@ -17,6 +17,7 @@ import pytest
 from yardsticks_test import BUILT, ROOT, Server
 
 sys.path.insert(0, str(ROOT / "test/apps"))
+import memcached  # noqa: E402  the real one, for tests
 import redis  # noqa: E402  the real one, for tests
 
 GENERATOR = BUILT / "ice-bench"
@@ -175,6 +176,33 @@ def test_resp_is_what_redis_speaks(redis_server, size, depth):
     assert run["bytes_in"] == 1000 * argument
     assert run["bytes_out"] == 1000 * (argument + len("*2\r\n$4\r\nECHO\r\n"))
     assert b"cmdstat_echo:calls=1000," in redis_server.ask("INFO", "commandstats")
+
+
+@pytest.fixture
+def memcached_server(tmp_path):
+    if not memcached.installed():
+        pytest.skip("there is no memcached here")
+    with contextlib.closing(memcached.Memcached(tmp_path)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("size, depth", [(32, 1), (16, 64), (100_000, 3)])
+def test_memcached_is_what_memcached_speaks(memcached_server, size, depth):
+    run = measured("memcached", memcached_server.address, "-n", 1000, "-c", 10, "-P", depth, "-s",
+                   size)["runs"][0]
+    assert run["requests"]["completed"] == 1000
+    stats = dict(re.findall(rb"STAT (\w+) (\d+)\r\n", memcached_server.ask("stats")))
+    assert int(stats[b"get_misses"]) == 0
+    # A connection may end with a set.
+    assert 490 <= int(stats[b"get_hits"]) <= 500
+    assert int(stats[b"get_hits"]) + int(stats[b"cmd_set"]) == 1000
+
+
+def test_an_error_of_memcached_is_reported(memcached_server):
+    done = bench("memcached", memcached_server.address, "-n", 2, "-c", 1, "-s", "2m", "--json", "-",
+                 "-q")
+    run = json.loads(done.stdout)["runs"][0]
+    assert done.returncode == 1 and run["errors"] == {"mismatch": 2}
 
 
 def test_an_error_of_redis_is_reported(redis_server):
