@@ -190,6 +190,31 @@ BOOST_AUTO_TEST_CASE(a_resp_server_allocates_nothing_for_ping_and_get) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(memcached_is_parsed_and_read_without_allocations) {
+    // Texts longer than what std::string stores in itself.
+    const std::string value(100, 'x'), request = "set key 0 0 100\r\n" + value + "\r\n";
+    const std::string replies = "VALUE key 0 100\r\n" + value + "\r\nEND\r\nVA 100 t-1\r\n" +
+                                value + "\r\nSERVER_ERROR out of memory storing object\r\n42\r\n";
+    ice::memcached client;
+    ice::memcached_requests server;
+    std::string out;
+    std::size_t read = 0;
+    const std::size_t before = allocations;
+    for (std::string_view rest = replies; !rest.empty();) {
+        auto found = client.parse(rest);
+        if (found.size() == 0) break;
+        ice::memcached_view reply = found.message();
+        for (const ice::memcached_item& item : reply) read += item.value.size();
+        read += reply.value().size() + reply.text().size() + reply.flag('t').value_or("").size();
+        rest.remove_prefix(found.size());
+    }
+    auto found = server.parse(request, out);
+    read += found.message().value().size() + found.message().word(1).size();
+    const std::size_t made = allocations - before;
+    BOOST_TEST(made == 0U);
+    BOOST_TEST(read == 3 * 100U + 2 + 28 + 2 + 100 + 3);
+}
+
 BOOST_AUTO_TEST_CASE(an_idle_connection_keeps_no_large_inline_command) {
     // Each of 10,000 could hold 14 KB for ever, for one line.
     ice::resp_requests p;
