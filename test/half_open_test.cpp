@@ -1,6 +1,8 @@
 // limits::allow_half_open: what becomes of a logic that waits when its peer has closed or reset, in
 // the simulation and on sockets.
+#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 #include <functional>
 #include <ice/protocols/line.hpp>
@@ -8,6 +10,7 @@
 #include <ice/testing/sim.hpp>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "printing.hpp"
@@ -69,6 +72,38 @@ struct talks : waits {
             const ice::error_code lost = co_await peer.send(answer);
             if (lost) co_return;
         }
+    }
+};
+
+// Cleans up for so long when it is cancelled, or has received the end.
+struct cleans_up {
+    record& seen;
+    ice::duration takes;
+
+    ice::task<> clean() {
+        asio::steady_timer timer(co_await asio::this_coro::executor);
+        timer.expires_after(std::chrono::duration_cast<std::chrono::milliseconds>(takes));
+        co_await timer.async_wait(asio::use_awaitable);
+        ++seen.ended;
+    }
+    ice::task<std::string> operator()(std::string_view, line_session& peer) {
+        ++seen.began;
+        try {
+            co_await peer.sleep(1h);
+        } catch (const std::system_error&) {}
+        co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+        co_await clean();
+        co_return "late";
+    }
+};
+struct receives_and_cleans_up : cleans_up {
+    ice::task<> converse(line_session& peer) {
+        ++seen.began;
+        for (bool goes_on = true; goes_on;) {
+            const auto got = co_await peer.receive();
+            goes_on = got.has_value();
+        }
+        co_await clean();
     }
 };
 
@@ -291,6 +326,52 @@ BOOST_AUTO_TEST_CASE(a_peer_that_ends_while_it_does_not_read_is_not_waited_for) 
     BOOST_TEST(is_stalled());
     peer.end();
     w.until([&] { return l.size() == 0; }, "the end of the session");
+}
+
+BOOST_AUTO_TEST_CASE(what_a_logic_does_after_its_timeout_is_not_cancelled_again) {
+    for (const bool leaves : {false, true}) {
+        record seen;
+        test::world w;
+        auto action = listener(test::any_port, cleans_up{seen, 1200ms}, 1);
+        auto& l = w.srv.add(std::move(action).timeouts({.logic = 1ms}));
+        auto peer = w.connect(l.endpoint());
+        peer.send("x\r\n");
+        w.until([&] { return l.sessions().empty() && seen.began == 1; }, "the timeout");
+        if (leaves) peer.close();
+        w.until([&] { return l.size() == 0; }, "the end of the session");
+        BOOST_TEST(seen.ended == 1, "the second time by shutdown(2), or by the peer");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_conversation_that_has_received_the_end_is_not_cancelled) {
+    record seen;
+    test::world w;
+    auto& l = w.srv.add(listener(test::any_port, receives_and_cleans_up{{seen, 20ms}}, 1));
+    auto peer = w.connect(l.endpoint());
+    peer.send("x\r\n");
+    w.until([&] { return l.counters().messages == 1; }, "a message");
+    peer.end();
+    w.until([&] { return l.size() == 0; }, "the end of the session");
+    BOOST_TEST(seen.ended == 1);
+}
+
+BOOST_AUTO_TEST_CASE(the_end_of_a_peer_that_a_push_has_found_out_cancels_a_logic) {
+    for (const std::size_t depth : depths) {
+        record seen;
+        test::world w;
+        auto& l = w.srv.add(listener(test::any_port, waits{seen}, depth));
+        auto peer = w.connect(l.endpoint());
+        peer.send("wait\r\n");
+        w.until([&] { return seen.began == 1; }, "the logic");
+        w.settle();
+        peer.reset();
+        for (line_session& s : l.sessions()) {
+            static_cast<void>(s.push("x"));
+            s.bytes().try_flush();
+        }
+        w.until([&] { return l.size() == 0; }, "the end of the session");
+        BOOST_TEST(seen.ended == 1);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_that_is_destroyed_while_logics_wait) {

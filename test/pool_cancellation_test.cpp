@@ -2,6 +2,8 @@
 // counts it exactly once, and serves the others.
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
+#include <asio/this_coro.hpp>
+#include <ice/event.hpp>
 #include <ice/lease.hpp>
 #include <ice/pool.hpp>
 #include <stdexcept>
@@ -134,6 +136,27 @@ BOOST_FIXTURE_TEST_CASE(a_request_is_counted_once_if_its_logic_or_its_protocol_t
         BOOST_TEST(n.refused == 1U);
         BOOST_TEST(n.failures == 1U);
         BOOST_TEST(n.replies == 0U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_may_ask_after_it_was_cancelled) {
+    // As to release what it has locked. The danger: that depends on whether a connection is idle.
+    for (const std::size_t connections : {0U, 1U}) {
+        fixture f;
+        f.serve();
+        auto& p = f.open(ice::tcp_client_action{fixture::far, fixture::name, 1}.limits(
+            {.preconnect = connections}));
+        std::optional<ice::error_code> got;
+        const auto asks = [&]() -> ice::task<> {
+            co_await asio::this_coro::throw_if_cancelled(false);
+            ice::event never(f.sim.net()->executor());
+            co_await never.wait();
+            auto reply = co_await p.request(std::string("release"), 10s);
+            got = reply.error();
+        };
+        BOOST_TEST(f.cancel_after(5, asks()));
+        BOOST_TEST_REQUIRE(got.has_value());
+        BOOST_TEST(!*got);
     }
 }
 

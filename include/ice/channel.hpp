@@ -224,6 +224,7 @@ private:
     std::uint8_t why_{};          // the deadline's errc: one byte keeps idle connections small
     bool flushing_soon_ : 1 = false;
     bool expired_ : 1 = false;        // a deadline has cancelled it, and no byte was left to send
+    bool user_ends_ : 1 = false;      // end_user() was called
     std::uint8_t doublings_ : 5 = 0;  // of the first read, for the next one
 
 protected:  // here they fill padding

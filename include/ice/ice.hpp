@@ -23,9 +23,9 @@
 #include <ice/protocol.hpp>
 #include <ice/protocols/length_prefixed.hpp>
 #include <ice/protocols/line.hpp>
-#include <ice/protocols/netstring.hpp>
 #include <ice/protocols/memcached.hpp>
 #include <ice/protocols/memcached_requests.hpp>
+#include <ice/protocols/netstring.hpp>
 #include <ice/protocols/raw.hpp>
 #include <ice/protocols/resp.hpp>
 #include <ice/protocols/resp_requests.hpp>

@@ -61,10 +61,11 @@ struct limits {
 
     // Whether a connection stays open when its peer has closed only its sending side, as nc -N does
     // after its request, to wait for the answers. With false the connection ends when the peer
-    // closes its sending side or resets: a logic that waits is cancelled as at the end of
-    // timeouts::logic, its answer and those not sent yet are lost, and closed() gets errc::closed.
-    // A logic that asks upstreams so stops to work for a client that has left, but TCP cannot tell
-    // such a client from one that waits for its answers.
+    // closes its sending side or resets while the session reads nothing: the logic is cancelled as
+    // at the end of timeouts::logic, its answer, those not sent yet and the messages that the logic
+    // has not begun are lost, and closed() gets errc::closed. A logic that asks upstreams so stops
+    // to work for a client that has left, but TCP cannot tell such a client from one that waits for
+    // its answers. It applies to no logic that returns plain answers.
     bool allow_half_open = true;
 
     // Bytes of answers that are gathered for one write. The answer that reaches it is the last one,

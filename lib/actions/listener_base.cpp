@@ -195,7 +195,8 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     const uid id = context_->next_uid();
     try {
         registration known(make_session(std::move(bytes), id), std::move(counted));
-        if (!settings_.limits.allow_half_open) known.session().bytes().end_with_peer();
+        if (logic_waits() && !settings_.limits.allow_half_open)
+            known.session().bytes().end_with_peer();
         if (!logic_waits()) {
             asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
             return;

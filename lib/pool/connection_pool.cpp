@@ -150,6 +150,8 @@ connection_pool::acquired connection_pool::try_share(time_point at) {
 task<result<connection_pool::acquired>> connection_pool::wait_for_connection(time_point until,
                                                                              bool shares) {
     std::optional<waiter> w;
+    // A caller that handles its cancellation itself may ask after it, as to clean up.
+    const bool was_cancelled = is_cancelled(co_await asio::this_coro::cancellation_state);
     for (;;) {
         const time_point at = now();
         connection_lease idle = try_acquire(at);
@@ -172,7 +174,8 @@ task<result<connection_pool::acquired>> connection_pool::wait_for_connection(tim
             w->woken.clear();
             // The caller may be cancelled after it was woken, and before it runs.
             const auto state = co_await asio::this_coro::cancellation_state;
-            if (cancelled || is_cancelled(state))  // mutant: woken_and_cancelled
+            if (cancelled ||
+                (!was_cancelled && is_cancelled(state)))  // mutant: woken_and_cancelled
                 co_return asio::error::operation_aborted;
             if (w->given != nullptr) break;
             if (w->failed) co_return w->failed;

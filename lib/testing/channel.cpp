@@ -139,7 +139,7 @@ private:
         if (ends_with_peer_ && !filling_ && (own.finished || own.broken)) peer_end_.set(net_.now());
     }
     void meet_end() {
-        if (filling_) return;  // fill() returns it
+        if (filling_ || !ends_with_peer_) return;  // fill() returns it
         ends_with_peer_ = false;
         ended_by_peer();
     }
@@ -154,6 +154,7 @@ private:
         received(n);
         if (n != 0) return {};
         if (is_would_block(ec)) return draining_;
+        ends_with_peer_ = false;  // whoever reads has learnt of it
         if (ec) return ec;
         ended_ = true;
         return in_.size() == 0 ? errc::closed : errc::truncated;

@@ -151,10 +151,11 @@ void channel::expire(errc why) {
 
 void channel::ended_by_peer() {
     cancel(errc::closed);
-    end_user();
+    if (!user_ends_) end_user();  // its clean-up is not cancelled again, also not by shut()
 }
 
 void channel::end_user() noexcept {
+    user_ends_ = true;
     deadline(after(net_.now(), user_ends_within), errc::stopped);
     if (user_ != nullptr) emit_terminal(*user_);
 }

@@ -117,7 +117,10 @@ std::optional<io_status> socket_channel::read_some() {
         }
         if (n == 0) return ended();  // mutant: end_of_stream
         if (is_would_block(errno)) return std::nullopt;
-        if (errno != EINTR) return io_status(system_error(errno));
+        if (errno != EINTR) {
+            ends_with_peer_ = false;
+            return io_status(system_error(errno));
+        }
     }
 }
 
@@ -134,6 +137,7 @@ task<io_status> socket_channel::fill_draining() {
 
 io_status socket_channel::ended() noexcept {
     ended_ = true;
+    ends_with_peer_ = false;  // whoever reads has learnt of it
     return in_.size() == 0 ? errc::closed : errc::truncated;
 }
 
@@ -229,6 +233,7 @@ bool socket_channel::ready(std::uint32_t events) {
     } else if (ends_with_peer_ && (events & (EPOLLRDHUP | broken)) != 0) {
         ends_with_peer_ = false;
         watch_wanted();
+        leave_poller();   // cancel() does not, if it was called before
         ended_by_peer();  // may destroy this channel
         return true;
     }

@@ -85,7 +85,8 @@ task<error_code> serve_in_flight(session<P>& peer, L& logic) {
         if (queue->is_full()) why = co_await queue->wait_for_room();
         else why = co_await peer.fill();
     }
-    const bool has_left = why == errc::closed && !peer.settings().limits.allow_half_open;
+    const bool has_left =
+        (why == errc::closed || why == errc::truncated) && !peer.settings().limits.allow_half_open;
     if (thrown || (!is_of_socket(why) && !has_left)) co_await queue->join();
     if (thrown) std::rethrow_exception(thrown);
     co_return why;
@@ -96,7 +97,7 @@ task<error_code> serve_in_flight(session<P>& peer, L& logic) {
 // Answers messages until the conversation ends, and says why: errc::closed is the usual end.
 // All messages that have arrived are answered in one write; nothing is read while an answer cannot
 // be sent (back-pressure), nor while limits::in_flight of them are being made; what arrived before
-// the peer's end is answered first.
+// the peer's end is answered first, unless limits::allow_half_open is false.
 template <protocol P, logic_for<P> L>
     requires(!detail::converses<L, P>)
 task<error_code> serve(session<P>& peer, L& logic) {
