@@ -30,10 +30,10 @@ memcached_command storage(std::string_view command, std::string_view key, std::s
 
 namespace detail {
 
-memcached_builder::memcached_builder(std::string_view command) {
+memcached_builder::memcached_builder(std::string_view command)
+    : may_be_long_(command == "get" || command == "gets") {
     made_.bytes_ = command;
     made_.is_encodable_ = true;
-    may_be_long_ = command == "get" || command == "gets";
 }
 
 void memcached_builder::word(std::string_view text) { (made_.bytes_ += ' ') += text; }
