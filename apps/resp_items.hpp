@@ -10,14 +10,15 @@
 
 #include "bounded_map.hpp"
 
-// Answers with constants, with views of the request or of what is kept: most copy nothing.
+// Answers with constants, with views of the request or of what is kept: most copy nothing. What is
+// marked is called once, but a compiler knows that only within one file: 40 instructions for a SET.
 struct resp_items {
     using resp_view = ice::resp_view;
 
     bounded_map values;      // each as the bytes that it came in, which are the answer to GET
     ice::resp_value made{};  // the last answer that is none of those
 
-    resp_view operator()(resp_view request) {
+    [[gnu::always_inline]] resp_view operator()(resp_view request) {
         const std::size_t n = request.size();
         const auto first = request.begin(), rest = std::next(first);
         const std::string_view name = (*first).text();
@@ -38,7 +39,7 @@ struct resp_items {
         const std::string* value = values.find(key.text());
         return value ? resp_view(*value) : resp_view();
     }
-    resp_view set(resp_view key, resp_view value) {
+    [[gnu::always_inline]] resp_view set(resp_view key, resp_view value) {
         const bool kept = values.keep(key.text(), value.bytes());
         return resp_view(kept ? "+OK\r\n" : "-OOM there is no room: DEL something\r\n");
     }
