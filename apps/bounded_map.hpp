@@ -20,6 +20,12 @@ public:
         return found == texts_.end() ? nullptr : &found->second;
     }
 
+    // The same, to write over its bytes: its length must not change.
+    std::string* find_to_change(std::string_view key) {
+        const auto found = texts_.find(key);
+        return found == texts_.end() ? nullptr : &found->second;
+    }
+
     // False if there is no room for it: then all is as before.
     bool keep(std::string_view key, std::string_view text) {
         const auto found = texts_.find(key);

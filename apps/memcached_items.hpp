@@ -159,14 +159,15 @@ private:
         return view(was_there ? "DELETED\r\n" : "NOT_FOUND\r\n");
     }
 
+    // Writes over the header: gat may have a view of the value already, if it names a key twice.
     view touch(std::string_view key, std::optional<std::int64_t> expires) {
         if (!expires) return view("CLIENT_ERROR invalid exptime argument\r\n");
-        auto found = find(key);
+        const auto found = find(key);
         if (!found) return view("NOT_FOUND\r\n");
-        found->expires = *expires;
-        const std::string value(found->value);
-        const auto kept = keep(key, *found, value);
-        return kept.is_error() ? kept : view("TOUCHED\r\n");
+        header h = *found;
+        h.expires = *expires;
+        std::memcpy(items_.find_to_change(key)->data(), &h, sizeof h);
+        return view("TOUCHED\r\n");
     }
 
     view flush_all(request r) {
