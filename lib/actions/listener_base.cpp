@@ -195,14 +195,14 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     const uid id = context_->next_uid();
     try {
         registration known(make_session(std::move(bytes), id), std::move(counted));
-        if (logic_waits() && !settings_.limits.allow_half_open)
-            known.session().bytes().end_with_peer();
         if (!logic_waits()) {
             asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
             return;
         }
         throws_nothing_cancelled handler{{}, std::make_unique<asio::cancellation_signal>()};
-        known.session().bytes().cancels(handler.signal.get());
+        channel& c = known.session().bytes();
+        c.cancels(handler.signal.get());
+        if (!settings_.limits.allow_half_open) c.end_with_peer();
         asio::co_spawn(net_->executor(), run_session(std::move(known)), std::move(handler));
     } catch (...) { broke(id, std::current_exception()); }  // such as the copy of the protocol
 }

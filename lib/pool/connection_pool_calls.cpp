@@ -12,7 +12,7 @@ connection_pool::call::call(connection_pool& p, duration timeout)
 }
 
 connection_pool::call::~call() {
-    if (is_over) return;  // mutant: counted_at_its_end
+    if (is_over_) return;  // mutant: counted_at_its_end
     pool->count(asio::error::operation_aborted, failure_kind::ended, sent);
     over(pool->now());
 }
@@ -23,7 +23,7 @@ void connection_pool::call::succeeded(time_point end) noexcept {
 }
 
 void connection_pool::call::over(time_point end) noexcept {
-    is_over = true;
+    is_over_ = true;
     duration& all = pool->core_.counters().request_time;
     all = add_sat(all, end - begin);
 }

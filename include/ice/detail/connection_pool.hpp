@@ -130,17 +130,18 @@ protected:
         // Counts the failure, and makes what the caller gets.
         std::shared_ptr<const failure> failed(error_code, std::size_t unparsed = 0);
         // The caller has a lease, whose end is counted, if at all, by others.
-        void leased() noexcept { is_over = true; }
+        void leased() noexcept { is_over_ = true; }
 
         std::shared_ptr<connection_pool> pool;
         // The address of the request, if it has one yet.
         std::shared_ptr<const struct upstream> at;
         time_point begin, until;
         bool sent = false;  // a byte of the request may have been sent
-        bool is_over = false;
 
     private:
         void over(time_point end) noexcept;  // adds the time that it took
+
+        bool is_over_ = false;
     };
     static bool is_cancelled(const asio::cancellation_state& s) noexcept {
         return s.cancelled() != asio::cancellation_type::none;
