@@ -66,6 +66,7 @@ def test_a_hundred_clients_share_four_connections(front, connect, database):
 def test_an_error_of_a_query_is_its_callers_alone(front, connect, database):
     app = front("select 10 / $1::int")
     client = connect(app)
+    until(lambda: backends(database) == 4, "the last connection of the pool")
     before = database.ask("select max(backend_start) from pg_stat_activity where usename = 'ice' "
                           "and pid <> pg_backend_pid()")
     assert ask(client, "0") == "error 22012"
