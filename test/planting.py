@@ -51,6 +51,8 @@ def condition(change):
                     return f"{line[:begin]}{change(line[begin:end])}{line[end:]}"
             raise ValueError(f"its condition does not end in this line: {line}")
         left, operand, right = re.fullmatch(r"(\s*)(.*?)((?: &&| \|\||;)?)", line).groups()
+        if operand.count("(") != operand.count(")"):
+            raise ValueError(f"its condition does not stand in this line alone: {line}")
         return f"{left}({change(operand)}){right}"
     return changed
 

@@ -174,8 +174,8 @@ task<result<connection_pool::acquired>> connection_pool::wait_for_connection(tim
             w->woken.clear();
             // The caller may be cancelled after it was woken, and before it runs.
             const auto state = co_await asio::this_coro::cancellation_state;
-            if (cancelled ||
-                (!was_cancelled && is_cancelled(state)))  // mutant: woken_and_cancelled
+            const bool cancelled_since = !was_cancelled && is_cancelled(state);
+            if (cancelled || cancelled_since)  // mutant: woken_and_cancelled
                 co_return asio::error::operation_aborted;
             if (w->given != nullptr) break;
             if (w->failed) co_return w->failed;
