@@ -37,12 +37,13 @@ constexpr bool not_executed(errc e) {
         case errc::upstream_closes:
         case errc::outbox_full:
         case errc::breaker_open:
+        case errc::not_connected:
         case errc::not_sent: return true;
     }
     return false;
 }
 
-constexpr int last = static_cast<int>(errc::name_resolution_failed);
+constexpr int last = static_cast<int>(errc::not_connected);
 
 }  // namespace
 

@@ -52,6 +52,10 @@ public:
         ++consumed_;
     }
 
+    // How often consume() was called, modulo 2^32. It grows with each message, and with bytes that
+    // are none.
+    std::uint32_t consumed() const noexcept { return consumed_; }
+
     // Limits one read to `n` bytes, and with it the bytes that are received and not parsed. Values
     // below 1 mean 1, values above 1 GiB mean 1 GiB; the default is 64 KiB.
     void read_at_most(std::size_t n) noexcept;

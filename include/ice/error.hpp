@@ -52,6 +52,9 @@ enum class errc {
     reply_refused,
     // No name server has answered (EAI_AGAIN), or one has failed: the host may exist.
     name_resolution_failed,
+
+    // A message to a link was refused.
+    not_connected,  // the link has no connection, and its queue is full or it has none
 };
 
 // Conditions that any error can be compared with: `if (ec == ice::condition::not_executed)`.

@@ -14,6 +14,7 @@
 #include <ice/fan_out.hpp>
 #include <ice/health_check.hpp>
 #include <ice/limits.hpp>
+#include <ice/link.hpp>
 #include <ice/listener.hpp>
 #include <ice/log.hpp>
 #include <ice/logic.hpp>

@@ -103,10 +103,10 @@ struct timeouts {
     // The time in which the peer's system acknowledges no byte while some wait to be sent.
     duration write = std::chrono::seconds(30);
 
-    // The time for one answer of a logic that waits. For a message that is not the first of a burst
-    // the logic may take up to twice as long, as the session does not read the clock for each.
-    // At its end the session cancels the logic (see logic_for). A logic that goes on all the same
-    // loses its connection a second later, whatever it does.
+    // The time for one answer of a logic that waits, and for its opened(). For a message that is
+    // not the first of a burst the logic may take up to twice as long, as the session does not read
+    // the clock for each. At its end the session cancels the logic (see logic_for). A logic that
+    // goes on all the same loses its connection a second later, whatever it does.
     duration logic = std::chrono::seconds(30);
 
     // The time from the end of this side's stream to the end of the peer's. If the session closed
@@ -204,6 +204,54 @@ struct pool_timeouts {
     // common times to live of such records are 30 to 60 s. Each lookup comes up to a quarter
     // earlier, at random. `no_timeout`: only when an address refuses connections.
     duration refresh = std::chrono::seconds(30);
+};
+
+// Limits of one link. The name in parentheses is the counter of link_counters.
+struct link_limits {
+    // Bytes of an unfinished message. Beyond it the link closes the connection with
+    // errc::message_too_large, and connects again (broken). As limits::message.
+    std::size_t message = 1024 * 1024;
+
+    // Bytes that are not sent yet, those of the message that push() adds included. Beyond it push()
+    // returns errc::outbox_full (outbox_full). While so many are unsent, the link receives nothing.
+    // As limits::outbox.
+    std::size_t outbox = 1024 * 1024;
+
+    // Messages of push() that wait while the link is not connected (queued). It sends them, in
+    // order, after opened() of the logic. 0: push() returns errc::not_connected (not_connected), as
+    // what is sent late is often worse than what is refused.
+    std::size_t queue = 0;
+
+    // Messages that a logic which waits works on at once. As limits::in_flight.
+    std::size_t in_flight = 1;
+};
+
+// Timeouts of one link. When one expires, the link closes the connection and makes another, after a
+// pause (backoff_limits). The name in parentheses is the counter of link_counters.
+struct link_timeouts {
+    // Looking up the name and connecting (connect_failures). As pool_timeouts::connect.
+    duration connect = std::chrono::seconds(3);
+
+    // The protocol's handshake on a new connection (connect_failures). As timeouts::handshake.
+    duration handshake = std::chrono::seconds(10);
+
+    // The time from the first byte of a message to its last (broken). As timeouts::message. There
+    // is no idle timeout, as a link may wait for messages for hours: a heartbeat finds a peer that
+    // has gone without a word.
+    duration message = std::chrono::seconds(30);
+
+    // The time in which the peer acknowledges no byte while some wait to be sent (broken). As
+    // timeouts::write.
+    duration write = std::chrono::seconds(30);
+
+    // The time for one message of a logic that waits, and for its opened() (broken). As
+    // timeouts::logic.
+    duration logic = std::chrono::seconds(30);
+
+    // In a drain, the time for the end of the connection, closed() of the logic and what it pushes
+    // included. At its end the link closes the connection, so a peer that does not read holds the
+    // server no longer.
+    duration drain = std::chrono::seconds(1);
 };
 
 // Pauses before the next attempt to connect (backoff.hpp). With a `first` of 0 the first attempt

@@ -5,6 +5,7 @@
 #include <asio/this_coro.hpp>
 #include <ice/action.hpp>
 #include <ice/detail/listener_base.hpp>
+#include <ice/detail/run_session.hpp>
 #include <ice/detail/serve.hpp>
 #include <memory>
 #include <ranges>
@@ -54,55 +55,13 @@ namespace detail {
 
 template <class P>
 concept has_as_server = requires(P& p) { p.as_server(); };
-template <class L, class P>
-concept has_opened = requires(L& l, session<P>& s) { l.opened(s); };
-template <class L, class P>
-concept is_told_why = requires(L& l, session<P>& s, error_code why) { l.closed(s, why); };
-template <class L, class P>
-concept has_closed = is_told_why<L, P> || requires(L& l, session<P>& s) { l.closed(s); };
-
-template <class L, class P>
-inline constexpr bool logic_may_wait = true;
-template <class L, class P>
-    requires(!converses<L, P>)
-inline constexpr bool logic_may_wait<L, P> = is_task<called_t<L, P>>;
-
-template <class L, class P>
-task<> tell_opened(L& logic, session<P>& peer) {
-    if constexpr (is_task<decltype(logic.opened(peer))>) co_await logic.opened(peer);
-    else logic.opened(peer);
-    co_return;
-}
-template <class L, class P>
-decltype(auto) call_closed(L& logic, session<P>& peer, error_code why) {
-    if constexpr (is_told_why<L, P>) return logic.closed(peer, why);
-    else return logic.closed(peer);
-}
-template <class L, class P>
-task<> tell_closed(L& logic, session<P>& peer, error_code why) {
-    if constexpr (is_task<decltype(call_closed(logic, peer, why))>)
-        co_await call_closed(logic, peer, why);
-    else call_closed(logic, peer, why);
-    co_return;
-}
 
 // What srv.add() makes of a tcp_server_action.
 template <protocol P, class A>
     requires logic_for<logic_in_t<A>, P>
 class running_listener final : public listener<P> {
     using L = logic_in_t<A>;
-    static constexpr bool is_per_session = !std::same_as<A, L>;
-    struct session_with_logic final : session<P> {
-        session_with_logic(std::unique_ptr<channel> bytes, P p, uid id, session_settings& s,
-                           const L& l)
-            : session<P>(std::move(bytes), std::move(p), id, s), logic(l) {}
-        L logic;
-    };
 
-    static_assert((has_opened<L, P> || !requires { &L::opened; }) &&
-                      (has_closed<L, P> || !requires { &L::closed; }),
-                  "ice: opened() and closed() of a logic are called with (ice::session<P>&), or "
-                  "closed() with (ice::session<P>&, ice::error_code)");
     static_assert(
         has_as_server<P> || !requires { &P::as_server; },
         "ice: as_server() of a protocol is called without arguments");
@@ -112,22 +71,18 @@ public:
                      const limits& bounds, const timeouts& times, std::shared_ptr<transport> own)
         : listener<P>(std::move(context), where, bounds, times, std::move(own)),
           protocol_(std::move(p)), logic_(std::move(l)) {
+        check_opened_and_closed<L, P>();
         if constexpr (has_as_server<P>) protocol_.as_server();
     }
 
 private:
-    static constexpr bool waits = handles<P> || logic_may_wait<L, P>;
+    static constexpr bool logic_may_wait = handles<P> || detail::logic_may_wait<L, P>;
+    static constexpr bool may_wait = logic_may_wait || opened_waits<L, P>;
 
-    bool logic_waits() const noexcept override { return waits; }
+    bool logic_waits() const noexcept override { return logic_may_wait; }
+    bool can_be_cancelled() const noexcept override { return may_wait; }
     std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
-        if constexpr (is_per_session)
-            return std::make_unique<session_with_logic>(std::move(bytes), protocol_, id,
-                                                        this->settings_, logic_.prototype);
-        else return std::make_unique<session<P>>(std::move(bytes), protocol_, id, this->settings_);
-    }
-    L& logic_of(session<P>& peer) noexcept {
-        if constexpr (is_per_session) return static_cast<session_with_logic&>(peer).logic;
-        else return logic_;
+        return logic_.make_session(std::move(bytes), protocol_, id, this->settings_);
     }
 
     task<> run_session(listener_base::registration known) override {
@@ -135,51 +90,33 @@ private:
             error_code why;
             bool opened = false;
             try {
-                why = co_await open(session_of(known), opened);
-                if (!why) why = co_await serve(session_of(known), logic_of(session_of(known)));
+                why = co_await open_session(session_of(known), logic_of(known), opened);
+                if (!why) why = co_await serve(session_of(known), logic_of(known));
             } catch (...) { why = this->threw(session_of(known), std::current_exception()); }
             session_of(known).no_logic_runs();
-            if constexpr (waits)
+            if constexpr (may_wait)
                 co_await asio::this_coro::reset_cancellation_state(
                     asio::enable_terminal_cancellation());
             co_await end(session_of(known), opened, why);
         } catch (...) { this->broke(session_of(known).uid(), std::current_exception()); }
+    }
+    task<> end(session<P>& peer, bool opened, error_code why) {
+        std::exception_ptr thrown;
+        co_await close_session(peer, logic_.of(peer), opened, why, thrown);
+        if (thrown) why = this->threw(peer, std::move(thrown));
+        co_await this->finish(peer, why);
     }
     // Not a variable of run_session(), whose frame each idle connection holds.
     static session<P>& session_of(const listener_base::registration& known) noexcept {
         return static_cast<session<P>&>(known.session());
     }
 
-    // Separate coroutines, so that their variables do not enlarge the frame of run_session(), which
-    // each idle connection holds.
-    task<error_code> open(session<P>& peer, bool& opened) {
-        const error_code refused = co_await peer.shake_hands(this->settings_.timeouts.handshake);
-        if (refused) co_return refused;
-        opened = true;
-        peer.set_established(true);
-        if constexpr (has_opened<L, P>) co_await tell_opened(logic_of(peer), peer);
-        co_return error_code();
-    }
-
-    task<> end(session<P>& peer, bool opened, error_code why) {
-        peer.set_established(false);
-        if (peer.has_spawned()) co_await peer.end_spawned();
-        if constexpr (has_closed<L, P>) {
-            const bool may_push = is_told_why<L, P> && opened && !this->is_stopped();
-            const bool reopened = may_push && peer.reopen();
-            const std::uint64_t sent = peer.bytes().sent();
-            const error_code cause = why;
-            try {
-                if (opened) co_await tell_closed(logic_of(peer), peer, why);
-            } catch (...) { why = this->threw(peer, std::current_exception()); }
-            const bool pushed = peer.bytes().sent() != sent || peer.bytes().unsent() != 0;
-            if (reopened && !pushed) peer.bytes().cancel(cause);
-        }
-        co_await this->finish(peer, why);
+    L& logic_of(const listener_base::registration& known) noexcept {
+        return logic_.of(session_of(known));
     }
 
     P protocol_;
-    A logic_;
+    session_logic<P, A> logic_;
 };
 
 }  // namespace detail

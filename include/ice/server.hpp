@@ -21,8 +21,20 @@ template <class T>
 struct resource_name;
 template <class T>
 class resource_pool;
+// ice/link.hpp has these.
+template <protocol P, class L>
+class tcp_link_action;
+template <protocol P>
+struct link_name;
+template <protocol P>
+class link;
+class link_base;
 
 namespace detail {
+
+template <protocol P, class A>
+    requires logic_for<logic_in_t<A>, P>
+class running_link;
 
 // What only asio::io_context has among Asio's contexts and executors. A concept, as including its
 // header would slow down every file of the user.
@@ -103,6 +115,17 @@ public:
         return *added;
     }
 
+    // Connects while the loop runs, and again whenever the connection has ended: ice/link.hpp.
+    // Throws std::invalid_argument if another link has the name, or there is no address.
+    template <protocol P, class L>
+    link<P>& add(tcp_link_action<P, L> a) {
+        auto added = std::make_shared<detail::running_link<P, L>>(
+            context_, std::move(a.options_), std::move(a.protocol_), std::move(a.logic_),
+            std::move(a.heartbeat_));
+        keep(added);
+        return *added;
+    }
+
     // The pool of that name; the types are those of the name. Throws std::invalid_argument if there
     // is no such pool, or if its protocol or its R is another one.
     template <protocol P, class R>
@@ -113,12 +136,18 @@ public:
     template <protocol P, class R = owned_t<message_t<P>>>
     pool<P, R>& get(std::string_view name) {
         if (auto* found = dynamic_cast<pool<P, R>*>(&find(name))) return *found;
-        throw_other_protocol(name);
+        throw_other_type("pool", name);
     }
     template <class T>
     resource_pool<T>& get(resource_name<T> name) {
         if (auto* found = dynamic_cast<resource_pool<T>*>(&find(name.text))) return *found;
-        throw_other_protocol(name.text);
+        throw_other_type("pool", name.text);
+    }
+    // The same for a link.
+    template <protocol P>
+    link<P>& get(link_name<P> name) {
+        if (auto* found = dynamic_cast<link<P>*>(&find_link(name.text))) return *found;
+        throw_other_type("link", name.text);
     }
 
     // Runs a coroutine of the server beside its actions, such as one that measures or refreshes
@@ -161,7 +190,8 @@ public:
 
     // Listeners accept no more connections, answer the messages that have arrived or begun to
     // arrive (timeouts::message), and close each connection when it is idle. Then the pools finish
-    // their requests and refuse others with errc::draining. Then the server cancels the coroutines
+    // their requests and refuse others with errc::draining, and the links close their connections
+    // (link_timeouts::drain). Then the server cancels the coroutines
     // of spawn(), and run() returns. After half of `grace_period`, receive() of a lease without a
     // request in flight returns errc::draining. After `grace_period` the server stops.
     void drain(duration grace_period);
@@ -193,8 +223,10 @@ private:
     server(std::unique_ptr<loop>, std::shared_ptr<ice::transport>);
     void keep(std::shared_ptr<listener_base>);
     void keep(std::shared_ptr<connection_pool>);
+    void keep(std::shared_ptr<link_base>);
     connection_pool& find(std::string_view name) const;
-    [[noreturn]] static void throw_other_protocol(std::string_view pool);
+    link_base& find_link(std::string_view name) const;
+    [[noreturn]] static void throw_other_type(std::string_view kind, std::string_view name);
     void one_emptied() noexcept;
     void end_if_empty();
     void finish();
@@ -210,6 +242,7 @@ private:
     std::shared_ptr<server_context> context_;
     std::vector<std::shared_ptr<listener_base>> listeners_;
     std::map<std::string, std::shared_ptr<connection_pool>, std::less<>> pools_;
+    std::map<std::string, std::shared_ptr<link_base>, std::less<>> links_;
     deadline grace_period_, half_grace_period_, emptied_;
     task_group spawned_;
     enum class state { serving, draining, stopping, finished } state_ = state::serving;

@@ -3,12 +3,12 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
-#include <asio/system_executor.hpp>
 #include <cerrno>
 #include <ice/listener.hpp>
+
+#include "session_completion.hpp"
 
 namespace ice {
 namespace {
@@ -16,22 +16,6 @@ namespace {
 constexpr auto back_off = std::chrono::milliseconds(100);  // ten failures a second: no load at all
 
 constexpr std::size_t shown_bytes = 64;  // of what a peer sent, in a line of the log
-
-// The completion handler of run_session(). Asio keeps it and its executor in the coroutine frame of
-// each connection, so both are as small as possible.
-struct throws_nothing {
-    using executor_type = asio::system_executor;  // calls at once
-    executor_type get_executor() const noexcept { return {}; }
-    void operator()(const std::exception_ptr&) const noexcept {}
-};
-
-// The same, of a coroutine that can be cancelled. The signal lives as long as the coroutine, whose
-// slot refers to it.
-struct throws_nothing_cancelled : throws_nothing {
-    using cancellation_slot_type = asio::cancellation_slot;
-    cancellation_slot_type get_cancellation_slot() const noexcept { return signal->slot(); }
-    std::unique_ptr<asio::cancellation_signal> signal;
-};
 
 }  // namespace
 
@@ -195,14 +179,14 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     const uid id = context_->next_uid();
     try {
         registration known(make_session(std::move(bytes), id), std::move(counted));
-        if (!logic_waits()) {
+        if (!can_be_cancelled()) {
             asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
             return;
         }
         throws_nothing_cancelled handler{{}, std::make_unique<asio::cancellation_signal>()};
         channel& c = known.session().bytes();
         c.cancels(handler.signal.get());
-        if (!settings_.limits.allow_half_open) c.end_with_peer();
+        if (logic_waits() && !settings_.limits.allow_half_open) c.end_with_peer();
         asio::co_spawn(net_->executor(), run_session(std::move(known)), std::move(handler));
     } catch (...) { broke(id, std::current_exception()); }  // such as the copy of the protocol
 }
@@ -280,16 +264,14 @@ session_base* listener_base::find_base(uid id) const noexcept {
     return is_established(found->session) ? found->session : nullptr;
 }
 
-// A peer that has closed, or is lost, gets nothing more; every other gets a graceful close.
 task<> listener_base::finish(session_base& peer, error_code why) {
     count(why);
-    const bool gone = why == errc::closed || why == errc::truncated || is_of_socket(why);
     const bool usual = why == errc::closed || why == errc::stopped || why == errc::draining;
     if (!usual) {
         const bool theirs =
             !peer.is_unencodable() && (why == errc::bad_message || why == errc::message_too_large);
         const auto level =
-            gone || why == errc::idle_timeout ? log_level::debug : log_level::warning;
+            is_of_peer(why) || why == errc::idle_timeout ? log_level::debug : log_level::warning;
         if (context_->log.writes(level)) {  // its text is a third of what a short connection costs
             const auto shown = theirs ? ": " + escaped(peer.bytes().data(), shown_bytes) : "";
             context_->write(
@@ -299,9 +281,7 @@ task<> listener_base::finish(session_base& peer, error_code why) {
                             why.message(), shown));
         }
     }
-    if (gone || peer.bytes().cancelled()) co_return;
-    const bool sent = peer.try_flush() || !co_await peer.flush();
-    if (sent) co_await peer.bytes().linger(settings_.timeouts.linger);  // mutant: graceful_close
+    co_await peer.finish(why);
 }
 
 // A logic that was cancelled has not failed.

@@ -26,6 +26,10 @@ bool is_of_socket(error_code ec) noexcept {
            c == std::system_category() || c == std::generic_category();
 }
 
+bool is_of_peer(error_code ec) noexcept {
+    return ec == errc::closed || ec == errc::truncated || is_of_socket(ec);
+}
+
 session_base::session_base(std::unique_ptr<channel> bytes, ice::uid id,
                            session_settings& settings) noexcept
     : settings_(settings), channel_(std::move(bytes)), uid_(id), batch_(turn_of(settings.limits)) {
@@ -65,6 +69,12 @@ task<> session_base::end_spawned() {
     task_group& group = settings_.spawned.at(this).group;
     group.cancel();
     co_await group.join();  // mutant: join_spawned
+}
+
+task<> session_base::finish(error_code why) {
+    if (is_of_peer(why) || channel_->cancelled()) co_return;
+    const bool sent = try_flush() || !co_await flush();
+    if (sent) co_await channel_->linger(settings_.timeouts.linger);  // mutant: graceful_close
 }
 
 // The loop may destroy the coroutine of a connection before those that its session has spawned.
@@ -193,7 +203,8 @@ error_code session_base::queued(std::size_t before) {
     error_code refused = channel_->cancelled();
     const std::size_t unsent = channel_->unsent(), most = settings_.limits.outbox;
     const std::size_t added = channel_->out().size() - before;
-    const bool is_full = settings_.is_duplex ? unsent - added >= most : unsent > most;
+    const bool is_full =
+        settings_.duplex_below == unlimited ? unsent - added >= most : unsent > most;
     if (!refused && is_full) {
         refused = errc::outbox_full;
         ++settings_.outbox_full;

@@ -37,6 +37,7 @@ const char* text(errc e) noexcept {
         case errc::reply_refused: return "the logic of replies returned an error";
         case errc::name_resolution_failed:
             return "cannot connect: temporary failure of name resolution";
+        case errc::not_connected: return "not connected";
     }
     return "unknown error of ice";
 }
@@ -84,6 +85,7 @@ public:
             case errc::upstream_closes:
             case errc::outbox_full:
             case errc::breaker_open:
+            case errc::not_connected:
             case errc::not_sent: return true;
             default: return false;
         }

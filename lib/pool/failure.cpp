@@ -26,6 +26,7 @@ failure_kind kind_of(error_code ec) noexcept {
         case errc::upstream_closes:
         case errc::handshake_failed:
         case errc::handshake_timeout:
+        case errc::not_connected:
         case errc::not_sent: return failure_kind::connect;
         case errc::breaker_open: return failure_kind::breaker;
         case errc::request_timeout:

@@ -11,7 +11,7 @@ pool_base::pool_base(std::shared_ptr<server_context> context, pool_options o)
     : connection_pool(
           std::move(context), o, [] { return std::make_unique<session_connection>(); },
           "handshake") {
-    settings_.is_duplex = true;  // mutant: is_duplex
+    settings_.duplex_below = unlimited;  // mutant: is_duplex
     settings_.limits.outbox = core().settings().limits.outbox;
     settings_.limits.message = o.limits.message;
     settings_.timeouts.handshake = o.timeouts.handshake;

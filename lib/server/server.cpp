@@ -5,6 +5,7 @@
 #include <asio/io_context.hpp>
 #include <asio/signal_set.hpp>
 #include <csignal>
+#include <ice/detail/link_base.hpp>
 #include <ice/server.hpp>
 #include <ice/standard_streams.hpp>
 #include <new>
@@ -104,6 +105,7 @@ server::~server() {
     for (const auto& l : listeners_) l->acceptor_.reset();
     listeners_.clear();
     pools_.clear();
+    links_.clear();
     loop_.reset();
 }
 
@@ -113,6 +115,7 @@ server::~server() {
 void server::end_coroutines() {
     for (const auto& l : listeners_) l->when_empty_ = nullptr;
     for (const auto& [name, p] : pools_) p->when_empty_ = nullptr;
+    for (const auto& [name, l] : links_) l->when_empty_ = nullptr;
     if (!loop_) return;
     state_ = state::finished;
     each_transport(&ice::transport::stop);
@@ -125,6 +128,7 @@ void server::each_transport(void (ice::transport::*what)()) {
     (context_->net.get()->*what)();
     for (const auto& l : listeners_) (l->net_.get()->*what)();
     for (const auto& [name, p] : pools_) (p->net_.get()->*what)();
+    for (const auto& [name, l] : links_) (l->net_.get()->*what)();
 }
 
 // What is ready may end by itself: it sees that its connection has gone, or that a pool has been
@@ -160,6 +164,14 @@ void server::keep(std::shared_ptr<connection_pool> p) {
     p->start();
 }
 
+void server::keep(std::shared_ptr<link_base> l) {
+    if (!links_.emplace(l->name(), l).second)
+        throw std::invalid_argument(fmt::format("there is a link '{}' already", l->name()));
+    take_signals();
+    l->when_empty_ = [this] { one_emptied(); };
+    l->start();
+}
+
 connection_pool& server::find(std::string_view name) const {
     const auto found = pools_.find(name);
     if (found == pools_.end())
@@ -167,8 +179,16 @@ connection_pool& server::find(std::string_view name) const {
     return *found->second;
 }
 
-void server::throw_other_protocol(std::string_view pool) {
-    throw std::invalid_argument(fmt::format("pool '{}' is of another type than its name", pool));
+link_base& server::find_link(std::string_view name) const {
+    const auto found = links_.find(name);
+    if (found == links_.end())
+        throw std::invalid_argument(fmt::format("there is no link '{}'", name));
+    return *found->second;
+}
+
+void server::throw_other_type(std::string_view kind, std::string_view name) {
+    throw std::invalid_argument(
+        fmt::format("{} '{}' is of another type than its name", kind, name));
 }
 
 void server::spawn(task<> work, std::string_view name) {
@@ -252,6 +272,7 @@ void server::stop() {
     state_ = state::stopping;
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
+    for (const auto& [name, l] : links_) l->stop();
     spawned_.cancel();
     // Logics that wait for something of their own are not waited for: half a second lets the rest
     // see that their connections are gone.
@@ -267,6 +288,7 @@ void server::report() {
         for (const std::string& line : l->report()) print(line);
     }
     for (const auto& [name, p] : pools_) print(p->report());
+    for (const auto& [name, l] : links_) print(l->report());
     if (spawned_.size() != 0) print(fmt::format("server: {} coroutines spawned", spawned_.size()));
 }
 
@@ -285,15 +307,21 @@ void server::end_if_empty() {
     if (std::any_of(listeners_.begin(), listeners_.end(),
                     [](const auto& l) { return l->size() != 0; }))
         return;
+    const auto links_are_over = [this] {
+        return std::all_of(links_.begin(), links_.end(),
+                           [](const auto& l) { return l.second->is_over(); });
+    };
     if (state_ == state::draining) {
         for (const auto& [name, p] : pools_) p->drain();  // no logic needs them now
+        for (const auto& [name, l] : links_) l->drain();
         if (!std::all_of(pools_.begin(), pools_.end(),
                          [](const auto& p) { return p.second->is_empty(); }))
             return;
+        if (!links_are_over()) return;
         // Nothing else is left: a coroutine that never ends by itself must not hold the drain.
         if (spawned_.size() != 0) return stop();
     }
-    if (spawned_.size() == 0) finish();
+    if (spawned_.size() == 0 && links_are_over()) finish();
 }
 
 void server::grace_period_ended(void* self) {
@@ -318,6 +346,7 @@ void server::finish() {
     emptied_.clear();
     for (const auto& l : listeners_) l->stop();
     for (const auto& [name, p] : pools_) p->stop();
+    for (const auto& [name, l] : links_) l->stop();
     spawned_.cancel();
     // The io_context of the user runs other work too: it is not stopped, only left without work.
     if (!loop_) return each_transport(&ice::transport::release);

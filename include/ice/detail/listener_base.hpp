@@ -138,8 +138,11 @@ protected:
     };
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>, uid) = 0;
-    // Whether run_session() calls code of the user that may wait: then it can be cancelled.
+    // Whether a message may be with the logic while the session waits.
     virtual bool logic_waits() const noexcept = 0;
+    // Whether run_session() calls code of the user that may wait, such as opened(): then it can be
+    // cancelled.
+    virtual bool can_be_cancelled() const noexcept = 0;
     // The whole life of one connection; ends it with finish(). Throws nothing.
     virtual task<> run_session(registration) = 0;
 

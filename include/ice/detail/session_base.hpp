@@ -41,21 +41,24 @@ struct session_settings {
     std::uint64_t outbox_full = 0;  // pushes refused
     std::uint64_t unencodable = 0;  // answers
 
-    listener_base* listener = nullptr;  // that accepted them; null in pools
+    listener_base* listener = nullptr;  // that accepted them; null in pools and links
     // What sessions have spawned. Few sessions spawn, so that an idle one has no pointer for it.
     std::map<const session_base*, spawned_work> spawned{};
-    // Of a pool: sessions receive while they send, and limits::outbox does not count the message
-    // that is pushed.
-    bool is_duplex = false;
+    // Sessions receive while they send, as long as fewer bytes than this are unsent. In a pool it
+    // is `unlimited`, and limits::outbox does not count the message that is pushed.
+    std::size_t duplex_below = 0;
     bool stopped = false;  // stop() was called: sessions begin nothing, and send nothing
     // Called with an exception of a spawned coroutine. Null in pools.
     void (*spawned_threw)(session_base&, std::exception_ptr) noexcept = nullptr;
-    // Returns what must live as long as a spawned coroutine: the listener. Null in pools.
+    // Returns what must live as long as a spawned coroutine: the listener or the link. Null in
+    // pools.
     std::shared_ptr<void> (*hold_owner)(session_base&) = nullptr;
 };
 
 // Whether an error is of a socket: the connection is broken, and nothing reaches the peer.
 ICE_API bool is_of_socket(error_code) noexcept;
+// Whether the peer has ended the connection: an error of a socket, errc::closed or truncated.
+ICE_API bool is_of_peer(error_code) noexcept;
 
 class ICE_API session_base {
 public:
@@ -104,10 +107,11 @@ public:
 
     ice::channel& bytes() noexcept { return *channel_; }
 
-    // The listener that accepted this connection. Throws std::logic_error for a pool's session.
+    // The listener that accepted this connection. Throws std::logic_error for a session of a
+    // pool or a link.
     listener_base& owner() const;
     const session_settings& settings() const noexcept { return settings_; }
-    // Whether it can spawn coroutines, as the sessions of listeners can.
+    // Whether it can spawn coroutines, as the sessions of listeners and links can.
     bool can_spawn() const noexcept { return settings_.spawned_threw != nullptr; }
 
     // Sends what was answered and pushed so far, in one write. False if bytes are left.
@@ -117,14 +121,12 @@ public:
     // Sends all answers, then waits until next() may have a message: until more bytes arrive, or
     // for the next batch. Ends by timeouts::write, then by timeouts::idle, or by timeouts::message
     // from the first byte of an unfinished message; or by set_deadline() instead.
-    // A session of a pool waits for bytes while it sends: an upstream may not read the rest of a
-    // request before its reply is read. timeouts::write applies to both.
+    // A session of a pool or a link receives while it sends (session_settings::duplex_below): its
+    // peer may not read the rest of a message before its answer is read. timeouts::write applies to
+    // both.
     task<io_status> fill() {
-        if (settings_.is_duplex) {
-            try_flush();
-            return fill_flushed();
-        }
-        return try_flush() ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
+        const bool reads = try_flush() || channel_->unsent() < settings_.duplex_below;
+        return reads ? fill_flushed() : flush_and_fill();  // mutant: back_pressure
     }
 
     // Whether nothing has arrived that may be a message, and the peer has not closed. Never waits.
@@ -144,6 +146,10 @@ public:
     // If a timeout has ended the session, and no byte was left to send, takes back that the channel
     // was cancelled, and returns true: closed() of the logic can push a last message.
     bool reopen() noexcept;
+
+    // Sends what is left and closes the connection gracefully, at the end of a conversation that
+    // ended with `why`. A peer that has closed, or is lost, gets nothing more.
+    task<> finish(error_code why);
 
     // Destroys a session, but not before each coroutine that it has spawned is destroyed: cancels
     // those that still run.

@@ -1,0 +1,131 @@
+// run_session: what a listener and a link do with one session: its handshake, opened() of the
+// logic, and closed() at the end.
+#pragma once
+
+#include <concepts>
+#include <exception>
+#include <ice/logic.hpp>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace ice::detail {
+
+template <class L, class P>
+concept has_opened = requires(L& l, session<P>& s) { l.opened(s); };
+template <class L, class P>
+concept is_told_why = requires(L& l, session<P>& s, error_code why) { l.closed(s, why); };
+template <class L, class P>
+concept has_closed = is_told_why<L, P> || requires(L& l, session<P>& s) { l.closed(s); };
+
+template <class L, class P>
+inline constexpr bool opened_waits = false;
+template <class L, class P>
+    requires has_opened<L, P>
+inline constexpr bool opened_waits<L, P> =
+    is_task<decltype(std::declval<L&>().opened(std::declval<session<P>&>()))>;
+
+// Whether a message may be with the logic while the session waits.
+template <class L, class P>
+inline constexpr bool logic_may_wait = true;
+template <class L, class P>
+    requires(!converses<L, P>)
+inline constexpr bool logic_may_wait<L, P> = is_task<called_t<L, P>>;
+
+// Says what is wrong with opened() and closed() of a logic.
+template <class L, class P>
+constexpr void check_opened_and_closed() {
+    static_assert((has_opened<L, P> || !requires { &L::opened; }) &&
+                      (has_closed<L, P> || !requires { &L::closed; }),
+                  "ice: opened() and closed() of a logic are called with (ice::session<P>&), or "
+                  "closed() with (ice::session<P>&, ice::error_code)");
+}
+
+// The logic of all sessions, or the prototype of theirs, and how a session finds its own. `A` is
+// what the action was given: a logic, or per_session of one.
+template <class P, class A>
+class session_logic {
+public:
+    using type = logic_in_t<A>;
+
+    explicit session_logic(A l) : logic_(std::move(l)) {}
+
+    std::unique_ptr<session<P>> make_session(std::unique_ptr<channel> bytes, const P& p, uid id,
+                                             session_settings& settings) {
+        if constexpr (is_per_session)
+            return std::make_unique<session_with_logic>(std::move(bytes), p, id, settings,
+                                                        logic_.prototype);
+        else return std::make_unique<session<P>>(std::move(bytes), p, id, settings);
+    }
+    // Requires: make_session() made the session.
+    type& of(session<P>& peer) noexcept {
+        if constexpr (is_per_session) return static_cast<session_with_logic&>(peer).logic;
+        else return logic_;
+    }
+
+private:
+    static constexpr bool is_per_session = !std::same_as<A, type>;
+    struct session_with_logic final : session<P> {
+        session_with_logic(std::unique_ptr<channel> bytes, P p, uid id, session_settings& s,
+                           const type& l)
+            : session<P>(std::move(bytes), std::move(p), id, s), logic(l) {}
+        type logic;
+    };
+
+    A logic_;
+};
+
+template <class L, class P>
+decltype(auto) call_closed(L& logic, session<P>& peer, error_code why) {
+    if constexpr (is_told_why<L, P>) return logic.closed(peer, why);
+    else return logic.closed(peer);
+}
+template <class L, class P>
+task<> tell_closed(L& logic, session<P>& peer, error_code why) {
+    if constexpr (is_task<decltype(call_closed(logic, peer, why))>)
+        co_await call_closed(logic, peer, why);
+    else call_closed(logic, peer, why);
+    co_return;
+}
+
+// Separate coroutines, so that their variables do not enlarge the frame of the coroutine that runs
+// the session, which each idle connection holds.
+
+// Shakes hands within timeouts::handshake, and calls opened(). Sets `opened` before that.
+template <class L, class P>
+task<error_code> open_session(session<P>& peer, L& logic, bool& opened) {
+    const error_code refused = co_await peer.shake_hands(peer.settings().timeouts.handshake);
+    if (refused) co_return refused;
+    opened = true;
+    peer.set_established(true);
+    if constexpr (opened_waits<L, P>) {
+        peer.arm_logic_timeout();
+        co_await logic.opened(peer);
+        peer.disarm_logic_timeout();
+        if (const error_code ended = peer.bytes().cancelled()) co_return ended;
+    } else if constexpr (has_opened<L, P>) {
+        logic.opened(peer);
+    }
+    co_return error_code();
+}
+
+// Waits for the coroutines that the session has spawned, and calls closed() if `opened`. Sets
+// `thrown` to what closed() throws.
+template <class L, class P>
+task<> close_session(session<P>& peer, L& logic, bool opened, error_code why,
+                     std::exception_ptr& thrown) {
+    peer.set_established(false);
+    if (peer.has_spawned()) co_await peer.end_spawned();
+    if constexpr (has_closed<L, P>) {
+        const bool may_push = is_told_why<L, P> && opened && !peer.settings().stopped;
+        const bool reopened = may_push && peer.reopen();
+        const std::uint64_t sent = peer.bytes().sent();
+        try {
+            if (opened) co_await tell_closed(logic, peer, why);
+        } catch (...) { thrown = std::current_exception(); }
+        const bool pushed = peer.bytes().sent() != sent || peer.bytes().unsent() != 0;
+        if (reopened && !pushed) peer.bytes().cancel(why);
+    }
+}
+
+}  // namespace ice::detail
