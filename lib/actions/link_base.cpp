@@ -55,7 +55,7 @@ link_base::link_base(std::shared_ptr<server_context> context, link_options o)
           net_->deadlines(),
           [](void* self) {
               auto& me = *static_cast<link_base*>(self);
-              me.is_late_ = true;
+              me.is_late_ = true;  // mutant: link_is_late
               if (me.session_ != nullptr) me.session_->end_logic();
               me.one_ended();
           },
@@ -65,7 +65,7 @@ link_base::link_base(std::shared_ptr<server_context> context, link_options o)
     settings_.limits.message = options_.limits.message;
     settings_.limits.outbox = options_.limits.outbox;
     settings_.limits.in_flight = options_.limits.in_flight;
-    settings_.duplex_below = options_.limits.outbox;
+    settings_.duplex_below = options_.limits.outbox;  // mutant: link_is_duplex
     settings_.timeouts.handshake = options_.timeouts.handshake;
     settings_.timeouts.message = options_.timeouts.message;
     settings_.timeouts.idle = no_timeout;
@@ -99,7 +99,7 @@ void link_base::write(log_level level, std::string_view kind, Text text) noexcep
 
 // Many programs that have the same addresses begin at different ones.
 void link_base::start() {
-    at_ = static_cast<std::size_t>(net_->random() % options_.addresses.size());
+    at_ = net_->random() % options_.addresses.size();  // mutant: link_spreads
     timer_.set(net_->now());
 }
 
@@ -123,7 +123,7 @@ void link_base::connect() noexcept {
 task<> link_base::connect_once(std::shared_ptr<link_base> me) {
     const time_point until = after(me->net_->now(), me->options_.timeouts.connect);
     auto made = co_await me->net_->connect(me->where(), until);
-    if (me->ending_) co_return;
+    if (me->ending_) co_return;  // mutant: link_ends
     if (made) me->begin(*std::move(made));
     else me->attempt_failed(made.error());
 }
@@ -144,7 +144,7 @@ void link_base::attempt_failed(error_code why) noexcept {
     if (ending_) return;
     ++counters_.connect_failures;
     why_ = why;
-    if (!std::exchange(is_logged_, true))
+    if (!std::exchange(is_logged_, true))  // mutant: link_logs_once
         write(log_level::warning, "link is down",
               [&] { return fmt::format("{}: {}", where(), why.message()); });
     try_again(++failed_in_a_row_ < options_.addresses.size());
@@ -152,11 +152,11 @@ void link_base::attempt_failed(error_code why) noexcept {
 
 void link_base::try_again(bool at_once) noexcept {
     state_ = link_state::waiting;
-    at_ = (at_ + 1) % options_.addresses.size();
+    at_ = (at_ + 1) % options_.addresses.size();  // mutant: link_next_address
     duration pause{};
-    if (!at_once) {
+    if (!at_once) {  // mutant: link_tries_all
         failed_in_a_row_ = 0;
-        pause = backoff_.next(net_->random());
+        pause = backoff_.next(net_->random());  // mutant: link_pauses
     }
     timer_.set(after(net_->now(), pause));
 }
@@ -167,7 +167,7 @@ link_base::registration::registration(std::shared_ptr<link_base> l,
                                       std::unique_ptr<session_base> s) noexcept
     : why(errc::stopped), link_(std::move(l)), session_(std::move(s)) {
     link_->session_ = session_.get();
-    link_->connected_since_ = never;
+    link_->connected_since_ = never;  // mutant: link_attempt
 }
 
 link_base::registration::~registration() {
@@ -211,8 +211,8 @@ void link_base::session_ended(error_code why) noexcept {
     write(log_level::warning, "connection lost", [&] {
         return fmt::format("the connection to {} has ended: {}", where(), why.message());
     });
-    if (net_->now() - connected_since_ >= proven) backoff_.reset();
-    try_again(false);
+    if (net_->now() - connected_since_ >= proven) backoff_.reset();  // mutant: link_proven
+    try_again(false);                                                // mutant: link_replaces
 }
 
 // What has arrived shows that the peer lives, read or unread: a logic may be busy.
@@ -220,11 +220,12 @@ void link_base::beat() noexcept {
     channel& bytes = session_->bytes();
     const time_point next = after(net_->now(), options_.heartbeat);
     const std::uint32_t consumed = bytes.consumed();
-    if (std::exchange(consumed_, consumed) != consumed || !bytes.has_no_input()) {
+    const bool has_consumed = std::exchange(consumed_, consumed) != consumed;
+    if (has_consumed || !bytes.has_no_input()) {  // mutant: link_hears
         beats_ = false;
     } else if (beats_) {
         ++counters_.heartbeats_lost;
-        return bytes.cancel(errc::idle_timeout);
+        return bytes.cancel(errc::idle_timeout);  // mutant: link_is_silent
     } else {
         try {
             if (!push_heartbeat()) ++counters_.heartbeats;
@@ -236,6 +237,10 @@ void link_base::beat() noexcept {
 
 // -- messages
 
+session_base* link_base::established_session() const noexcept {
+    return is_connected() ? session_ : nullptr;  // mutant: link_is_established
+}
+
 error_code link_base::refuse() noexcept {
     if (settings_.stopped) return errc::stopped;
     if (ending_) return errc::draining;
@@ -244,7 +249,7 @@ error_code link_base::refuse() noexcept {
 }
 
 bool link_base::enqueue() noexcept {
-    if (ending_ || queued() >= options_.limits.queue) return false;
+    if (ending_ || queued() >= options_.limits.queue) return false;  // mutant: link_queue_bound
     ++counters_.queued;
     return true;
 }

@@ -17,11 +17,9 @@ struct profile {
     const char* name;
     void (*run)(swarm::world&);
 };
-constexpr profile profiles[] = {{"pool", swarm::pool},
-                                {"pipelined", swarm::pipelined},
-                                {"gateway", swarm::gateway},
-                                {"server", swarm::server},
-                                {"drain", swarm::drain}};
+constexpr profile profiles[] = {{"pool", swarm::pool},       {"pipelined", swarm::pipelined},
+                                {"gateway", swarm::gateway}, {"server", swarm::server},
+                                {"drain", swarm::drain},     {"link", swarm::link}};
 
 struct totals {
     std::uint64_t seeds = 0, requests = 0, events = 0, hash = 0;
@@ -116,7 +114,7 @@ int main(int argc, char** argv) {
     bool all_fire = false;
     cli.add_number("--seeds", seeds, "how many");
     cli.add_number("--start", start, "the first seed");
-    cli.add_text("--profile", wanted, "pool, pipelined, gateway, server, drain, or all in turn");
+    cli.add_text("--profile", wanted, "pool, pipelined, gateway, server, drain, link, or all");
     cli.add_text("--file", file, "seeds to run before, one a line");
     cli.add_number("--twice", twice, "each n-th seed is run twice and must do the same; 0: none");
     cli.add_flag("--all-faults", all_fire, "fail if a kind of fault has not happened");

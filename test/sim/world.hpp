@@ -79,5 +79,6 @@ void pipelined(world&);
 void gateway(world&);
 void server(world&);
 void drain(world&);
+void link(world&);
 
 }  // namespace swarm

@@ -137,9 +137,7 @@ protected:
     // A message of the queue could not be packed.
     void drop_queued(error_code why) noexcept;
     // The session while the link is connected; null otherwise.
-    session_base* established_session() const noexcept {
-        return is_connected() ? session_ : nullptr;
-    }
+    session_base* established_session() const noexcept;
 
 private:
     friend class server;

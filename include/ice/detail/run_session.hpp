@@ -9,6 +9,12 @@
 #include <type_traits>
 #include <utility>
 
+// As in serve.hpp: GCC would warn of a logic in an anonymous namespace, which is allowed.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
+
 namespace ice::detail {
 
 template <class L, class P>
@@ -99,7 +105,7 @@ task<error_code> open_session(session<P>& peer, L& logic, bool& opened) {
     opened = true;
     peer.set_established(true);
     if constexpr (opened_waits<L, P>) {
-        peer.arm_logic_timeout();
+        peer.arm_logic_timeout();  // mutant: opened_is_bounded
         co_await logic.opened(peer);
         peer.disarm_logic_timeout();
         if (const error_code ended = peer.bytes().cancelled()) co_return ended;
@@ -129,3 +135,7 @@ task<> close_session(session<P>& peer, L& logic, bool opened, error_code why,
 }
 
 }  // namespace ice::detail
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif

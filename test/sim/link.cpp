@@ -1,0 +1,316 @@
+// The scenario of a link: brokers that send unasked, crash and misbehave, and a program that pushes
+// whether or not the link is connected.
+#include <ice/link.hpp>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "world.hpp"
+
+namespace swarm {
+namespace {
+
+constexpr ice::link_name<frames> name{"broker"};
+constexpr ice::duration beat = 2s;
+
+// What one connection to a broker has sent and got. The link's session is another object, so this
+// one tells what went over the wire.
+struct broker {
+    broker(world& w_, int n)
+        : w(w_), where(fmt::format("10.0.0.{}", n + 1), 7), net(w.sim.host(where.host())) {}
+    ~broker() { crash(); }
+    broker(const broker&) = delete;
+    broker& operator=(const broker&) = delete;
+
+    void start() {
+        if (acceptor) return;
+        acceptor = net->listen(where);
+        w.sim.spawn(accept_all(acceptor));
+    }
+    void crash() {
+        if (acceptor) acceptor->cancel();
+        acceptor.reset();
+        for (ice::channel* c : open) c->cancel(ice::errc::stopped);
+    }
+    ice::task<> accept_all(std::shared_ptr<ice::acceptor> from) {
+        for (;;) {
+            const ice::error_code closed = co_await from->ready();
+            if (closed) co_return;
+            auto one = from->accept();
+            if (one) w.sim.spawn(serve(*std::move(one)));
+            else co_await net->sleep(10ms);  // whatever it is
+        }
+    }
+    // Each message is "m<connection><sequence>", so the link can see a gap. It answers "q0".
+    ice::task<> serve(std::unique_ptr<ice::channel> c) {
+        struct entry {
+            broker& b;
+            ice::channel* c;
+            entry(broker& b_, ice::channel* c_) : b(b_), c(c_) { b.open.push_back(c); }
+            ~entry() { std::erase(b.open, c); }
+        } const here(*this, c.get());
+        frames protocol;
+        std::uint64_t next = 0, last = 0;
+        if (w.does("refuses", refuses)) co_return;
+        if (w.does("unresponsive", unresponsive)) co_await net->sleep(w.chance.below(60s));
+        for (;;) {
+            auto found = protocol.parse(c->data());
+            if (found.failed()) co_return w.fail("the broker got what nobody sent");
+            if (found.has_message()) {
+                const auto id = id_of('q', found.message());
+                c->consume(found.size());
+                if (id < 0) co_return w.fail("the broker got what nobody pushed");
+                got(static_cast<std::uint64_t>(id), last);
+                if (w.does("closes", closes)) co_return;
+                if (w.does("garbage", garbage)) c->out() += "@@@@";
+                const std::uint64_t n = w.chance.below(id == 0 ? 2 : 4);
+                for (std::uint64_t i = 0; i < n || (id == 0 && i == 0); ++i)
+                    protocol.packet(text_of('m', next++, w.chance.below(200)), c->out());
+                const ice::error_code lost =
+                    co_await c->flush(60s, ice::never, ice::errc::write_timeout);
+                if (lost) co_return;
+                continue;
+            }
+            const ice::error_code over = co_await c->fill();
+            if (over) co_return;
+        }
+    }
+    // In the order in which they were pushed, and never twice. 0 is a heartbeat, 1 a subscription.
+    void got(std::uint64_t id, std::uint64_t& last) {
+        w.sim.note("broker got", id);
+        if (id < 2) return;
+        w.check(id > last, "a broker got messages out of order");
+        last = id;
+        w.check(delivered.insert({id, where.host()}).second, "a message was delivered twice");
+    }
+
+    world& w;
+    ice::address where;
+    std::shared_ptr<ice::transport> net;
+    std::shared_ptr<ice::acceptor> acceptor;
+    std::vector<ice::channel*> open;
+    std::map<std::uint64_t, std::string> delivered;
+    double refuses = 0, unresponsive = 0, closes = 0, garbage = 0;
+};
+
+class scenario {
+public:
+    explicit scenario(world& w) : w_(w) {}
+
+    void run() {
+        draw_faults(w_);
+        draw_brokers();
+        draw_link();
+        w_.sim.spawn(pushes());
+        for (auto crashes = w_.chance.below(4); crashes != 0; --crashes) w_.sim.spawn(crash());
+        if (w_.does("stop_early", 0.1)) {
+            settle(w_.chance.below(5s));
+            return end();
+        }
+        run_until([&] { return pushed_all_ && crashes_ == 0; }, 1h, "the pushes");
+        recover();
+        end();
+    }
+
+private:
+    // What the link's logic sees of each connection.
+    struct logic {
+        scenario& s;
+        ice::task<> opened(ice::session<frames>& peer) const {
+            s.w_.check(!s.talks_, "a link has two connections");
+            s.talks_ = true;
+            s.next_ = 0;
+            ++s.opened_;
+            if (s.w_.does("opened_waits", s.waits_)) co_await peer.sleep(s.w_.chance.below(3s));
+            if (s.w_.does("opened_throws", s.throws_)) throw std::runtime_error("opened");
+            (void)peer.push(text_of('q', 1));
+        }
+        ice::task<> operator()(std::string_view m, ice::session<frames>& peer) const {
+            s.w_.check(s.talks_, "a message without a connection");
+            s.w_.check(s.link_->is_connected() || s.drains_, "a message while not connected");
+            s.w_.check(id_of('m', m) == s.next_++, "a message is missing or comes twice");
+            if (s.w_.does("logic_waits", s.waits_)) co_await peer.sleep(s.w_.chance.below(50ms));
+            if (s.w_.does("logic_throws", s.throws_)) throw std::runtime_error("logic");
+        }
+        ice::task<> closed(ice::session<frames>& peer, ice::error_code) const {
+            s.w_.check(s.talks_, "closed() without opened()");
+            if (s.w_.does("closed_waits", s.waits_)) co_await peer.sleep(s.w_.chance.below(3s));
+            s.talks_ = false;
+            ++s.closed_;
+            if (s.w_.does("closed_throws", s.throws_)) throw std::runtime_error("closed");
+        }
+    };
+
+    void draw_brokers() {
+        const auto some = [&](double most) {
+            const double p = static_cast<double>(w_.chance.below(1000)) / 1000 * most;
+            return w_.chance.hit(0.4) ? p : 0;
+        };
+        const std::uint64_t n = w_.chance.between(1, 3);
+        for (std::uint64_t i = 0; i < n; ++i) {
+            auto& b = *brokers_.emplace_back(std::make_unique<broker>(w_, static_cast<int>(i)));
+            b.refuses = some(0.3);
+            b.unresponsive = some(0.1);
+            b.closes = some(0.05);
+            b.garbage = some(0.02);
+            if (!w_.does("broker_is_down", 0.1)) b.start();
+        }
+        waits_ = some(0.3);
+        throws_ = some(0.05);
+    }
+
+    void draw_link() {
+        std::vector<ice::address> where;
+        for (const auto& b : brokers_) where.push_back(b->where);
+        limits_ = {.outbox = w_.chance.between(500, 20'000), .queue = w_.chance.below(10)};
+        ice::link_timeouts t;
+        t.connect = std::chrono::milliseconds(w_.chance.between(100, 3000));
+        t.logic = std::chrono::milliseconds(w_.chance.between(100, 5000));
+        t.write = std::chrono::milliseconds(w_.chance.between(1000, 5000));
+        t.message = std::chrono::milliseconds(w_.chance.between(1000, 5000));
+        auto made = ice::tcp_link_action{where, name}
+                        .limits(limits_)
+                        .timeouts(t)
+                        .backoff({.first = std::chrono::milliseconds(w_.chance.below(200)),
+                                  .cap = std::chrono::milliseconds(w_.chance.between(1, 5000))})
+                        .logic(logic{*this});
+        // Without one a peer that is gone would never be found: "reset" and "end" of the network.
+        link_ = &srv_->add(std::move(made).heartbeat(text_of('q', 0), beat));
+    }
+
+    ice::task<> pushes() {
+        const test::counted here(w_.spawned);
+        const std::uint64_t n = w_.chance.between(20, 200);
+        for (std::uint64_t i = 0; i < n; ++i) {
+            const ice::duration most = w_.chance.hit(0.05) ? 5s : 50ms;
+            co_await w_.sim.net()->sleep(w_.chance.below(most));
+            if (is_over_) co_return;
+            for (auto burst = w_.chance.below(4); burst != 0; --burst) push();
+        }
+        pushed_all_ = true;
+    }
+    void push() {
+        const std::uint64_t id = ++last_id_;
+        const std::size_t queued = link_->queued();
+        const bool is_up = link_->is_connected();
+        const ice::error_code ec = link_->push(text_of('q', id, w_.chance.below(500)));
+        ++w_.requests;
+        if (!ec) {
+            if (!is_up) w_.saw("queued");
+            accepted_.push_back(id);
+            if (is_up)
+                w_.check(link_->current()->bytes().unsent() <= limits_.outbox,
+                         "more bytes are unsent than the outbox takes");
+        } else if (is_up) {
+            w_.check(ec != ice::errc::not_connected, "a link that is connected said it is not");
+        } else {
+            w_.check(ec == ice::errc::not_connected, "another refusal while not connected");
+            w_.check(queued == limits_.queue, "a message was refused though the queue had room");
+        }
+        if (ec) refused_.push_back(id);
+    }
+
+    ice::task<> crash() {
+        const test::counted here(w_.spawned);
+        ++crashes_;
+        co_await w_.sim.net()->sleep(w_.chance.below(5s));
+        broker& b = *brokers_[w_.chance.below(brokers_.size())];
+        if (!is_over_) b.crash();
+        w_.saw("crash");
+        co_await w_.sim.net()->sleep(w_.chance.below(3s));
+        if (!is_over_) b.start();
+        --crashes_;
+    }
+
+    // When the faults are over, it is connected within the longest pauses and timeouts, and what is
+    // pushed then is delivered.
+    void recover() {
+        w_.sim.note("calm");
+        calm(w_);
+        for (const auto& b : brokers_) {
+            b->refuses = b->unresponsive = b->closes = b->garbage = 0;
+            b->start();
+        }
+        waits_ = throws_ = 0;
+        settle(80s);  // a broker that reads nothing for a minute, and what comes after
+        run_until([&] { return link_->is_connected(); }, 20s, "a connection after the last fault");
+        for (int i = 0; i < 5; ++i) {
+            push();
+            w_.check(refused_.empty() || refused_.back() != last_id_, "a push was refused in calm");
+            settle(100ms);
+            w_.check(times_delivered(last_id_) == 1, "a message that was pushed in calm is lost");
+        }
+        const auto& c = link_->counters();
+        settle(60s);
+        w_.check(link_->counters().connects == c.connects, "a connection ended in calm");
+        // Its own brokers see it leave when they crash.
+        for (const auto& b : brokers_) b->crash();
+        settle(10ms);
+        for (const auto& b : brokers_) b->start();
+        run_until([&] { return link_->is_connected(); }, 20s, "another connection after a crash");
+    }
+
+    std::size_t times_delivered(std::uint64_t id) const {
+        std::size_t n = 0;
+        for (const auto& b : brokers_) n += b->delivered.count(id);
+        return n;
+    }
+
+    void end() {
+        is_over_ = drains_ = true;
+        const bool drained = w_.does("drained", 0.5);
+        if (drained) srv_->drain(1h);
+        else srv_->stop();
+        // link_timeouts::drain is 1 s; a loop may be late.
+        w_.sim.run_until([&] { return link_->is_over(); }, 5s);
+        w_.check(link_->is_over(), "a link held the end of its server");
+        const auto n = link_->counters();
+        settle(10s);  // closed() of the logic may wait
+        w_.check(!talks_ && opened_ == closed_, "closed() was not called, or twice");
+        w_.check(n.connects >= n.closed + n.broken && n.connects <= n.closed + n.broken + 1,
+                 "connections are not counted once");
+        for (const std::uint64_t id : refused_)
+            w_.check(times_delivered(id) == 0, "a message was sent that push() had refused");
+        for (const std::uint64_t id : accepted_)
+            w_.check(times_delivered(id) <= 1, "a message was sent twice");
+        for (const auto& b : brokers_) b->crash();
+        settle(3s);
+        srv_.reset();
+        w_.sim.run_until([&] { return w_.sim.quiescent() && w_.spawned == 0; }, 2min);
+        w_.check(w_.sim.quiescent(), "something is left at the end");
+    }
+
+    template <class Condition>
+    void run_until(Condition done, ice::duration timeout, const char* what) {
+        const bool came = w_.sim.run_until([&] { return done() || !w_.failure.empty(); }, timeout);
+        if (!w_.failure.empty()) throw std::runtime_error(w_.failure);
+        if (!came) throw std::runtime_error(fmt::format("waited in vain for {}", what));
+    }
+    void settle(ice::duration span) {
+        w_.sim.run_until([&] { return !w_.failure.empty(); }, span);
+        if (!w_.failure.empty()) throw std::runtime_error(w_.failure);
+    }
+
+    world& w_;
+    std::vector<std::unique_ptr<broker>> brokers_;
+    std::unique_ptr<unlogged_server> srv_ = std::make_unique<unlogged_server>(w_.sim.net());
+    ice::link<frames>* link_ = nullptr;
+    ice::link_limits limits_;
+    double waits_ = 0, throws_ = 0;
+    bool talks_ = false;     // between opened() and closed()
+    std::int64_t next_ = 0;  // the next message of the connection
+    std::uint64_t opened_ = 0, closed_ = 0;
+    std::uint64_t last_id_ = 1;
+    std::vector<std::uint64_t> accepted_, refused_;
+    std::size_t crashes_ = 0;
+    bool pushed_all_ = false, is_over_ = false, drains_ = false;
+};
+
+}  // namespace
+
+void link(world& w) { scenario(w).run(); }
+
+}  // namespace swarm
