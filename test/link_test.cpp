@@ -81,7 +81,7 @@ struct fixture {
     };
 
     template <class Action>
-    ice::link<ice::line>& add(Action&& action) {
+    auto& add(Action&& action) {
         auto& l = srv->add(std::forward<Action>(action));
         sim.run_for(1ms);
         return l;
@@ -225,6 +225,16 @@ BOOST_AUTO_TEST_CASE(the_queue_is_bounded_and_sent_in_order_after_opened) {
     BOOST_TEST(l.counters().queued == 3U);
     BOOST_TEST(l.counters().queue_refused == 1U);
     BOOST_TEST(l.counters().not_connected == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_pushed_before_opened_has_returned) {
+    broker b(sim, first_broker);
+    open_takes = 1s;
+    auto& l = add(action().limits({.queue = 1}));
+    BOOST_TEST(!l.push("first"));
+    BOOST_TEST(l.push("second") == errc::not_connected);
+    sim.run_for(2s);
+    BOOST_TEST(b.got == (strings{"SUB", "first"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_queue_beyond_the_outbox_is_sent_as_the_peer_reads) {
@@ -403,6 +413,100 @@ BOOST_AUTO_TEST_CASE(opened_that_throws_or_hangs_is_a_failed_attempt) {
     open_takes = {};
     sim.run_for(1min);
     BOOST_TEST(l.is_connected());
+    open_throws = true;
+    b.peer->close();
+    sim.run_for(1min);
+    BOOST_TEST(l.counters().connects == 1U);
+    BOOST_TEST(l.counters().closed == 1U);
+    BOOST_TEST(l.counters().broken == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(closed_that_hangs_is_cancelled) {
+    broker b(sim, first_broker);
+    auto& l = add(action().timeouts({.logic = 2s}));
+    close_takes = 1h;
+    b.peer->close();
+    sim.run_for(1s);
+    BOOST_TEST((l.state() == link_state::closing));
+    sim.run_for(2s);
+    BOOST_TEST(l.is_connected());
+}
+
+BOOST_AUTO_TEST_CASE(a_long_queue_is_sent_while_answers_are_received) {
+    // The danger: both ends wait until the other one reads.
+    quiet_server up(sim.host("10.0.0.1"));
+    std::size_t echoed = 0;
+    auto& l = add(ice::tcp_link_action{first_broker, name}
+                      .limits({.outbox = 64 * 1024, .queue = 1000})
+                      .logic([&](std::string_view) { ++echoed; }));
+    for (int i = 0; i < 1000; ++i) BOOST_TEST(!l.push(std::string(1000, 'x')));
+    up.add(ice::tcp_server_action{first_broker}.protocol(ice::line{}));
+    sim.run_for(1min);
+    BOOST_TEST(echoed == 1000U);
+    BOOST_TEST(l.counters().connects == 1U);
+    BOOST_TEST(l.counters().outbox_full == 0U);
+    BOOST_TEST(l.queued() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_message_whose_packing_throws_leaves_the_queue) {
+    struct throwing : ice::line {
+        ice::error_code packet(std::string_view text, std::string& out) {
+            if (text == "throw") throw std::runtime_error("packet");
+            return ice::line::packet(text, out);
+        }
+    };
+    auto& l = add(
+        ice::tcp_link_action{first_broker, ice::link_name<throwing>{"feed"}}.limits({.queue = 3}));
+    for (const char* m : {"a", "throw", "b"}) BOOST_TEST(!l.push(m));
+    broker b(sim, first_broker);
+    sim.run_for(31s);
+    BOOST_TEST(b.got == (strings{"a", "b"}));
+    BOOST_TEST(l.is_connected());
+    BOOST_TEST(l.counters().queue_refused == 1U);
+    BOOST_TEST(l.counters().logic_threw == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(the_log_may_end_the_server) {
+    for (const bool drains : {true, false}) {
+        for (const std::string line : {"has ended", "refused", "connected to"}) {
+            fixture f;
+            std::optional<broker> b;
+            if (line != "refused") b.emplace(f.sim, first_broker);
+            f.srv->log().to([&](ice::log_level, std::string_view text) {
+                if (text.find(line) == text.npos) return;
+                if (drains) f.srv->drain(1min);
+                else f.srv->stop();
+            });
+            auto& l = f.add(f.action());
+            if (b && b->peer != nullptr) b->peer->close();
+            f.sim.run_for(1min);
+            BOOST_TEST_CONTEXT(line) { BOOST_TEST((l.state() == link_state::ended)); }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_heartbeat_that_cannot_be_sent_ends_no_connection) {
+    strings log;
+    srv->log().to([&](ice::log_level, std::string_view line) { log.emplace_back(line); });
+    broker b(sim, first_broker);
+    auto& l = add(action().heartbeat("two\r\nlines", 10s));
+    sim.run_for(1min);
+    BOOST_TEST(l.counters().connects == 1U);
+    BOOST_TEST(l.counters().heartbeats == 0U);
+    BOOST_TEST(log.back().find("its heartbeat cannot be sent") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_drain_while_opened_waits_makes_no_connection) {
+    broker b(sim, first_broker);
+    open_takes = 500ms;
+    auto& l = add(action());
+    srv->drain(1min);
+    sim.run_for(5s);
+    BOOST_TEST(l.counters().connects == 0U);
+    BOOST_TEST((l.state() == link_state::ended));
+    b.srv->drain(1s);
+    sim.run_for(3s);
+    BOOST_TEST(sim.quiescent());
 }
 
 BOOST_AUTO_TEST_CASE(a_peer_that_closes_at_once_is_not_tried_in_a_loop) {

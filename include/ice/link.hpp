@@ -9,6 +9,7 @@
 #include <ice/detail/run_session.hpp>
 #include <ice/detail/serve.hpp>
 #include <memory>
+#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -23,6 +24,21 @@ template <protocol P>
 struct link_name {
     std::string_view text;
 };
+
+namespace detail {
+
+// A function that pushes a copy of the message, which owns its bytes, to a session.
+template <class P, class A>
+std::function<error_code(session<P>&)> pushed_later(A&& m) {
+    const auto keep = [](auto kept) {
+        return [kept](session<P>& peer) { return peer.push(*kept); };
+    };
+    if constexpr (std::is_convertible_v<A, std::string_view>)
+        return keep(std::make_shared<const std::string>(std::string_view(m)));
+    else return keep(std::make_shared<const owned_t<std::remove_cvref_t<A>>>(std::forward<A>(m)));
+}
+
+}  // namespace detail
 
 // Receives messages and answers none. The default logic of tcp_link_action.
 struct ignore_messages {
@@ -45,12 +61,11 @@ public:
     template <class A>
     [[nodiscard]] error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
-        if (session<P>* const peer = current()) return peer->push(std::forward<A>(m));
-        if (!enqueue()) return refuse();
-        using own = std::conditional_t<std::is_convertible_v<A, std::string_view>, std::string,
-                                       std::decay_t<A>>;
-        queue_.push_back([kept = std::make_shared<const own>(std::forward<A>(m))](
-                             session<P>& peer) { return peer.push(*kept); });
+        session<P>* const peer = current();
+        if (peer != nullptr && queue_.empty()) return peer->push(std::forward<A>(m));
+        if (!this->can_enqueue()) return this->refuse();
+        queue_.push_back(detail::pushed_later<P>(std::forward<A>(m)));
+        this->count_queued();
         return {};
     }
 
@@ -65,21 +80,38 @@ public:
 protected:
     using link_base::link_base;
 
-    // Sends what waits in the queue. What is left when the connection is lost waits for the next.
+    // Sends what waits in the queue, while the session receives. What is left when the connection
+    // is lost waits for the next one.
     task<> send_queued(session<P>& peer) {
-        while (!queue_.empty()) {
-            const error_code refused = queue_.front()(peer);
-            if (peer.bytes().cancelled()) co_return;
-            if (refused == errc::outbox_full && peer.bytes().unsent() != 0) {
-                if (co_await peer.flush()) co_return;
-                continue;
-            }
-            if (refused) this->drop_queued(refused);
-            queue_.pop_front();
+        while (!queue_.empty() && !peer.bytes().cancelled() && !peer.failed()) {
+            if (push_oldest(peer)) continue;
+            auto room = peer.bytes().wait_for_room();
+            if (co_await std::move(room)) co_return;
         }
     }
 
 private:
+    // Returns false if the message has to wait until bytes before it are sent.
+    bool push_oldest(session<P>& peer) {
+        error_code refused;
+        try {
+            refused = queue_.front()(peer);
+        } catch (const std::bad_alloc&) {
+            throw;
+        } catch (...) {  // of packet(): it would fail on each further connection
+            this->threw(peer, std::current_exception());
+            refused = errc::unencodable;
+        }
+        if (refused == errc::outbox_full && peer.bytes().unsent() != 0) {
+            this->count_no_refusal();
+            return false;
+        }
+        if (peer.bytes().cancelled()) return true;
+        if (refused) this->drop_queued(refused);
+        queue_.pop_front();
+        return true;
+    }
+
     std::deque<std::function<error_code(session<P>&)>> queue_;
 };
 
@@ -87,9 +119,9 @@ private:
 // connected before the loop runs. A description is one chain, as that of a listener:
 //     srv.add(tcp_link_action{{"10.0.0.1", 4222}, feed}.logic(on_message).heartbeat("PING", 30s));
 // With several addresses the link is connected to one of them at a time. It begins at any, so that
-// many programs with the same addresses spread. When an attempt fails, or a connection ends, it
-// tries the next address; when all have failed, it pauses (backoff_limits). An address may be a
-// host name.
+// many programs with the same addresses spread. When an attempt fails, it tries the next address at
+// once; when all have failed, or a connection has ended, after a pause (backoff_limits). An address
+// may be a host name.
 template <protocol P, class L = ignore_messages>
 class tcp_link_action {
 public:
@@ -142,9 +174,8 @@ public:
     // a message that the peer answers.
     template <class M>
     tcp_link_action&& heartbeat(M message, duration interval) && {
-        using own = std::conditional_t<std::is_convertible_v<M, std::string_view>, std::string, M>;
         options_.heartbeat = interval;
-        heartbeat_ = [kept = own(std::move(message))](session<P>& peer) { return peer.push(kept); };
+        heartbeat_ = detail::pushed_later<P>(std::move(message));
         return std::move(*this);
     }
 
@@ -233,9 +264,9 @@ private:
     }
 
     task<error_code> serve_established(session<P>& peer, L& logic) {
-        co_await this->send_queued(peer);
-        if (const error_code ended = peer.bytes().cancelled()) co_return ended;
+        if (this->has_ended()) co_return errc::draining;
         this->established();
+        if (this->queued() != 0) peer.start(this->send_queued(peer));
         const error_code why = co_await serve(peer, logic);
         co_return why;
     }

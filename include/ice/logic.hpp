@@ -189,7 +189,8 @@ void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
 //   a drain's grace period, a coroutine that waits is cancelled (cancellation_type::terminal of
 //   Asio): what it waits for returns or throws asio::error::operation_aborted, receive() and send()
 //   return errc::stopped or logic_timeout, and each later co_await throws operation_aborted (as
-//   std::system_error). Let that leave the logic. So is opened(), but closed() is not.
+//   std::system_error). Let that leave the logic. So is opened(). closed() has
+//   timeouts::logic for itself, and is cancelled at its end alone.
 // - If P cannot express an answer, such as a line that has a line end in it, the listener closes
 //   the connection and logs it, unless the logic has the member
 //       A unencodable(error_code why, session<P>&);

@@ -147,6 +147,7 @@ void link_base::attempt_failed(error_code why) noexcept {
     if (!std::exchange(is_logged_, true))  // mutant: link_logs_once
         write(log_level::warning, "link is down",
               [&] { return fmt::format("{}: {}", where(), why.message()); });
+    if (ending_) return one_ended();  // by what takes the log's lines
     try_again(++failed_in_a_row_ < options_.addresses.size());
 }
 
@@ -211,6 +212,7 @@ void link_base::session_ended(error_code why) noexcept {
     write(log_level::warning, "connection lost", [&] {
         return fmt::format("the connection to {} has ended: {}", where(), why.message());
     });
+    if (ending_) return one_ended();
     if (net_->now() - connected_since_ >= proven) backoff_.reset();  // mutant: link_proven
     try_again(false);                                                // mutant: link_replaces
 }
@@ -221,18 +223,24 @@ void link_base::beat() noexcept {
     const time_point next = after(net_->now(), options_.heartbeat);
     const std::uint32_t consumed = bytes.consumed();
     const bool has_consumed = std::exchange(consumed_, consumed) != consumed;
-    if (has_consumed || !bytes.has_no_input()) {  // mutant: link_hears
+    // Bytes that wait to be sent have a timeout of their own.
+    if (has_consumed || bytes.unsent() != 0 || !bytes.has_no_input()) {  // mutant: link_hears
         beats_ = false;
     } else if (beats_) {
         ++counters_.heartbeats_lost;
         return bytes.cancel(errc::idle_timeout);  // mutant: link_is_silent
     } else {
         try {
-            if (!push_heartbeat()) ++counters_.heartbeats;
+            const error_code refused = push_heartbeat();
+            beats_ = !refused;
+            if (beats_) ++counters_.heartbeats;
+            else
+                write(log_level::error, "heartbeat cannot be sent", [&] {
+                    return fmt::format("its heartbeat cannot be sent: {}", refused.message());
+                });
         } catch (...) { threw(*session_, std::current_exception()); }
-        beats_ = true;
     }
-    timer_.set(std::min(next, net_->now() + far_away));
+    if (!ending_) timer_.set(std::min(next, net_->now() + far_away));
 }
 
 // -- messages
@@ -244,14 +252,16 @@ session_base* link_base::established_session() const noexcept {
 error_code link_base::refuse() noexcept {
     if (settings_.stopped) return errc::stopped;
     if (ending_) return errc::draining;
+    if (is_connected()) {  // the queue is still being sent
+        ++settings_.outbox_full;
+        return errc::outbox_full;
+    }
     ++counters_.not_connected;
     return errc::not_connected;
 }
 
-bool link_base::enqueue() noexcept {
-    if (ending_ || queued() >= options_.limits.queue) return false;  // mutant: link_queue_bound
-    ++counters_.queued;
-    return true;
+bool link_base::can_enqueue() const noexcept {
+    return !ending_ && queued() < options_.limits.queue;  // mutant: link_queue_bound
 }
 
 void link_base::drop_queued(error_code why) noexcept {
@@ -303,6 +313,7 @@ void link_base::one_ended() noexcept {
     if (!is_over()) return;
     if (session_ == nullptr) {
         state_ = link_state::ended;
+        timer_.clear();
         drain_ends_.clear();
     }
     if (when_empty_) when_empty_();

@@ -6,6 +6,7 @@ add_library(ice-link-tests OBJECT link_test.cpp)
 ice_test_settings(ice-link-tests)
 target_compile_options(ice-link-tests PRIVATE -O0 -g0)
 ice_plant(${table} ${folder}
+    INCLUDE ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/lib/actions
     WITH $<TARGET_OBJECTS:ice-link-tests> $<TARGET_OBJECTS:ice-test-main>
     LINK ice::testing Boost::unit_test_framework COMPILE_OPTIONS -O0 -g0 LINK_OPTIONS -s)
 add_test(NAME link_mutants COMMAND ${ICE_PYTHON} ${table} run ${folder}/bin)

@@ -53,7 +53,7 @@ struct broker {
             ~entry() { std::erase(b.open, c); }
         } const here(*this, c.get());
         frames protocol;
-        std::uint64_t next = 0, last = 0;
+        std::uint64_t next = 0, last = 0;  // last: 1 is the subscription
         if (w.does("refuses", refuses)) co_return;
         if (w.does("unresponsive", unresponsive)) co_await net->sleep(w.chance.below(60s));
         for (;;) {
@@ -78,12 +78,15 @@ struct broker {
             if (over) co_return;
         }
     }
-    // In the order in which they were pushed, and never twice. 0 is a heartbeat, 1 a subscription.
+    // In the order in which they were pushed, and never twice, behind the subscription, which is 1.
+    // 0 is a heartbeat.
     void got(std::uint64_t id, std::uint64_t& last) {
         w.sim.note("broker got", id);
-        if (id < 2) return;
+        w.check(id == 1 || last != 0, "a message came before the subscription");
+        if (id == 0) return;
         w.check(id > last, "a broker got messages out of order");
         last = id;
+        if (id == 1) return;
         w.check(delivered.insert({id, where.host()}).second, "a message was delivered twice");
     }
 

@@ -2,6 +2,7 @@
 set(table ${CMAKE_CURRENT_LIST_DIR}/mutants.py)
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/torture/mutants)
 ice_plant(${table} ${folder} INCLUDE ${PROJECT_SOURCE_DIR}/lib ${PROJECT_SOURCE_DIR}/lib/transport
+    ${PROJECT_SOURCE_DIR}/lib/actions
     WITH $<TARGET_OBJECTS:ice-torture-parts> LINK ice::testing ice-command-line
     LINK_OPTIONS ${ICE_TORTURE_WRAPS})
 add_test(NAME torture_mutants COMMAND ${ICE_PYTHON} ${table} run ${folder}/bin)

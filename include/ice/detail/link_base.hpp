@@ -23,18 +23,20 @@ namespace ice {
 // Events of one link since it was added. Each is counted where it happens; none is reset.
 struct link_counters {
     std::uint64_t connects = 0;  // connections made, whose opened() has returned
-    std::uint64_t connect_failures =
-        0;                              // attempts that failed, the handshake and opened() included
-    std::uint64_t messages = 0;         // received
-    std::uint64_t closed = 0;           // connections that the peer ended, between messages
-    std::uint64_t broken = 0;           // connections that ended for any other reason
+    // Attempts that failed, the handshake and opened() included.
+    std::uint64_t connect_failures = 0;
+    std::uint64_t messages = 0;  // received
+    // Connections that the peer ended between messages, and those that ended for any other reason
+    // but drain() and stop().
+    std::uint64_t closed = 0;
+    std::uint64_t broken = 0;
     std::uint64_t heartbeats = 0;       // sent
     std::uint64_t heartbeats_lost = 0;  // connections that ended as the peer was silent
     std::uint64_t logic_threw = 0;      // an exception of the logic, the protocol or the handshake
     std::uint64_t unencodable = 0;      // answers that the protocol could not pack
     std::uint64_t outbox_full = 0;      // messages refused by push(), as too many bytes are unsent
     std::uint64_t not_connected = 0;    // messages refused by push() while there was no connection
-    std::uint64_t queued = 0;           // messages that waited in the queue for a connection
+    std::uint64_t queued = 0;           // messages that waited in the queue
     std::uint64_t queue_refused = 0;    // of these, messages that the protocol could not pack
     std::uint64_t unsent_bytes = 0;  // bytes that no kernel had taken when their connection ended
 };
@@ -132,8 +134,13 @@ protected:
     session_settings& settings() noexcept { return settings_; }
     // Refuses a message, as there is no connection.
     error_code refuse() noexcept;
-    // Whether a message may wait for a connection. If so, counts it.
-    bool enqueue() noexcept;
+    // Whether a message may wait for a connection.
+    bool can_enqueue() const noexcept;
+    void count_queued() noexcept { ++counters_.queued; }
+    // A message of the queue did not fit into the outbox: it is no message that push() refused.
+    void count_no_refusal() noexcept { --settings_.outbox_full; }
+    // Whether drain() or stop() was called.
+    bool has_ended() const noexcept { return ending_; }
     // A message of the queue could not be packed.
     void drop_queued(error_code why) noexcept;
     // The session while the link is connected; null otherwise.

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <exception>
+#include <ice/detail/cancel_at.hpp>
 #include <ice/logic.hpp>
 #include <memory>
 #include <type_traits>
@@ -86,11 +87,17 @@ decltype(auto) call_closed(L& logic, session<P>& peer, error_code why) {
     if constexpr (is_told_why<L, P>) return logic.closed(peer, why);
     else return logic.closed(peer);
 }
+// For at most timeouts::logic: then it is cancelled.
 template <class L, class P>
 task<> tell_closed(L& logic, session<P>& peer, error_code why) {
-    if constexpr (is_task<decltype(call_closed(logic, peer, why))>)
-        co_await call_closed(logic, peer, why);
-    else call_closed(logic, peer, why);
+    if constexpr (is_task<decltype(call_closed(logic, peer, why))>) {
+        auto runs = cancel_at(peer.executor(), peer.bytes().net().deadlines(),
+                              after(peer.now(), peer.settings().timeouts.logic),
+                              call_closed(logic, peer, why));
+        co_await std::move(runs);
+    } else {
+        call_closed(logic, peer, why);
+    }
     co_return;
 }
 
@@ -105,7 +112,7 @@ task<error_code> open_session(session<P>& peer, L& logic, bool& opened) {
     opened = true;
     peer.set_established(true);
     if constexpr (opened_waits<L, P>) {
-        peer.arm_logic_timeout();  // mutant: opened_is_bounded
+        peer.arm_logic_timeout();
         co_await logic.opened(peer);
         peer.disarm_logic_timeout();
         if (const error_code ended = peer.bytes().cancelled()) co_return ended;
