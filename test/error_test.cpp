@@ -129,4 +129,30 @@ BOOST_AUTO_TEST_CASE(the_condition_has_a_text) {
     BOOST_TEST(std::string(c.category().name()) == "ice.condition");
 }
 
+BOOST_AUTO_TEST_CASE(a_refusal_has_the_text_of_the_upstream) {
+    const ice::error_code ec = ice::refusal_error("WRONGPASS no");
+    BOOST_TEST(ec);
+    BOOST_TEST(ec.message() == "WRONGPASS no");
+    BOOST_TEST((ec == ice::refusal_error("WRONGPASS no")));
+    BOOST_TEST((ec != ice::refusal_error("WRONGPASS yes")));
+    BOOST_TEST((ec != ice::condition::not_executed));
+    // The upstream chooses the bytes, and logs go to terminals.
+    BOOST_TEST(ice::refusal_error("a\r\n\x1b[2J\xff").message() == "a???[2J?");
+    BOOST_TEST(ice::refusal_error(std::string(256, 'x')).message().size() == 256U);
+    BOOST_TEST(ice::refusal_error(std::string(257, 'x')).message().size() == 256U);
+}
+
+BOOST_AUTO_TEST_CASE(an_upstream_cannot_fill_the_memory_with_refusals) {
+    int kept = 0;
+    for (int i = 0; i < 100; ++i) {
+        const auto ec = ice::refusal_error("refusal " + std::to_string(i));
+        if (ec == ice::errc::handshake_failed) continue;
+        BOOST_TEST(ec.message() == "refusal " + std::to_string(i));
+        ++kept;
+    }
+    BOOST_TEST(kept <= 64);
+    BOOST_TEST((ice::refusal_error("one more") == ice::errc::handshake_failed));
+    BOOST_TEST(ice::refusal_error("WRONGPASS no").message() == "WRONGPASS no", "it is known");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

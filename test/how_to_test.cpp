@@ -217,15 +217,47 @@ void add_dns(ice::server& srv) {
 }
 // [prefixed]
 
+// [login]
+ice::pool<ice::resp>& add_redis(ice::server& srv, std::string password) {
+    ice::resp_login login{.user = "app", .password = std::move(password), .database = 3};
+    login.version = 3;
+    return srv.add(ice::tcp_client_action{REDIS, redis, 4, ice::resp(std::move(login))});
+}
+// [login]
+
+// [fields]
+ice::task<std::string> fields(ice::pool<ice::resp>& from, std::string_view key) {
+    auto reply = co_await from.request(ice::resp_command("HGETALL", key), 200ms);
+    if (!reply) co_return reply.failure().text();
+    std::string text;
+    for (const auto& [field, value] : reply->pairs())
+        text += fmt::format("{} is {}. ", field.text(), value.text());
+    co_return text;
+}
+// [fields]
+
+// [subscribe]
+ice::task<> listen_to(ice::pool<ice::resp>& from, std::vector<std::string>& news) {
+    const auto lease = co_await from.acquire(1h);
+    if (!lease) co_return;
+    (*lease)->protocol().take_pushes();
+    if (co_await (*lease)->send(ice::resp_command("SUBSCRIBE", "news"))) co_return;
+    while (const auto push = co_await (*lease)->receive()) {
+        std::string_view last;  // of "message", the channel and the text
+        for (const ice::resp_view one : *push) last = one.text();
+        if ((*push->begin()).text() == "message") news.emplace_back(last);
+    }
+}
+// [subscribe]
+
 // [reset]
 struct second_database : ice::resp {
-    ice::task<ice::error_code> handshake(ice::session<second_database>& server) {
-        return ok(server, ice::resp_command("SELECT", 1), "OK");
-    }
+    second_database() : ice::resp({.database = 1}) {}
+
     ice::task<ice::error_code> reset(ice::session<second_database>& server) {
         const ice::error_code ec = co_await ok(server, ice::resp_command("RESET"), "RESET");
         if (ec) co_return ec;
-        const ice::error_code again = co_await handshake(server);
+        const ice::error_code again = co_await ok(server, ice::resp_command("SELECT", 1), "OK");
         co_return again;
     }
 
@@ -479,6 +511,30 @@ BOOST_AUTO_TEST_CASE(a_pool_reads_the_greeting_of_its_upstream) {
     const auto reply = sim.run(p.request("NOOP"));
     BOOST_TEST_REQUIRE(reply.has_value());
     BOOST_TEST(*reply == "250 ok");
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_logs_in_and_reads_maps_and_pushes_of_resp3) {
+    simulation sim;
+    quiet_server up{sim.host("127.0.0.1")}, srv{sim.net()};
+    std::vector<std::string> seen, news;
+    const auto value = [](std::string_view text) { return ice::resp_bulk_string(text); };
+    up.add(ice::tcp_server_action{REDIS}
+               .protocol(ice::resp_requests{})
+               .logic([&](ice::resp_view request, ice::session<ice::resp_requests>& peer) {
+                   seen.emplace_back((*request.begin()).text());
+                   if (seen.back() == "HGETALL")
+                       return ice::resp_map({{value("a"), value("1")}, {value("b"), value("2")}});
+                   if (seen.back() != "SUBSCRIBE") return ice::resp_simple_string("OK");
+                   BOOST_TEST(!peer.push(
+                       ice::resp_push({value("subscribe"), value("news"), ice::resp_integer(1)})));
+                   return ice::resp_push({value("message"), value("news"), value("hello")});
+               }));
+    auto& p = add_redis(srv, "secret");
+    BOOST_TEST(sim.run(fields(p, "key")) == "a is 1. b is 2. ");
+    sim.spawn(listen_to(p, news));
+    sim.run_for(1s);
+    BOOST_TEST(news == std::vector<std::string>{"hello"}, boost::test_tools::per_element());
+    BOOST_TEST((seen[0] == "AUTH" && seen[1] == "HELLO" && seen[2] == "SELECT"));
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_resets_the_session_after_a_lease) {

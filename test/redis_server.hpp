@@ -11,9 +11,13 @@ public:
         return is_there("redis-server");
     }
 
-    redis_server() {
-        start({"redis-server", "--port", "0", "--unixsocket", socket(), "--save", "",
-               "--appendonly", "no", "--dir", folder()});
+    // `more` are further arguments, such as "--requirepass".
+    explicit redis_server(const std::vector<std::string>& more = {}) {
+        std::vector<std::string> command{"redis-server", "--port", "0",     "--unixsocket",
+                                         socket(),       "--save", "",      "--appendonly",
+                                         "no",           "--dir",  folder()};
+        command.insert(command.end(), more.begin(), more.end());
+        start(std::move(command));
     }
 };
 

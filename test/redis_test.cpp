@@ -1,6 +1,7 @@
 // The pool and resp with a real redis-server: its types, its errors, and the ways in which it ends
 // connections or delays them.
 #include <asio/steady_timer.hpp>
+#include <cmath>
 #include <ice/protocols/resp.hpp>
 
 #include "redis_server.hpp"
@@ -14,18 +15,16 @@ using ice::resp_command;
 using ice::resp_type;
 using reply = ice::result<ice::resp_value>;
 
-// resp in one of Redis' numbered databases, which each connection chooses before anything else.
-struct in_database : ice::resp {
-    explicit in_database(int n = 0) : number(n) {}
+// Each connection speaks RESP3, and is told when a key that it has read changes.
+struct tracking : ice::resp {
+    tracking() : ice::resp({.version = 3}) {}
 
-    ice::task<bool> handshake(ice::session<in_database>& peer) {
-        const auto select = resp_command("SELECT", number);
-        if (co_await peer.send(select)) co_return false;
+    ice::task<ice::error_code> handshake(ice::session<tracking>& peer) {
+        const auto track = resp_command("CLIENT", "TRACKING", "ON");
+        if (const auto ec = co_await peer.send(track)) co_return ec;
         const auto said = co_await peer.receive();
-        co_return said && !said->is_error();
+        co_return said ? logged_in(*said) : said.error();
     }
-
-    int number;
 };
 
 constexpr ice::pool_name<ice::resp> plain{"redis"};
@@ -136,7 +135,8 @@ BOOST_FIXTURE_TEST_CASE(a_transaction_on_a_lease_may_contain_an_error, fixture) 
 
 BOOST_FIXTURE_TEST_CASE(select_is_sent_in_the_handshake_of_each_connection, fixture) {
     // A connection that was made later, after a loss, must be in the right database too.
-    auto& third = srv.add(ice::tcp_client_action{redis.where(), "third", 2, in_database(3)});
+    auto& third =
+        srv.add(ice::tcp_client_action{redis.where(), "third", 2, ice::resp({.database = 3})});
     const auto set = resp_command("SET", "where", "in 3");
     BOOST_TEST(run(third.request(set, 5s)).has_value());
     BOOST_TEST(ask("GET", "where").is_null());
@@ -150,11 +150,125 @@ BOOST_FIXTURE_TEST_CASE(select_is_sent_in_the_handshake_of_each_connection, fixt
 
 BOOST_FIXTURE_TEST_CASE(callers_get_the_error_of_a_handshake_that_redis_refuses, fixture) {
     // There are 16 databases: the pool must not assign a connection in the wrong one.
-    auto& none = srv.add(ice::tcp_client_action{redis.where(), "none", 1, in_database(99)});
-    const reply r = run(none.request(resp_command("PING"), 5s));
+    auto& none =
+        srv.add(ice::tcp_client_action{redis.where(), "none", 1, ice::resp({.database = 99})});
+    const auto r = run(none.request(resp_command("PING"), 5s));
     BOOST_TEST((r.error() == errc::handshake_failed), r.error().message());
+    BOOST_TEST(r.failure().cause().message() == "ERR DB index is out of range");
     BOOST_TEST(none.counters().requests == 1U);
     BOOST_TEST(none.idle() == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(replies_of_resp3_have_the_types_that_redis_gives_them) {
+    world w;
+    redis_server redis({"--enable-debug-command", "yes"});
+    auto& third = w.srv.add(
+        ice::tcp_client_action{redis.where(), "third", 1, ice::resp({.name = "n3", .version = 3})});
+    w.until([&] { return w.run(third.request(resp_command("PING"), 1s)).has_value(); }, "redis");
+    const auto get = [&](const auto&... words) {
+        const reply r = w.run(third.request(resp_command(words...), 5s));
+        BOOST_TEST_REQUIRE(r.has_value(), r.error().message());
+        return *r;
+    };
+    BOOST_TEST(get("CLIENT", "GETNAME").text() == "n3");
+    BOOST_TEST((get("GET", "none") == ice::resp_null()));
+    BOOST_TEST((get("BLPOP", "none", "0.01") == ice::resp_null()));
+    get("HSET", "h", "f", "v");
+    BOOST_TEST((get("HGETALL", "h") ==
+                ice::resp_map({{ice::resp_bulk_string("f"), ice::resp_bulk_string("v")}})));
+    get("SADD", "s", "x");
+    BOOST_TEST((get("SMEMBERS", "s") == ice::resp_set({ice::resp_bulk_string("x")})));
+    get("ZADD", "z", "1.5", "a", "-inf", "b");
+    BOOST_TEST(get("ZSCORE", "z", "a").number() == 1.5);
+    BOOST_TEST((get("ZSCORE", "z", "b") == ice::resp_double(-INFINITY)));
+    BOOST_TEST((get("INFO").type() == resp_type::verbatim_string));
+    BOOST_TEST(get("INFO").text().starts_with("# Server"));
+    // Each type of the protocol, as Redis makes it for tests of clients.
+    const std::pair<const char*, resp_type> types[]{{"bignum", resp_type::big_number},
+                                                    {"double", resp_type::double_number},
+                                                    {"null", resp_type::null},
+                                                    {"map", resp_type::map},
+                                                    {"set", resp_type::set},
+                                                    {"attrib", resp_type::bulk_string},
+                                                    {"verbatim", resp_type::verbatim_string},
+                                                    {"true", resp_type::boolean},
+                                                    {"false", resp_type::boolean},
+                                                    {"array", resp_type::array}};
+    for (const auto& [name, type] : types)
+        BOOST_TEST((get("DEBUG", "PROTOCOL", name).type() == type), name);
+    BOOST_TEST(get("DEBUG", "PROTOCOL", "attrib").attributes().size() == 1U);
+    BOOST_TEST(get("DEBUG", "PROTOCOL", "attrib").text() ==
+               "Some real reply following the attribute");
+    BOOST_TEST(get("COMMAND", "DOCS").pairs().size() > 100U, "its largest and deepest reply");
+    // A push, and then a reply.
+    BOOST_TEST(!get("DEBUG", "PROTOCOL", "push").is_null());
+    BOOST_TEST(get("ECHO", "mine").text() == "mine");
+    BOOST_TEST(third.counters().discarded == 0U);
+    BOOST_TEST(third.counters().stale == 0U);
+}
+
+BOOST_FIXTURE_TEST_CASE(invalidations_reach_no_caller, fixture) {
+    // Each SET of another client makes Redis push to the connections that have read the key.
+    for (const std::size_t pipeline : {1U, 16U}) {
+        const auto name = fmt::format("tracks {}", pipeline);
+        auto& p = srv.add(ice::tcp_client_action{redis.where(), name, 2, tracking()}.limits(
+            {.pipeline = pipeline}));
+        for (int i = 0; i < 100; ++i) {
+            const auto mine = fmt::format("{} {}", pipeline, i);
+            ask("SET", "shared", mine);
+            for (int n = 0; n < 2; ++n) {
+                const reply r = run(p.request(resp_command("GET", "shared"), 5s));
+                BOOST_TEST_REQUIRE(r.has_value(), r.error().message());
+                BOOST_TEST(r->text() == mine);
+            }
+        }
+        BOOST_TEST(p.counters().connects <= 2U);
+        BOOST_TEST(p.counters().discarded == 0U);
+        BOOST_TEST(p.counters().stale == 0U);
+    }
+    const auto stats = ask("INFO", "stats");
+    BOOST_TEST(stats.text().find("tracking_total_keys:1") != std::string_view::npos);
+}
+
+BOOST_AUTO_TEST_CASE(connections_log_in_with_a_password_also_after_a_restart) {
+    world w;
+    redis_server guarded(
+        {"--requirepass", "main secret", "--user", "app", "on", ">app secret", "~*", "+@all"});
+    int pools = 0;
+    const auto add = [&](ice::resp_login login) -> ice::pool<ice::resp>& {
+        return w.srv.add(ice::tcp_client_action{guarded.where(), fmt::format("{}", ++pools), 2,
+                                                ice::resp(std::move(login))});
+    };
+    const auto ask = [&](ice::pool<ice::resp>& p, auto... words) {
+        return w.run(p.request(resp_command(words...), 5s));
+    };
+    auto& app = add({.user = "app", .password = "app secret", .database = 3, .version = 3});
+    auto& main = add({.password = "main secret"});
+    for (int i = 0; i < 3; ++i) {
+        w.until([&] { return ask(app, "PING").has_value() && ask(main, "PING").has_value(); },
+                "redis-server");
+        BOOST_TEST(ask(app, "ACL", "WHOAMI")->text() == "app");
+        BOOST_TEST(ask(main, "ACL", "WHOAMI")->text() == "default");
+        BOOST_TEST(ask(app, "CLIENT", "INFO")->text().find(" db=3 ") != std::string_view::npos);
+        guarded.kill();
+        BOOST_TEST(!ask(main, "PING").has_value());
+        guarded.start();
+    }
+    w.until([&] { return ask(main, "PING").has_value(); }, "redis-server");
+
+    const std::string wrong = "WRONGPASS invalid username-password pair or user is disabled.";
+    for (const auto& login : {ice::resp_login{.password = "no secret"},
+                              ice::resp_login{.user = "app", .password = "no secret"},
+                              ice::resp_login{.user = "none", .password = "no secret"}}) {
+        const auto r = ask(add(login), "PING");
+        BOOST_TEST((r.error() == errc::handshake_failed), r.error().message());
+        BOOST_TEST(r.failure().cause().message() == wrong);
+        BOOST_TEST(r.failure().text().find("secret") == std::string::npos);
+    }
+    BOOST_TEST(w.logged(wrong));
+    const auto r = ask(add({.database = 1}), "PING");
+    BOOST_TEST(r.failure().cause().message() == "NOAUTH Authentication required.");
+    BOOST_TEST(!w.logged("secret"));
 }
 
 BOOST_FIXTURE_TEST_CASE(connections_that_redis_has_killed_are_not_assigned, fixture) {

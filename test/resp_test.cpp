@@ -1,4 +1,4 @@
-// resp: all of RESP2 at every split, malformed input, and limits.
+// resp: all of RESP2 and RESP3 at every split, malformed input, and limits.
 #include <fmt/format.h>
 
 #include <boost/test/unit_test.hpp>
@@ -66,17 +66,26 @@ std::size_t walk(ice::resp_view v) {
 std::string any_value(std::mt19937& chance, int depth = 0) {
     std::string text;
     for (auto n = chance() % 8; n != 0; --n) text += static_cast<char>(chance());
-    switch (chance() % (depth < 4 ? 7 : 5)) {
+    switch (chance() % (depth < 4 ? 17 : 11)) {
         case 0: return std::string(ice::resp_simple_string(text).bytes());
         case 1: return std::string(ice::resp_error(text).bytes());
         case 2: return fmt::format(":{}\r\n", static_cast<std::int32_t>(chance()));
         case 3: return std::string(ice::resp_bulk_string(text).bytes());
         case 4: return chance() % 2 != 0 ? "$-1\r\n" : "*-1\r\n";
+        case 5: return "_\r\n";
+        case 6: return chance() % 2 != 0 ? "#t\r\n" : "#f\r\n";
+        case 7: return fmt::format(",{}e{}\r\n", static_cast<int>(chance()) / 1e6, chance() % 9);
+        case 8: return fmt::format("({}{}\r\n", chance(), chance());
+        case 9: return fmt::format("!{}\r\n{}\r\n", text.size(), text);
+        case 10: return std::string(ice::resp_verbatim_string(text).bytes());
         default: break;
     }
+    const char type = "*%~|>"[chance() % (depth == 0 ? 5 : 4)];
     const auto size = chance() % 4;
-    std::string array = fmt::format("*{}\r\n", size);
-    for (auto n = size; n != 0; --n) array += any_value(chance, depth + 1);
+    std::string array = fmt::format("{}{}\r\n", type, size);
+    for (auto n = (type == '%' || type == '|' ? 2 * size : size); n != 0; --n)
+        array += any_value(chance, depth + 1);
+    if (type == '|') array += any_value(chance, depth + 1);
     return array;
 }
 
@@ -183,10 +192,42 @@ BOOST_AUTO_TEST_CASE(pipelined_values_are_parsed_one_by_one_at_every_split) {
     BOOST_TEST(split_difference(ice::resp(), all + "*2\r\n+a\r\n") == "");
 }
 
+BOOST_AUTO_TEST_CASE(a_map_has_two_elements_for_each_pair) {
+    const auto v = value("%2\r\n+a\r\n:1\r\n$1\r\nb\r\n~1\r\n_\r\n");
+    BOOST_TEST((v.type() == resp_type::map));
+    BOOST_TEST(walk(v) == 6U);
+    BOOST_TEST(v.size() == 4U);
+    BOOST_TEST(texts(v) == (std::vector<std::string>{"a", "1", "b", ""}),
+               boost::test_tools::per_element());
+    BOOST_TEST(walk(value("%0\r\n")) == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(an_attribute_belongs_to_the_value_behind_it) {
+    // Otherwise a caller would get the attribute as its reply, and the next caller the value.
+    const auto v = value("|1\r\n+ttl\r\n:3600\r\n*2\r\n|1\r\n+k\r\n*1\r\n+v\r\n:5\r\n_\r\n");
+    BOOST_TEST((v.type() == resp_type::array));
+    BOOST_TEST(v.size() == 2U);
+    BOOST_TEST_REQUIRE(v.attributes().size() == 1U);
+    BOOST_TEST((*v.attributes().begin()).key.text() == "ttl");
+    BOOST_TEST((*v.attributes().begin()).value.integer() == 3600);
+    const ice::resp_view first = *v.begin();
+    BOOST_TEST(first.bytes() == "|1\r\n+k\r\n*1\r\n+v\r\n:5\r\n");
+    BOOST_TEST(first.integer() == 5);
+    BOOST_TEST(first.number() == 5);
+    BOOST_TEST(first.text() == "5");
+    BOOST_TEST((*(*first.attributes().begin()).value.begin()).text() == "v");
+    BOOST_TEST(walk(v) == 3U);
+    // Two attributes of one value, and none of the next one.
+    BOOST_TEST(value("|0\r\n|1\r\n+a\r\n+b\r\n-ERR\r\n").is_error());
+    BOOST_TEST(play(ice::resp(), "|0\r\n+a\r\n+b\r\n").messages.size() == 2U);
+    BOOST_TEST(value("|1\r\n+a\r\n+b\r\n$2\r\nhi\r\n").text() == "hi");
+    BOOST_TEST(ice::resp_value("+a\r\n").attributes().size() == 0U);
+}
+
 BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_alike_at_every_split) {
     // All inputs of up to five pieces that have a meaning, or four in a debug build, with a large
     // limit and a small one.
-    const std::string pieces[] = {"+", "$", "*", "1", "-1", "0", "\r", "\n", "\r\n", "x"};
+    const std::string pieces[] = {"+", "$", "*", "1", "-1", "0", "\r", "\n", "\r\n", "x", "|", "%"};
     std::vector<std::string> inputs{""};
     std::size_t values = 0;
     for (std::size_t i = 0, length = 0, end = 1; length < (is_quick ? 4 : 5); ++length) {
@@ -209,7 +250,7 @@ BOOST_AUTO_TEST_CASE(every_short_input_is_parsed_alike_at_every_split) {
 
 BOOST_AUTO_TEST_CASE(random_bytes_are_parsed_alike_at_every_split) {
     // Well-formed values with some bytes changed, lost or doubled: cases that no one has listed.
-    const std::string_view letters = "+-:$*0123456789\r\n";
+    const std::string_view letters = "+-:$*_#,(!=%~|>0123456789\r\n";
     std::mt19937 chance;  // NOLINT: the same bytes in each run
     std::size_t whole = 0, malformed = 0;
     constexpr int rounds = is_quick ? 1'000 : 4'000;
@@ -234,52 +275,32 @@ BOOST_AUTO_TEST_CASE(random_bytes_are_parsed_alike_at_every_split) {
     BOOST_TEST(malformed > rounds / 8U);
 }
 
-BOOST_AUTO_TEST_CASE(what_resp2_does_not_allow_is_a_bad_message) {
-    for (const std::string& bytes : {"PING\r\n"s,
-                                     "\r\n"s,
-                                     " +OK\r\n"s,
-                                     "\0"s,  // no type: inline commands among them
-                                     "_\r\n"s,
-                                     "#t\r\n"s,
-                                     "%1\r\n"s,  // RESP3
-                                     "+a\rb\r\n"s,
-                                     "+a\nb\r\n"s,
-                                     "-a\r\r\n"s,  // a line's end is CR LF, and only there
-                                     ":\r\n"s,
-                                     ":a\r\n"s,
-                                     ":1a\r\n"s,
-                                     ": 1\r\n"s,
-                                     ":--1\r\n"s,
-                                     ":+-1\r\n"s,
-                                     ":+\r\n"s,
-                                     ":9223372036854775808\r\n"s,
-                                     "$99999999999999999999\r\n"s,
-                                     ":1\n\r\n"s,
-                                     "$\r\n"s,
-                                     "$x\r\n"s,
-                                     "$-2\r\n"s,
-                                     "$-0\r\n"s,
-                                     "$+1\r\n"s,
-                                     "$-01\r\n"s,
-                                     "*\r\n"s,
-                                     "*-2\r\n"s,
-                                     "*-0\r\n"s,
-                                     "*+1\r\n"s,
-                                     "*1 \r\n"s,
-                                     "$2\r\nabc\r\n"s,
-                                     "$2\r\na\r\n+x\r\n"s,
-                                     "$0\r\n\n\r"s,
-                                     "$1\r\nx\rx"s,
-                                     "*1\r\nx"s,
-                                     "*2\r\n+a\r\n*1\r\n?"s,
-                                     ":00000000000000000000000000000000001\r\n"s}) {
+BOOST_AUTO_TEST_CASE(what_resp_does_not_allow_is_a_bad_message) {
+    for (const std::string& bytes :
+         {"PING\r\n"s, "\r\n"s, " +OK\r\n"s,
+          "\0"s,  // no type: inline commands among them
+          "+a\rb\r\n"s, "+a\nb\r\n"s,
+          "-a\r\r\n"s,  // a line's end is CR LF, and only there
+          ":\r\n"s, ":a\r\n"s, ":1a\r\n"s, ": 1\r\n"s, ":--1\r\n"s, ":+-1\r\n"s, ":+\r\n"s,
+          ":9223372036854775808\r\n"s, "$99999999999999999999\r\n"s, ":1\n\r\n"s, "$\r\n"s,
+          "$x\r\n"s, "$-2\r\n"s, "$-0\r\n"s, "$+1\r\n"s, "$-01\r\n"s, "*\r\n"s, "*-2\r\n"s,
+          "*-0\r\n"s, "*+1\r\n"s, "*1 \r\n"s, "$2\r\nabc\r\n"s, "$2\r\na\r\n+x\r\n"s, "$0\r\n\n\r"s,
+          "$1\r\nx\rx"s, "*1\r\nx"s, "*2\r\n+a\r\n*1\r\n?"s,
+          ":00000000000000000000000000000000001\r\n"s,
+          // of RESP3
+          "_x\r\n"s, "#\r\n"s, "#true\r\n"s, "#x\r\n"s, ",\r\n"s, ",.5\r\n"s, ",1e\r\n"s,
+          ",1e+\r\n"s, ",1.5x\r\n"s, ",0x1p3\r\n"s, ",infinity\r\n"s, ",--1\r\n"s, "(\r\n"s,
+          "(-\r\n"s, "(1.5\r\n"s, "!-1\r\n"s, "=-1\r\n"s, "%-1\r\n"s, "~-1\r\n"s, "|-1\r\n"s,
+          ">-1\r\n"s, "=3\r\ntxt\r\n"s, "=4\r\ntxt;\r\n"s, "!2\r\nabc\r\n"s, "*1\r\n>0\r\n"s,
+          "|0\r\n>0\r\n"s,                                          // a push within a value
+          "$?\r\n"s, "*?\r\n"s, "%?\r\n"s, ";4\r\n"s, ".\r\n"s}) {  // streamed
         BOOST_TEST((error(bytes) == errc::bad_message), fmt::format("{:?}", bytes));
     }
 }
 
 BOOST_AUTO_TEST_CASE(an_error_is_returned_as_soon_as_its_byte_arrives) {
     // Otherwise the connection would end only after the 30 s of timeouts::message.
-    for (const char* bytes : {"P", "*1\r\nP", "$x\r\n", "$-2\r\n"})
+    for (const char* bytes : {"P", "*1\r\nP", "$x\r\n", "$-2\r\n", "=3\r\n", "=0\r\n"})
         BOOST_TEST((error(bytes) == errc::bad_message), bytes);
     BOOST_TEST((error("$" + std::string(31, '1')) == errc::bad_message));
     BOOST_TEST((error("$" + std::string(30, '1')) == none));
@@ -290,6 +311,23 @@ BOOST_AUTO_TEST_CASE(arrays_nest_as_deep_as_the_limit_and_no_deeper) {
     BOOST_TEST(value(nested(ice::resp::depth_limit)).size() == 1U);
     BOOST_TEST((error(nested(ice::resp::depth_limit + 1)) == errc::bad_message));
     BOOST_TEST((error(nested(10'000).substr(0, 400)) == errc::bad_message));
+    // Each of the other types is a level as well, an attribute also for the value behind it.
+    for (const auto& [open, close] : {std::pair("%1\r\n+k\r\n", ""),
+                                      {"%1\r\n", "+v\r\n"},
+                                      {"~1\r\n", ""},
+                                      {"|0\r\n", ""},
+                                      {"|1\r\n+k\r\n", "+v\r\n"}}) {
+        const auto levels = [&](std::size_t n) {
+            std::string bytes;
+            for (std::size_t i = 0; i < n; ++i) bytes += open;
+            bytes += ":7\r\n";
+            for (std::size_t i = 0; i < n; ++i) bytes += close;
+            return bytes;
+        };
+        constexpr auto most = ice::resp::depth_limit;
+        BOOST_TEST(play(ice::resp(), levels(most)).messages.size() == 1U, open);
+        BOOST_TEST((play(ice::resp(), levels(most + 1)).error == errc::bad_message), open);
+    }
     // Depth, not how many: arrays that have ended do not count.
     std::string many = "*100\r\n";
     for (int i = 0; i < 100; ++i) many += "*1\r\n*0\r\n";
@@ -302,6 +340,8 @@ BOOST_AUTO_TEST_CASE(a_value_may_be_as_long_as_the_limit_and_no_longer) {
          {"+" + std::string(50, 'x') + "\r\n", "-" + std::string(50, 'x') + "\r\n", bulk(50),
           "*2\r\n" + bulk(20) + bulk(19),
           "*3\r\n:1\r\n$-1\r\n*1\r\n+" + std::string(9, 'x') + "\r\n", ":1\r\n"s, "*1\r\n:1\r\n"s,
+          "%1\r\n+k\r\n+v\r\n"s, "~2\r\n_\r\n#t\r\n"s, "|1\r\n+k\r\n+v\r\n,1.5\r\n"s,
+          "=6\r\ntxt:hi\r\n"s, "!3\r\nERR\r\n"s, "(123456\r\n"s, "|0\r\n_\r\n"s, "_\r\n"s,
           "$0\r\n\r\n"s, "*0\r\n"s, nested(5)}) {
         for (const std::size_t spare : {0U, 1U, 100U})
             BOOST_TEST((error("", ice::resp(v.size() + spare)) == none &&
@@ -322,15 +362,22 @@ BOOST_AUTO_TEST_CASE(the_default_limit_is_1_mib) {
 
 BOOST_AUTO_TEST_CASE(a_declared_length_beyond_the_limit_is_refused_by_its_header_alone) {
     // With such headers a few bytes have made servers reserve gigabytes.
-    for (const char* bytes : {"*4294967295\r\n", "*2147483647\r\n", "*9223372036854775807\r\n",
-                              "$2147483647\r\n", "$9223372036854775807\r\n", "$1048576\r\n",
-                              "*349526\r\n", "*1\r\n*349526\r\n", "*2\r\n+a\r\n$1048576\r\n"})
+    for (const char* bytes :
+         {"*4294967295\r\n", "*2147483647\r\n", "*9223372036854775807\r\n", "$2147483647\r\n",
+          "$9223372036854775807\r\n", "$1048576\r\n", "*349526\r\n", "*1\r\n*349526\r\n",
+          "*2\r\n+a\r\n$1048576\r\n", "%174764\r\n", "|174763\r\n", "~349526\r\n", ">349526\r\n",
+          "!1048576\r\n", "=1048576\r\n", "%9223372036854775807\r\n", "|9223372036854775807\r\n",
+          "%4611686018427387904\r\n"})
         BOOST_TEST((error(bytes) == errc::message_too_large), bytes);
     BOOST_TEST((error("*300000\r\n") == none), "it may still come");
     // No arithmetic wraps around where there is no limit.
     for (const char* bytes : {"$9223372036854775807\r\nx", "*4294967295\r\n"})
         BOOST_TEST((error(bytes, ice::resp(ice::unlimited)) == none), bytes);
-    BOOST_TEST((error("*4294967296\r\n", ice::resp(ice::unlimited)) == errc::message_too_large));
+    for (const char* bytes : {"*4294967296\r\n", "%2147483648\r\n", "|2147483648\r\n",
+                              "%9223372036854775807\r\n", "|9223372036854775807\r\n"})
+        BOOST_TEST((error(bytes, ice::resp(ice::unlimited)) == errc::message_too_large), bytes);
+    for (const char* bytes : {"%2147483647\r\n", "|2147483647\r\n"})
+        BOOST_TEST((error(bytes, ice::resp(ice::unlimited)) == none), bytes);
 }
 
 BOOST_AUTO_TEST_CASE(no_byte_is_searched_twice) {

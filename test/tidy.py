@@ -19,11 +19,11 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("values", "version export error result duration limits backoff", "", ""),  # need no Asio
     ("core", "task until_resumed address uid buffer deadline event log task_group cancel_at "
      "standard_*", "", "asio/a[wns]* asio/post.hpp asio/use_awaitable.hpp"),
-    ("protocols", "protocol memc* protocols/raw protocols/line protocols/resp protocols/*", "core",
-     ""), ("transport", "descriptor* channel time_limit transport server_context", "protocols",
-     "*"), ("conversation", "session_base session logic answer_queue serve", "", "*"), ("actions",
-     "failure fan_out health_check reply_logic action run_session listener* link*", "", "*"),
-    ("pool", "breaker upstream* pool_con* retry_budget pool_state pool_core exchange_state "
+    ("protocols", "protocol memc* resp_* protocols/raw protocols/line protocols/resp "
+     "protocols/*", "core", ""), ("transport", "desc* channel time_limit transport server_*",
+     "protocols", "*"), ("conversation", "session_* session logic answer_queue serve", "", "*"),
+    ("actions", "failure fan_out health_check reply_logic action run_session listener* link*", "",
+     "*"), ("pool", "breaker upstream* pool_con* retry_budget pool_state pool_core exchange_state "
      "connection_pool pool_base pipeline lease pool res*", "", "*"), ("server", "server asio", "",
      "*"), ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
 

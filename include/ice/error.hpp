@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ice/detail/export.hpp>
+#include <string_view>
 #include <system_error>
 
 namespace ice {
@@ -76,6 +77,12 @@ ICE_API std::error_condition make_error_condition(condition) noexcept;
 // text begins with "cannot connect". It compares equal to the std::errc of `cause`, such as
 // std::errc::connection_refused, and to condition::not_executed.
 ICE_API std::error_code connect_error(std::error_code cause) noexcept;
+
+// The error of an upstream that refuses with a text of its own, for the result of a handshake: a
+// failure and the log show the text. It has the first 256 bytes, and '?' for each byte that is not
+// printable ASCII. The process keeps each text for ever, but at most 64 of them, as the upstream
+// chooses them: each further one is errc::handshake_failed. Any thread may call it.
+ICE_API std::error_code refusal_error(std::string_view text) noexcept;
 
 }  // namespace ice
 

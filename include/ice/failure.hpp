@@ -80,7 +80,7 @@ public:
     }
 
     // One line for a log: pool, upstream, error, unparsed bytes, cause, and whether the request may
-    // have been executed. It holds no bytes of the peer.
+    // have been executed. It holds no bytes of the peer but those of a refusal_error().
     ICE_API std::string text() const;
 
 private:

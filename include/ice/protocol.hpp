@@ -106,27 +106,6 @@ struct message_of<P> {
         typename decltype(std::declval<P&>().parse({}, std::declval<std::string&>()))::message_type;
 };
 
-// Whether the compiler destroys a temporary twice that aggregate initialisation makes in an
-// expression with co_await: g++ 11 and 12 do; g++ 13, g++ 14 and Clang do not.
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-inline constexpr bool destroys_braced_twice = true;
-#else
-inline constexpr bool destroys_braced_twice = false;
-#endif
-
-// Every function calls it that takes a message and that users call in an expression with co_await.
-// M is deduced for a forwarding reference. An lvalue is an object with a name, which is safe. For
-// other aggregates the type does not tell whether aggregate initialisation made them.
-template <class M>
-constexpr void refuse_braced_aggregate() {
-    using type = std::remove_cvref_t<M>;
-    static_assert(
-        !destroys_braced_twice || std::is_lvalue_reference_v<M> || !std::is_aggregate_v<type> ||
-            std::is_trivially_destructible_v<type>,
-        "ice: give this message a name before the call, or its type a constructor: beside "
-        "a co_await, g++ 12 destroys it twice");
-}
-
 }  // namespace detail
 
 // A protocol is copyable, and has one of
@@ -139,9 +118,22 @@ constexpr void refuse_braced_aggregate() {
 // If it needs a handshake it has the following function, which the session calls once per
 // connection, on both sides, before the first message, within timeouts::handshake:
 //     task<error_code> handshake(session<P>&);                      or task<bool>
+// If a client begins with messages to which the other end replies, such as a log-in, it has the
+// following two functions. The session calls the first before handshake(), within the same
+// timeout:
+// it appends these messages, and returns how many replies follow, or 0 if there is nothing to send.
+// The session sends all in one write, and calls the second with each reply: an error, such as a
+// refusal_error(), ends the connection.
+//     std::size_t log_in(std::string& out);
+//     error_code logged_in(const M& reply);
 // If the two ends differ it has the following function, which a listener calls before it copies
 // its protocol for a connection:
 //     void as_server();
+//
+// If a connection can get into a state in which its next message need not be a reply, such as a
+// subscription, it has the following function. If it returns false, a pool closes the connection
+// at the end of the request or the lease:
+//     bool is_reusable() const;
 //
 // The session calls these functions on the loop's thread, one at a time for each copy. parse() must
 // return the same messages however the bytes are split over calls: ice/testing/script.hpp checks

@@ -4,6 +4,7 @@
 
 #include <ice/detail/cancel_at.hpp>
 #include <ice/detail/session_base.hpp>
+#include <ice/detail/session_checks.hpp>
 #include <ice/protocol.hpp>
 #include <ice/result.hpp>
 #include <memory>
@@ -14,37 +15,6 @@ namespace ice {
 
 template <protocol P>
 class listener;
-
-namespace detail {
-
-template <class T>
-inline constexpr bool is_handshake_answer = false;
-template <class T>
-inline constexpr bool is_handshake_answer<task<T>> =
-    std::same_as<T, bool> || std::convertible_to<T, error_code>;
-
-template <class P, class S>
-concept shakes_hands =
-    requires(P& p, S& s) { requires is_handshake_answer<decltype(p.handshake(s))>; };
-// P has a handshake() of any signature. If shakes_hands is false, the session would never call it,
-// so shake_hands() refuses to compile.
-template <class P, class S>
-concept names_handshake = requires { &P::handshake; } || requires(P& p, S& s) { p.handshake(s); };
-
-// The same of reset(), which a pool calls after a lease: lease.hpp.
-template <class P, class S>
-concept resets = requires(P& p, S& s) {
-    { p.reset(s) } -> std::same_as<task<error_code>>;
-};
-template <class P, class S>
-concept names_reset = requires { &P::reset; } || requires(P& p, S& s) { p.reset(s); };
-
-template <class P, class S>
-concept is_handled = requires(P& p, std::string_view input, S& s) {
-    { p.handle(input, s) } -> std::same_as<task<parsed<message_t<P>>>>;
-};
-
-}  // namespace detail
 
 // P is a protocol. Its handshake() names session<P> while P is still incomplete, so the concept
 // `protocol` cannot constrain P here.
@@ -173,8 +143,8 @@ public:
         return ec;
     }
 
-    // Runs the protocol's handshake, if it has one, for at most `limit`. Then the connection is
-    // cancelled with errc::handshake_timeout, and the handshake with it
+    // Runs the protocol's log-in and handshake, if it has them, for at most `limit`. Then the
+    // connection is cancelled with errc::handshake_timeout, and the handshake with it
     // (asio::cancellation_type::terminal), whatever it waits for. A handshake that disables its
     // cancellation holds its connection until it ends, as it uses the session.
     task<error_code> shake_hands(duration limit) {
@@ -182,9 +152,11 @@ public:
             detail::shakes_hands<P, session> || !detail::names_handshake<P, session>,
             "ice: handshake() is called with (ice::session<P>&), and returns a task of error_code "
             "or bool");
-        if constexpr (detail::shakes_hands<P, session>) {
+        std::size_t replies = 0;  // of a log-in
+        if constexpr (detail::logs_in<P>) replies = protocol_.log_in(bytes().out());
+        if (detail::shakes_hands<P, session> || replies != 0) {
             error_code said;
-            auto work = run_handshake(said);
+            auto work = run_handshake(replies, said);
             auto runs = run_within(limit, std::move(work), said);
             co_await std::move(runs);
             asked_ = received_ = 0;
@@ -208,6 +180,9 @@ public:
     }
 
     bool skip_input() override {
+        if constexpr (detail::says_if_reusable<P>) {
+            if (!protocol_.is_reusable()) return false;
+        }
         if constexpr (!detail::handles<P>) {
             const bool was_sent = bytes().unsent() == 0;
             while (!bytes().data().empty() && !failed()) {
@@ -232,10 +207,18 @@ private:
         return m;
     }
 
-    task<> run_handshake(error_code& said) {
-        const auto answer = co_await protocol_.handshake(*this);
-        if constexpr (!std::same_as<decltype(answer), const bool>) said = answer;
-        else if (!answer) said = errc::handshake_failed;
+    task<> run_handshake(std::size_t replies, error_code& said) {
+        for (; replies != 0 && !said; --replies) {  // receive() sends the log-in
+            const auto reply = co_await receive();
+            if constexpr (detail::logs_in<P>)
+                said = reply ? protocol_.logged_in(*reply) : reply.error();
+        }
+        if (said) co_return;
+        if constexpr (detail::shakes_hands<P, session>) {
+            const auto answer = co_await protocol_.handshake(*this);
+            if constexpr (!std::same_as<decltype(answer), const bool>) said = answer;
+            else if (!answer) said = errc::handshake_failed;
+        }
     }
 
     task<> run_reset(error_code& said) { said = co_await protocol_.reset(*this); }

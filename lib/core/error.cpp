@@ -1,6 +1,10 @@
 // The texts of errc, and which errors mean condition::not_executed.
 #include <ice/error.hpp>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace ice {
 namespace {
@@ -92,6 +96,17 @@ public:
     }
 };
 
+class refusal_category final : public std::error_category {
+public:
+    explicit refusal_category(std::string text) : text_(std::move(text)) {}
+    const char* name() const noexcept override { return "ice.refusal"; }
+    std::string message(int) const override { return text_; }
+    const std::string& text() const noexcept { return text_; }
+
+private:
+    std::string text_;
+};
+
 }  // namespace
 
 const std::error_category& category() noexcept {
@@ -108,6 +123,26 @@ std::error_condition make_error_condition(condition c) noexcept {
 
 std::error_code connect_error(std::error_code cause) noexcept {
     return {cause.value(), connecting};
+}
+
+std::error_code refusal_error(std::string_view text) noexcept {
+    constexpr std::size_t most = 64, text_limit = 256;  // 16 KiB of texts
+    static std::mutex one_at_a_time;
+    // Never destroyed, as an error_code may be printed while the process ends.
+    static auto& known = *new std::vector<std::unique_ptr<refusal_category>>;
+    try {
+        std::string printable(text.substr(0, text_limit));
+        for (char& c : printable) {
+            if (c < ' ' || c > '~') c = '?';
+        }
+        const std::lock_guard lock(one_at_a_time);
+        for (const auto& one : known) {
+            if (one->text() == printable) return {1, *one};
+        }
+        if (known.size() == most) return errc::handshake_failed;
+        known.push_back(std::make_unique<refusal_category>(std::move(printable)));
+        return {1, *known.back()};
+    } catch (...) { return errc::handshake_failed; }  // no memory
 }
 
 }  // namespace ice
