@@ -9,6 +9,7 @@
 #include <ice/ice.hpp>
 #include <ice/testing/script.hpp>
 #include <ice/testing/sim.hpp>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -249,6 +250,25 @@ ice::task<> listen_to(ice::pool<ice::resp>& from, std::vector<std::string>& news
     }
 }
 // [subscribe]
+
+// [cluster]
+struct cluster {
+    std::map<std::string, ice::pool<ice::resp>*, std::less<>> nodes;  // by "host:port"
+
+    ice::task<std::string> get(std::string first, std::string_view key) {
+        std::string where = std::move(first);
+        for (int hops = 0; hops < 3 && nodes.contains(where); ++hops) {
+            auto reply = co_await nodes[where]->request(ice::resp_command("GET", key), 200ms);
+            if (!reply) co_return reply.failure().text();
+            const auto to = ice::redirect_of(*reply);
+            if (!to || to->kind != ice::resp_redirect::kinds::moved)
+                co_return std::string(reply->text());
+            where = fmt::format("{}:{}", to->host, to->port);
+        }
+        co_return "no node has it";
+    }
+};
+// [cluster]
 
 // [reset]
 struct second_database : ice::resp {
@@ -535,6 +555,27 @@ BOOST_AUTO_TEST_CASE(a_pool_logs_in_and_reads_maps_and_pushes_of_resp3) {
     sim.run_for(1s);
     BOOST_TEST(news == std::vector<std::string>{"hello"}, boost::test_tools::per_element());
     BOOST_TEST((seen[0] == "AUTH" && seen[1] == "HELLO" && seen[2] == "SELECT"));
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_follows_the_redirection_of_a_cluster) {
+    const ice::address other{"127.0.0.1", 6380};
+    simulation sim;
+    quiet_server one{sim.net()}, two{sim.net()}, srv{sim.net()};
+    one.add(ice::tcp_server_action{REDIS}
+                .protocol(ice::resp_requests{})
+                .logic([](ice::resp_view request) {
+                    if ((*++request.begin()).text() == "lost")
+                        return ice::resp_error("MOVED 1 127.0.0.3:6379");
+                    return ice::resp_error("MOVED 2 127.0.0.1:6380");
+                }));
+    two.add(ice::tcp_server_action{other}.protocol(ice::resp_requests{}).logic([](ice::resp_view) {
+        return ice::resp_bulk_string("value");
+    }));
+    cluster all;
+    all.nodes["127.0.0.1:6379"] = &srv.add(ice::tcp_client_action{REDIS, "one", 1, ice::resp{}});
+    all.nodes["127.0.0.1:6380"] = &srv.add(ice::tcp_client_action{other, "two", 1, ice::resp{}});
+    BOOST_TEST(sim.run(all.get("127.0.0.1:6379", "key")) == "value");
+    BOOST_TEST(sim.run(all.get("127.0.0.1:6379", "lost")) == "no node has it");
 }
 
 BOOST_AUTO_TEST_CASE(a_pool_resets_the_session_after_a_lease) {

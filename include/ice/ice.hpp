@@ -33,6 +33,7 @@
 #include <ice/protocols/telnet.hpp>
 #include <ice/resource_action.hpp>
 #include <ice/resource_pool.hpp>
+#include <ice/resp_redirect.hpp>
 #include <ice/resp_value.hpp>
 #include <ice/result.hpp>
 #include <ice/server.hpp>
