@@ -19,7 +19,7 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("values", "version export error result duration limits backoff", "", ""),  # need no Asio
     ("core", "task until_resumed address uid buffer deadline event log task_group cancel_at "
      "standard_*", "", "asio/a[wns]* asio/post.hpp asio/use_awaitable.hpp"),
-    ("protocols", "protocol memc* resp_* protocols/raw protocols/line protocols/resp "
+    ("protocols", "protocol memc* resp_* tel* protocols/raw protocols/line protocols/resp "
      "protocols/*", "core", ""), ("transport", "desc* channel time_limit transport server_*",
      "protocols", "*"), ("conversation", "session_* session logic answer_queue serve", "", "*"),
     ("actions", "failure fan_out health_check reply_logic action run_session listener* link*", "",
