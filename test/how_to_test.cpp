@@ -445,6 +445,28 @@ struct signup {
 };
 // [converse]
 
+// [password]
+struct login {
+    ice::task<> converse(ice::session<ice::telnet>& user) {
+        auto lost = co_await user.send(ice::telnet_prompt("name: "));
+        const auto name = co_await user.receive();
+        if (lost || !name) co_return;
+        const std::string who(*name);  // the view ends with the next receive()
+
+        lost = co_await user.send(ice::telnet_prompt("password: ", ice::telnet_echo::off));
+        const auto password = co_await user.receive();
+        if (lost || !password) co_return;
+        if (who != "ada" || *password != "lovelace") {
+            lost = co_await user.send("wrong name or password");
+            co_return;
+        }
+        const ice::telnet& client = user.protocol();
+        lost = co_await user.send(fmt::format("welcome, {}: {} columns, terminal {}", who,
+                                              client.window().columns, client.terminal_type()));
+    }
+};
+// [password]
+
 // [farewell]
 struct mail {
     std::string_view operator()(std::string_view) { return "250 OK"; }
@@ -676,6 +698,36 @@ BOOST_AUTO_TEST_CASE(a_conversation_is_one_coroutine) {
     BOOST_TEST(sim.run(peer->receive()).value() == "welcome");
     BOOST_TEST(sim.run(peer->receive()).error() == ice::errc::closed);
     BOOST_TEST(names == std::vector<std::string>{"Ada"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_client_does_not_show_the_password) {
+    using namespace std::string_literals;
+    simulation sim;
+    quiet_server srv(sim.net());
+    // [ask_telnet]
+    srv.add(ice::tcp_server_action{SERVER}
+                .protocol(ice::telnet({.terminal_type = true, .window = true}))
+                .logic(login{}));
+    // [ask_telnet]
+    auto client = sim.run(sim.open<ice::raw>(SERVER)).value();
+    const auto hears = [&](std::string_view said, const std::string& expected) {
+        BOOST_TEST(!sim.run(client->send(said)));
+        std::string heard;
+        while (heard.size() < expected.size()) {
+            const auto more = sim.run(client->receive());
+            BOOST_TEST_REQUIRE(more.has_value());
+            heard += *more;
+        }
+        BOOST_TEST(heard == expected);
+    };
+    // IAC is 255; WILL, WONT, DO, DONT are 251 to 254; SB and SE are 250 and 240.
+    hears("", "name: \xff\xfd\x18\xff\xfd\x1f");
+    hears("\xff\xfb\x18", "\xff\xfa\x18\x01\xff\xf0");
+    const auto terminal = "\xff\xfa\x18\x00VT100\xff\xf0"s;
+    const auto window = "\xff\xfb\x1f\xff\xfa\x1f\x00\x50\x00\x18\xff\xf0"s;
+    hears(terminal + window + "ada\r\n", "\xff\xfb\x01password: ");
+    hears("\xff\xfd\x01lovelace\r\n", "\r\nwelcome, ada: 80 columns, terminal VT100\r\n");
+    BOOST_TEST(sim.run(client->receive()).error() == ice::errc::closed);
 }
 
 BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) {

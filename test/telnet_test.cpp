@@ -99,6 +99,35 @@ std::string many(const std::string& text, std::size_t n) {
     return all;
 }
 
+enum : int { binary = 0, echo = 1, sga = 3, ttype = 24, naws = 31, charset = 42 };
+
+std::string sub(int number, const std::string& data) {
+    return iac + sb + static_cast<char>(number) + data + iac + se;
+}
+const std::string send_type = sub(ttype, "\1"), ask_utf8 = sub(charset, "\1;UTF-8");
+
+ice::telnet server_with(ice::telnet_options wanted) {
+    ice::telnet p(wanted);
+    p.as_server();
+    return p;
+}
+
+// What p says when it is given `input`, all of it.
+std::string say(ice::telnet& p, std::string_view input) {
+    std::string out;
+    for (;;) {
+        const auto found = p.parse(input, out);
+        BOOST_TEST(!found.failed());
+        if (found.size() == 0) return out;
+        input.remove_prefix(found.size());
+    }
+}
+
+constexpr ice::telnet_options all_options{
+    .terminal_type = true, .window = true, .utf8 = true, .binary = true, .suppress_go_ahead = true};
+
+const ice::telnet_prompt password("password: ", ice::telnet_echo::off), name("name: ");
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(telnet)
@@ -439,6 +468,7 @@ BOOST_AUTO_TEST_CASE(a_subnegotiation_may_have_512_bytes) {
     BOOST_TEST(of(many(iac + iac, 512)).messages == lines{"a"}, boost::test_tools::per_element());
     BOOST_TEST(broken(of(many(iac + iac, 513))));
     BOOST_TEST(broken(play(ice::telnet(), iac + sb + std::string(513, 'x'))), "at once");
+    BOOST_TEST(play(ice::telnet(1), "a" + sub(86, "xx") + "\n").messages == lines{"a"}, "no text");
     const auto full = iac + sb + std::string(512, 'x') + iac + se;
     BOOST_TEST(!play(ice::telnet(), full + full + "\n").error, "each has its own 512");
 }
@@ -561,6 +591,357 @@ BOOST_AUTO_TEST_CASE(a_packed_text_is_parsed_as_the_same_text) {
         BOOST_TEST(seen.answers == "");
         BOOST_TEST(split_difference(ice::telnet(), out) == "");
     }
+}
+
+// -- options that a user asks for
+
+BOOST_AUTO_TEST_CASE(a_server_asks_for_its_options_once_and_before_anything_arrives) {
+    // Most clients say nothing until they are asked.
+    auto p = server_with(all_options);
+    const auto opening = option(do_, ttype) + option(do_, naws) + option(will, charset) +
+                         option(will, binary) + option(do_, binary) + option(will, sga);
+    BOOST_TEST(hex(say(p, "")) == hex(opening));
+    BOOST_TEST(say(p, "") == "");
+    BOOST_TEST(say(p, "line\r\n") == "");
+    ice::telnet nothing;
+    nothing.as_server();
+    BOOST_TEST(say(nothing, "") == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_client_asks_for_and_permits_what_needs_no_terminal) {
+    ice::telnet p(all_options);
+    BOOST_TEST(hex(say(p, "")) ==
+               hex(option(will, binary) + option(do_, binary) + option(will, sga)));
+    BOOST_TEST(say(p, option(do_, ttype)) == option(wont, ttype));
+    BOOST_TEST(say(p, option(do_, naws)) == option(wont, naws));
+    BOOST_TEST(say(p, option(will, echo)) == option(dont, echo));
+    BOOST_TEST(say(p, option(will, sga)) == option(do_, sga));
+    for (const int terminal : {ttype, naws})
+        BOOST_TEST(say(p, option(will, terminal)) == option(dont, terminal));
+    BOOST_TEST(say(p, option(do_, charset)) == option(will, charset), "the server asks");
+    BOOST_TEST(say(p, ask_utf8) == "", "not yet");
+    BOOST_TEST(say(p, option(will, charset)) == option(do_, charset));
+    BOOST_TEST(hex(say(p, ask_utf8)) == hex(sub(charset, "\2UTF-8")));
+    BOOST_TEST(p.is_utf8());
+}
+
+BOOST_AUTO_TEST_CASE(the_terminal_type_is_asked_for_once_and_told) {
+    auto p = server_with({.terminal_type = true});
+    BOOST_TEST(say(p, "") == option(do_, ttype));
+    BOOST_TEST(say(p, sub(ttype, nul + "EARLY")) == "");
+    BOOST_TEST(p.terminal_type() == "", "the option is off");
+    BOOST_TEST(hex(say(p, option(will, ttype))) == hex(send_type));
+    BOOST_TEST(say(p, sub(ttype, nul + "XTERM-256COLOR")) == "");
+    BOOST_TEST(p.terminal_type() == "XTERM-256COLOR");
+    BOOST_TEST(p.changes() == 1U);
+    // Danger: nine bytes of answer for three.
+    BOOST_TEST(say(p, many(option(wont, ttype) + option(will, ttype), 3)) ==
+               many(option(dont, ttype) + option(do_, ttype), 3));
+}
+
+BOOST_AUTO_TEST_CASE(a_terminal_type_that_no_terminal_has_is_ignored) {
+    // A logic may print it into a log, or look a file up by it.
+    auto p = server_with({.terminal_type = true});
+    say(p, option(will, ttype) + sub(ttype, nul + "VT100"));
+    for (const std::string& bad :
+         {"\33[2J"s, "a\r\nb"s, nul, iac + iac, "\x7f"s, std::string(41, 'x')})
+        say(p, sub(ttype, nul + bad));
+    for (const std::string& bad : {"\1SEND"s, ""s, "VT52"s}) say(p, sub(ttype, bad));
+    BOOST_TEST(p.terminal_type() == "VT100");
+    BOOST_TEST(p.changes() == 1U);
+    say(p, sub(ttype, nul + std::string(40, 'x')));
+    BOOST_TEST(p.terminal_type() == std::string(40, 'x'));
+    BOOST_TEST(p.changes() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_window_and_each_change_of_it_is_told) {
+    auto p = server_with({.window = true});
+    BOOST_TEST((p.window() == ice::telnet_window{}));
+    say(p, "");
+    BOOST_TEST(say(p, option(will, naws) + sub(naws, nul + "\x50" + nul + "\x18")) == "");
+    BOOST_TEST((p.window() == ice::telnet_window{80, 24}));
+    BOOST_TEST(p.changes() == 1U);
+    say(p, sub(naws, nul + "\x50" + nul + "\x18"));
+    BOOST_TEST(p.changes() == 1U, "it is the same");
+    // In the middle of a line, with a doubled 255.
+    std::string out;
+    BOOST_TEST(play(p, "re" + sub(naws, "\1"s + iac + iac + nul + "\1") + "size\r\n").messages ==
+                   lines{"resize"},
+               boost::test_tools::per_element());
+    say(p, "re" + sub(naws, "\1"s + iac + iac + nul + "\1"));
+    BOOST_TEST((p.window() == ice::telnet_window{511, 1}));
+    BOOST_TEST(p.changes() == 2U);
+    for (const std::string& bad : {""s, "abc"s, "abcde"s}) say(p, sub(naws, bad));
+    say(p, iac + sb + iac + se);
+    BOOST_TEST(say(p, option(wont, naws)) == option(dont, naws));
+    say(p, sub(naws, "abcd"));
+    BOOST_TEST((p.window() == ice::telnet_window{511, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(utf8_is_agreed_on_in_each_order) {
+    auto p = server_with({.utf8 = true});
+    BOOST_TEST(say(p, "") == option(will, charset));
+    BOOST_TEST(say(p, sub(charset, "\2UTF-8")) == "");
+    BOOST_TEST(!p.is_utf8(), "it was not asked for");
+    BOOST_TEST(hex(say(p, option(do_, charset))) == hex(ask_utf8));
+    auto refused = p, other = p;
+    BOOST_TEST(say(p, sub(charset, "\2utf-8")) == "");
+    BOOST_TEST(p.is_utf8());
+    BOOST_TEST(p.changes() == 1U);
+    say(refused, sub(charset, "\3") + sub(charset, "\2UTF-8"));
+    BOOST_TEST(!refused.is_utf8());
+    say(other, sub(charset, "\2US-ASCII"));
+    BOOST_TEST(!other.is_utf8());
+
+    // The client asks, and gets no longer an answer than its request.
+    auto asked = server_with({.utf8 = true});
+    say(asked, "");
+    BOOST_TEST(say(asked, option(will, charset)) == option(do_, charset));
+    const auto yes_utf8 = [](const std::string& spelled) { return sub(charset, "\2" + spelled); };
+    const auto no = sub(charset, "\3");
+    BOOST_TEST(say(asked, sub(charset, "\1 UTF-8")) == yes_utf8("UTF-8"));
+    BOOST_TEST(say(asked, sub(charset, "\1;US-ASCII;Utf-8")) == yes_utf8("Utf-8"));
+    for (const std::string& bad : {""s, ";"s, ";;"s, ";UTF-16"s, ";UTF-8x"s, "[TTABLE]\1;UTF-8"s})
+        BOOST_TEST(hex(say(asked, sub(charset, "\1" + bad))) == hex(no), bad);
+    BOOST_TEST(say(asked, sub(charset, "\4")) == "");
+    BOOST_TEST(say(asked, sub(charset, "")) == "");
+
+    // Both ask at once: RFC 2066 lets the server's request stand.
+    auto both = server_with({.utf8 = true});
+    say(both, option(do_, charset) + option(will, charset));
+    BOOST_TEST(say(both, sub(charset, "\1;UTF-8")) == no);
+    say(both, sub(charset, "\2UTF-8"));
+    BOOST_TEST(both.is_utf8());
+}
+
+BOOST_AUTO_TEST_CASE(in_binary_a_cr_alone_ends_a_line) {
+    // Danger: PuTTY sends nothing else for the Enter key then (RFC 856), and its user waits.
+    auto p = server_with({.binary = true});
+    say(p, option(will, binary));
+    const auto seen = play(p, "one\rtwo\r\nthree\nfour\r" + nul + "five\r\r");
+    BOOST_TEST(seen.messages == (lines{"one", "two", "three", "four", "five", ""}),
+               boost::test_tools::per_element());
+    const auto text = option(will, binary) + "a\rb\r\n\nc\r" + nul + nul + "\r\xff\xff\n" +
+                      option(wont, binary) + "d\re\r\n";
+    BOOST_TEST(split_difference(server_with({.binary = true}), text) == "");
+    BOOST_TEST(play(server_with({.binary = true}), text).messages ==
+                   (lines{"a", "b", "", "c", "", iac, "de"}),
+               boost::test_tools::per_element());
+    std::string out;
+    BOOST_TEST(p.parse("x\r", out).message() == "x");
+    BOOST_TEST(!p.parse("\n", out).is_unfinished(), "no line has begun");
+}
+
+BOOST_AUTO_TEST_CASE(a_prompt_is_sent_without_a_line_end) {
+    ice::telnet p(10);
+    std::string out;
+    BOOST_TEST(!ice::packet(p, name, out));
+    BOOST_TEST(!ice::packet(p, ice::telnet_prompt(iac), out));
+    BOOST_TEST(out == "name: " + iac + iac);
+    const auto error = [&](const std::string& text) {
+        return ice::packet(p, ice::telnet_prompt(text, ice::telnet_echo::off), out);
+    };
+    BOOST_TEST((error("a\nb") == errc::unencodable));
+    BOOST_TEST((error(std::string(11, 'x')) == errc::message_too_large));
+    BOOST_TEST(out == "name: " + iac + iac);
+    BOOST_TEST(say(p, "line\n") == "", "it has asked for nothing");
+}
+
+BOOST_AUTO_TEST_CASE(a_password_is_not_shown_and_the_next_line_is) {
+    auto p = server_with({});
+    std::string out = say(p, "");
+    BOOST_TEST(!ice::packet(p, password, out));
+    BOOST_TEST(hex(out) == hex(option(will, echo) + "password: "));
+    BOOST_TEST(say(p, option(do_, echo)) == "");
+    out.clear();
+    BOOST_TEST(p.parse("secret\r\n", out).message() == "secret");
+    BOOST_TEST(out == "\r\n", "the client has not shown the end of the line");
+    BOOST_TEST(say(p, "") == option(wont, echo));
+    BOOST_TEST(say(p, option(dont, echo) + "shown\r\n") == "");
+}
+
+BOOST_AUTO_TEST_CASE(the_echo_stays_off_between_two_passwords) {
+    // Danger: it is on for the time of a round trip, and the client shows what a quick user types.
+    auto p = server_with({});
+    std::string out;
+    BOOST_TEST(!ice::packet(p, password, out));
+    say(p, option(do_, echo));
+    for (int i = 0; i < 3; ++i) {
+        out.clear();
+        BOOST_TEST(p.parse("secret\r\n", out).has_message());
+        BOOST_TEST(!ice::packet(p, password, out));
+        BOOST_TEST(out == "\r\npassword: ");
+        BOOST_TEST(say(p, "") == "");
+    }
+    out.clear();
+    BOOST_TEST(!ice::packet(p, name, out));  // a logic that asks for something else instead
+    BOOST_TEST(hex(out) == hex(option(wont, echo) + "name: "));
+    BOOST_TEST(say(p, option(dont, echo) + option(do_, echo)) == option(wont, echo));
+    BOOST_TEST(say(p, "bob\n") == "");
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_shows_the_password_gets_no_empty_line) {
+    // It refuses, or it answers nothing, as nc does.
+    for (const std::string& answer : {option(dont, echo), ""s}) {
+        auto p = server_with({});
+        for (int i = 0; i < 2; ++i) {
+            std::string out;
+            BOOST_TEST(!ice::packet(p, password, out));
+            BOOST_TEST(hex(out) == hex(option(will, echo) + "password: "), "it is asked each time");
+            BOOST_TEST(say(p, answer + "secret\r\n") == "");
+        }
+        BOOST_TEST(say(p, option(do_, echo)) == option(wont, echo), "too late");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_discarded_prompt_is_repeated_with_its_request) {
+    // Danger: push() discards it, as the outbox is full; the next one would show the password.
+    auto p = server_with({});
+    for (int i = 0; i < 2; ++i) {
+        std::string out;
+        BOOST_TEST(!ice::packet(p, password, out));
+        BOOST_TEST(hex(out) == hex(option(will, echo) + "password: "));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_client_may_ask_the_server_to_echo_only_while_it_hides_a_line) {
+    // PuTTY asks so when it connects. The server echoes nothing, so the user would see nothing.
+    auto p = server_with(all_options);
+    say(p, "");
+    BOOST_TEST(say(p, option(do_, echo)) == option(wont, echo));
+    std::string out;
+    BOOST_TEST(!ice::packet(p, password, out));
+    BOOST_TEST(say(p, option(dont, echo) + option(do_, echo)) == option(will, echo));
+    BOOST_TEST(say(p, "secret\r\n") == "\r\n" + option(wont, echo));
+}
+
+// -- what clients send. The bytes of all but the MUD client were recorded from the programs of
+// Debian 12 on a terminal of 80x24 with TERM=xterm-256color, to a server that sends DO TTYPE, DO
+// NAWS, WILL CHARSET, WILL ECHO and SB TTYPE SEND. Those of the MUD client are what the documents
+// of Mudlet and TinTin++ name.
+
+struct client {
+    const char* is;
+    std::string bytes, answers;
+    std::string terminal_type;
+    bool is_utf8 = false, hides = true;
+};
+
+BOOST_AUTO_TEST_CASE(recorded_clients_negotiate_alike_at_every_split) {
+    const auto window = sub(naws, nul + "\x50" + nul + "\x18");
+    const auto bsd = option(will, ttype) + option(will, naws) + window + option(dont, charset) +
+                     option(do_, echo);
+    const auto type = [](const std::string& is) { return sub(ttype, nul + is); };
+    const auto putty = option(will, naws) + option(will, 32) + option(will, ttype) +
+                       option(will, 39) + option(do_, echo) + option(will, sga) + option(do_, sga) +
+                       window + option(dont, charset) + sub(ttype, nul + "XTERM");
+    const auto mud = option(will, naws) + sub(naws, nul + "\x78" + nul + "\x28") +
+                     option(will, ttype) + sub(ttype, nul + "MUDLET") + option(do_, charset) +
+                     sub(charset, "\2UTF-8") + option(do_, echo) + option(do_, 201) +
+                     option(do_, 86) + option(will, 86);
+    const std::vector<client> clients = {
+        {"inetutils-telnet 2.4", bsd + type("XTERM-256COLOR"), send_type, "XTERM-256COLOR"},
+        {"telnet-ssl 0.17 and busybox 1.35", bsd + type("xterm-256color"), send_type,
+         "xterm-256color"},
+        {"plink 0.78", putty,
+         option(dont, 32) + send_type + option(dont, 39) + option(dont, sga) + option(wont, sga),
+         "XTERM"},
+        {"a MUD client, with GMCP (201) and MCCP (86)", mud,
+         send_type + ask_utf8 + option(wont, 201) + option(wont, 86) + option(dont, 86), "MUDLET",
+         true},
+        {"telnetlib of Python 3.11",
+         option(wont, ttype) + option(wont, naws) + option(dont, charset) + option(dont, echo), "",
+         "", false, false}};
+    for (const auto& c : clients) {
+        auto p = server_with({.terminal_type = true, .window = true, .utf8 = true});
+        std::string out = say(p, "");
+        BOOST_TEST(!ice::packet(p, password, out));
+        auto whole = p;
+        BOOST_TEST(hex(say(whole, c.bytes)) == hex(c.answers), c.is);
+        BOOST_TEST(whole.terminal_type() == c.terminal_type, c.is);
+        BOOST_TEST((whole.window().columns != 0) == (c.terminal_type != ""), c.is);
+        BOOST_TEST(whole.is_utf8() == c.is_utf8, c.is);
+        const auto typed = c.bytes + "secret\r\n";
+        const auto end = c.hides ? "\r\n" + option(wont, echo) : "";
+        const auto seen = play(p, typed);
+        BOOST_TEST(seen.messages == lines{"secret"}, boost::test_tools::per_element());
+        BOOST_TEST(hex(seen.answers) == hex(c.answers + end), c.is);
+        BOOST_TEST(split_difference(p, typed) == "", c.is);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_hostile_peer_gets_no_more_bytes_than_it_sends) {
+    // Random commands of the options that are on, and of their subnegotiations.
+    std::mt19937 random(1143);
+    const std::string numbers = {0, 1, 3, 24, 31, 42, 86};
+    const auto any = [&](const std::string& of) { return of[random() % of.size()]; };
+    for (int i = 0; i < 300; ++i) {
+        std::string input;
+        while (input.size() < 40) {
+            if (random() % 3 == 0) {
+                input += iac + sb + any(numbers) + any("\1\2\3\4" + nul);
+                for (auto n = random() % 9; n != 0; --n) input += any(";UTF-8 X");
+                input += iac + se;
+            } else if (random() % 8 == 0) {
+                input += any("ab\r\n");
+            } else {
+                input += iac + any(will + wont + do_ + dont) + any(numbers);
+            }
+        }
+        auto p = server_with(all_options);
+        std::string own;
+        BOOST_TEST(!ice::packet(p, password, own));
+        const auto seen = play(p, input);
+        BOOST_TEST(seen.answers.size() <= input.size() + 36 + 5, hex(input));
+        for (const auto& line : seen.messages) BOOST_TEST(line.find(iac) == line.npos);
+        BOOST_TEST(split_difference(p, input) == "", hex(input));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(two_ends_with_any_options_fall_silent_and_agree) {
+    // Both ask at once, and what they say arrives in any order of pieces.
+    std::mt19937 random(1143);
+    for (int i = 0; i < 2000; ++i) {
+        const auto any = [&] { return random() % 2 == 0; };
+        const ice::telnet_options wants[] = {{any(), any(), any(), any(), any()},
+                                             {any(), any(), any(), any(), any()}};
+        ice::telnet ends[] = {server_with(wants[0]), ice::telnet(wants[1])};
+        std::string heard[2];  // on its way to each
+        if (any())
+            BOOST_TEST(
+                !ice::packet(ends[0], ice::telnet_prompt("", ice::telnet_echo::off), heard[1]));
+        for (const int end : {0, 1}) heard[1 - end] += say(ends[end], "");
+        const std::size_t asked = heard[0].size() + heard[1].size();
+        std::size_t sent = asked, turns = 0;
+        while (!(heard[0] + heard[1]).empty() && ++turns < 1000) {
+            const int end = heard[0].empty() || (!heard[1].empty() && any()) ? 1 : 0;
+            const std::string piece = heard[end].substr(0, 1 + random() % 9);
+            heard[end].erase(0, piece.size());
+            const std::string answer = say(ends[end], piece);
+            heard[1 - end] += answer;
+            sent += answer.size();
+        }
+        BOOST_TEST(turns < 1000U);
+        BOOST_TEST(sent <= 120U);
+        const bool agree = wants[0].utf8 && wants[1].utf8;
+        for (const auto& end : ends) BOOST_TEST(end.is_utf8() == agree);
+        // In binary a CR alone ends a line, at both ends or at none.
+        const bool is_binary = wants[0].binary && wants[1].binary;
+        for (auto& end : ends) {
+            std::string out;
+            BOOST_TEST(end.parse("x\r", out).has_message() == is_binary);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_stays_small) {
+    // Servers keep ten thousand of them.
+    static_assert(sizeof(ice::telnet) <= 128);
+    auto p = server_with(all_options);
+    const std::uint64_t before = heap::made - heap::freed;
+    say(p, option(will, ttype) + sub(ttype, nul + std::string(15, 'x')) + option(will, naws));
+    say(p, sub(charset, std::string(500, 'x')));
+    BOOST_TEST(heap::made - heap::freed <= before, "but for a type of more than 15 characters");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

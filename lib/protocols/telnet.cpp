@@ -1,5 +1,5 @@
 // The state machine of telnet.hpp. It accepts all 256 bytes in every state.
-#include <cstring>
+#include <algorithm>
 #include <ice/protocols/telnet.hpp>
 
 namespace ice {
@@ -9,12 +9,42 @@ namespace {
 constexpr char iac = '\xff', dont = '\xfe', do_ = '\xfd', wont = '\xfc', will = '\xfb', sb = '\xfa',
                ayt = '\xf6', se = '\xf0';
 
-constexpr std::size_t subnegotiation_limit = 512;  // no option in use needs more than 40
-constexpr std::size_t kept_line = 256;             // longer than people type; larger ones are freed
+constexpr std::uint16_t subnegotiation_limit = 512;  // no option in use needs more than 40
+constexpr std::size_t kept_line = 256;  // longer than people type; larger ones are freed
 
 // The answer of BSD's telnetd to AYT. It begins with a line end, as the user may have typed a part
 // of a line.
 constexpr std::string_view yes = "\r\n[Yes]\r\n";
+
+using option = detail::telnet_option;
+using side = detail::telnet_side;
+
+// RFC 1091: IS and SEND. RFC 2066: REQUEST, ACCEPTED and REJECTED.
+constexpr char is = '\0', send = '\1', charset_request = '\1', accepted = '\2', rejected = '\3';
+constexpr std::size_t longest_type = 40;  // RFC 1091: names of Assigned Numbers
+
+void append_subnegotiation(option of, std::initializer_list<std::string_view> parts,
+                           std::string& out) {
+    out.append({iac, sb, static_cast<char>(of)});
+    for (const std::string_view part : parts) out.append(part);
+    out.append({iac, se});
+}
+
+// The peer would take a single 255 for the beginning of a command.
+void append_text(std::string_view text, std::string& out) {
+    for (std::size_t at = text.find(iac); at != text.npos; at = text.find(iac)) {
+        out.append(text.substr(0, at + 1)).push_back(iac);
+        text.remove_prefix(at + 1);
+    }
+    out.append(text);
+}
+
+// Without regard to case, as RFC 2066 compares names.
+bool names_utf8(std::string_view name) noexcept {
+    constexpr std::string_view utf8 = "utf-8";
+    return std::ranges::equal(
+        name, utf8, [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+}
 
 }  // namespace
 
@@ -24,9 +54,18 @@ parsed<std::string_view> telnet::parse(std::string_view input, std::string& out)
     // An empty input is the end of a burst: an idle connection keeps no large line.
     const bool unused = !gathering_ || line_.empty();
     if (input.empty() && unused && line_.capacity() > kept_line) std::string().swap(line_);
+    if (must_ask_) ask(out);
+    if (is_binary_ && !gathering_ && !input.empty()) begin_gathering();
     auto found = gathering_ ? gather(input, out) : parse_line(input, out);
     if (found.size() == 0 || found.size() == input.size()) said_yes_ = false;
+    if (found.has_message() && hidden_ == hidden::next_line) line_came(out);
     return found;
+}
+
+void telnet::begin_gathering() noexcept {
+    line_.clear();
+    gathering_ = true;
+    scanned_ = 0;
 }
 
 // The fast path: a line without commands. memchr finds its end, and it is returned as a view.
@@ -38,9 +77,7 @@ parsed<std::string_view> telnet::parse_line(std::string_view input, std::string&
     const bool lone_cr = cr != fresh.npos && cr + 1 != fresh.size();
     if (lone_cr || fresh.find(iac) != fresh.npos || fresh.find('\0') != fresh.npos) {
         // gather() begins again with the first byte of the line, as parse_line() has consumed none.
-        line_.clear();
-        gathering_ = true;
-        scanned_ = 0;
+        begin_gathering();
         return gather(input, out);
     }
     if (end == rest.npos) {
@@ -62,7 +99,7 @@ parsed<std::string_view> telnet::gather(std::string_view input, std::string& out
     for (std::size_t i = 0; i < input.size(); ++i) {
         const step taken = take(input[i], out);
         if (taken == step::broken) return errc::bad_message;
-        if (line_.size() > limit_) return errc::message_too_large;
+        if (text_size() > limit_) return errc::message_too_large;
         if (taken == step::line) {
             // line_ keeps the text: it is the message, until the next parse().
             gathering_ = false;
@@ -77,6 +114,10 @@ parsed<std::string_view> telnet::gather(std::string_view input, std::string& out
 
 telnet::step telnet::take(char byte, std::string& out) {
     switch (state_) {
+        case state::ended_by_cr:
+            state_ = state::text;
+            if (byte == '\n') return step::more;  // of CR LF
+            return take(byte, out);
         case state::cr:
             state_ = state::text;
             // Any other byte behind a CR is taken as if the CR, which does nothing here, were not
@@ -85,29 +126,36 @@ telnet::step telnet::take(char byte, std::string& out) {
             [[fallthrough]];
         case state::text:
             if (byte == '\n') return step::line;
-            if (byte == '\r') state_ = state::cr;
-            else if (byte == iac) state_ = state::iac;
+            if (byte == '\r') {
+                state_ = is_binary_ ? state::ended_by_cr : state::cr;
+                return is_binary_ ? step::line : step::more;
+            }
+            if (byte == iac) state_ = state::iac;
             else if (byte != '\0') line_ += byte;  // NUL is "No Operation" (RFC 854)
             return step::more;
         case state::iac: return command(byte, out);
         case state::option:
             state_ = state::text;
-            // WONT and DONT get no answer: two ends that answered them would never stop (RFC 854).
-            if (verb_ == will) out.append({iac, dont, byte});
-            if (verb_ == do_) out.append({iac, wont, byte});
-            return step::more;
-        case state::sub:
-            if (byte != iac) return ++sub_size_ > subnegotiation_limit ? step::broken : step::more;
-            state_ = state::sub_iac;
+            answer_option(static_cast<std::uint8_t>(byte), out);
             return step::more;
         case state::sub_iac:
             // IAC SE ends it. IAC IAC is a data byte (RFC 855), and other commands are skipped as
             // data.
-            state_ = byte == se ? state::text : state::sub;
-            if (byte == se) return step::more;
-            return ++sub_size_ > subnegotiation_limit ? step::broken : step::more;
+            if (byte == se) {
+                end_subnegotiation(out);
+                return step::more;
+            }
+            state_ = state::sub;
+            break;
+        case state::sub:
+            if (byte != iac) break;
+            state_ = state::sub_iac;
+            return step::more;
     }
-    return step::broken;
+    if (sub_size_ == subnegotiation_limit) return step::broken;
+    ++sub_size_;
+    line_ += byte;
+    return step::more;
 }
 
 // Takes the byte after an IAC.
@@ -130,16 +178,146 @@ telnet::step telnet::command(char byte, std::string& out) {
     return step::more;
 }
 
-error_code telnet::packet(std::string_view text, std::string& out) {
+// Our own requests.
+void telnet::ask(std::string& out) {
+    must_ask_ = false;
+    if (hidden_ == hidden::last_line) {
+        hidden_ = hidden::nothing;
+        negotiation_.request(side::us, option::echo, false, out);
+    }
+    if (has_begun_) return;
+    has_begun_ = true;
+    const auto request = [&](bool wanted, side of, option what) {
+        if (wanted) negotiation_.request(of, what, true, out);
+    };
+    request(is_server_ && options_.terminal_type, side::peer, option::terminal_type);
+    request(is_server_ && options_.window, side::peer, option::window_size);
+    request(is_server_ && options_.utf8, side::us, option::charset);
+    for (const side each : {side::us, side::peer}) request(options_.binary, each, option::binary);
+    request(options_.suppress_go_ahead, side::us, option::suppress_go_ahead);
+}
+
+// The line that answers a prompt with telnet_echo::off. The echo stays off until the logic could
+// send another such prompt: otherwise a quick user would see the beginning of the second password.
+void telnet::line_came(std::string& out) {
+    if (negotiation_.is_on(side::us, option::echo)) out.append("\r\n");
+    hidden_ = hidden::last_line;
+    must_ask_ = true;
+}
+
+// Whether the peer may have what it asks for by the command verb_.
+bool telnet::agrees(std::uint8_t number) const noexcept {
+    const bool of_peer = verb_ == will;
+    switch (static_cast<option>(number)) {
+        case option::binary: return options_.binary;
+        case option::suppress_go_ahead: return options_.suppress_go_ahead;
+        case option::charset: return options_.utf8;
+        case option::echo: return !of_peer && hidden_ != hidden::nothing;
+        case option::terminal_type: return of_peer && is_server_ && options_.terminal_type;
+        case option::window_size: return of_peer && is_server_ && options_.window;
+    }
+    return false;
+}
+
+// Each of the two further requests is sent once, so that a peer that turns an option off and on
+// cannot make us send more than it does.
+void telnet::answer_option(std::uint8_t number, std::string& out) {
+    negotiation_.receive(static_cast<detail::telnet_verb>(static_cast<unsigned char>(verb_)),
+                         number, agrees(number), out);
+    is_binary_ = negotiation_.is_on(side::peer, option::binary);
+    if (!is_server_) return;
+    if (!asked_for_type_ && negotiation_.is_on(side::peer, option::terminal_type)) {
+        asked_for_type_ = true;
+        append_subnegotiation(option::terminal_type, {{&send, 1}}, out);
+    }
+    if (charset_ == charset::unknown && negotiation_.is_on(side::us, option::charset)) {
+        charset_ = charset::asked;
+        append_subnegotiation(option::charset, {{&charset_request, 1}, ";UTF-8"}, out);
+    }
+}
+
+void telnet::end_subnegotiation(std::string& out) {
+    state_ = state::text;
+    const std::string_view data = std::string_view(line_).substr(text_size());
+    if (!data.empty()) subnegotiated(data, out);
+    line_.resize(text_size());
+    sub_size_ = 0;
+}
+
+void telnet::subnegotiated(std::string_view data, std::string& out) {
+    const auto of = static_cast<option>(data.front());
+    data.remove_prefix(1);
+    if (of == option::charset) return answer_charset(data, out);
+    const auto number = [&](std::size_t at) {
+        const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(data[i]); };
+        return static_cast<std::uint16_t>(byte(at) << 8 | byte(at + 1));
+    };
+    if (of == option::window_size && data.size() == 4 && negotiation_.is_on(side::peer, of)) {
+        const telnet_window told{number(0), number(2)};
+        if (told != window_) ++changes_;
+        window_ = told;
+    }
+    if (of == option::terminal_type && data.starts_with(is) && negotiation_.is_on(side::peer, of)) {
+        const std::string_view type = data.substr(1);
+        const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+        if (type.size() > longest_type || !std::ranges::all_of(type, printable)) return;
+        if (type != terminal_type_) ++changes_;
+        terminal_type_ = type;
+    }
+}
+
+// RFC 2066. A request is a list of names behind a separator of the peer's choice. The answer is
+// never longer. "[TTABLE]" begins requests that also offer tables, which are refused, and so is a
+// request that crosses our own.
+void telnet::answer_charset(std::string_view data, std::string& out) {
+    const auto set = [&](charset to) {
+        if ((to == charset::utf8) != is_utf8()) ++changes_;
+        charset_ = to;
+    };
+    const char said = data.empty() ? '\0' : data.front();
+    if (charset_ == charset::asked && negotiation_.is_on(side::us, option::charset)) {
+        if (said == accepted) set(names_utf8(data.substr(1)) ? charset::utf8 : charset::refused);
+        if (said == rejected) set(charset::refused);
+    }
+    if (said != charset_request || !negotiation_.is_on(side::peer, option::charset)) return;
+    std::string_view names = data.substr(1);
+    const char separator = names.empty() ? '\0' : names.front();
+    while (!names.empty() && charset_ != charset::asked) {
+        names.remove_prefix(1);
+        const std::string_view name = names.substr(0, names.find(separator));
+        names.remove_prefix(name.size());
+        if (!names_utf8(name)) continue;
+        set(charset::utf8);
+        return append_subnegotiation(option::charset, {{&accepted, 1}, name}, out);
+    }
+    append_subnegotiation(option::charset, {{&rejected, 1}}, out);
+}
+
+error_code telnet::check(std::string_view text) const noexcept {
     if (text.size() > limit_) return make_error_code(errc::message_too_large);
     if (text.find_first_of(std::string_view("\r\n\0", 3)) != text.npos)
         return make_error_code(errc::unencodable);
-    // The peer would take a single 255 for the beginning of a command.
-    for (std::size_t at = text.find(iac); at != text.npos; at = text.find(iac)) {
-        out.append(text.substr(0, at + 1)).push_back(iac);
-        text.remove_prefix(at + 1);
+    return {};
+}
+
+error_code telnet::packet(std::string_view text, std::string& out) {
+    if (const error_code ec = check(text)) return ec;
+    append_text(text, out);
+    out.append("\r\n");
+    return {};
+}
+
+error_code telnet::packet(const telnet_prompt& prompt, std::string& out) {
+    if (const error_code ec = check(prompt.text)) return ec;
+    const bool off = prompt.echo == telnet_echo::off;
+    if (off || hidden_ != hidden::nothing) {
+        const std::size_t before = out.size();
+        negotiation_.request(side::us, option::echo, off, out);
+        // push() may have discarded an earlier request, as the outbox was full.
+        if (out.size() == before) negotiation_.repeat(side::us, option::echo, out);
     }
-    out.append(text).append("\r\n");
+    hidden_ = off ? hidden::next_line : hidden::nothing;
+    append_text(prompt.text, out);
     return {};
 }
 

@@ -1,10 +1,14 @@
 // `telnet`: lines contain only text, and an answer to options is never longer than the options, so
-// two ends cannot answer each other for ever.
+// two ends cannot answer each other for ever. With options it sends its own requests, and no more.
 #include <ice/protocols/telnet.hpp>
 
 #include "fuzz.hpp"
 
 namespace {
+
+constexpr std::string_view yes = "\r\n[Yes]\r\n";
+constexpr ice::telnet_options all{
+    .terminal_type = true, .window = true, .utf8 = true, .binary = true, .suppress_go_ahead = true};
 
 // One end feeds what it got to `p`; this is what it says to that.
 std::string answers(ice::telnet& p, std::string_view heard) {
@@ -19,10 +23,10 @@ std::string answers(ice::telnet& p, std::string_view heard) {
 }
 
 // Two ends that answer each other fall silent (RFC 1143, 1: they need not).
-void check_it_ends(std::string said) {
-    ice::telnet ends[2];
+void check_it_ends(std::string said, ice::telnet_options wanted = {}) {
+    ice::telnet ends[2] = {ice::telnet(wanted), ice::telnet(wanted)};
     for (unsigned turn = 0; !said.empty(); ++turn) {
-        fuzz::check(turn < 4, "a negotiation ends");
+        fuzz::check(turn < 10, "a negotiation ends");
         said = answers(ends[turn % 2], said);
     }
 }
@@ -30,11 +34,15 @@ void check_it_ends(std::string said) {
 // A server says "[Yes]" to AYT once for each piece that it is given, so only the rest of its
 // answers is the same at every cut. Returns how many it has taken out.
 std::size_t take_out_yes(std::string& answers) {
-    constexpr std::string_view yes = "\r\n[Yes]\r\n";
     std::size_t n = 0;
     for (std::size_t at = 0; at < answers.size();) {
         if (answers[at] == '\xff') {
-            at += 3;
+            const bool is_sub = answers.compare(at + 1, 1, "\xfa") == 0;
+            at = is_sub ? answers.find("\xff\xf0", at) + 2 : at + 3;
+            continue;
+        }
+        if (answers.compare(at, 4, "\r\n\xff\xfc") == 0) {  // after a password
+            at += 2;
             continue;
         }
         fuzz::check(answers.compare(at, yes.size(), yes) == 0, "an answer is one of the two");
@@ -44,22 +52,39 @@ std::size_t take_out_yes(std::string& answers) {
     return n;
 }
 
-void check_server(ice::telnet p, const fuzz::input& in, std::string_view refusals) {
+// `own`: the most bytes of its own requests.
+std::string check_server(ice::telnet p, const fuzz::input& in, std::size_t own) {
     p.as_server();
     const auto whole = ice::testing::play(p, in.data());
     const std::size_t at_once = [&] {
         auto answers = whole.answers;
         return take_out_yes(answers);
     }();
+    auto others = whole.answers;
+    take_out_yes(others);
     fuzz::check(at_once <= 1, "a burst has one answer to AYT");
+    fuzz::check(whole.answers.size() <= in.data().size() + own + yes.size(), "its own requests");
+    for (const std::string& line : whole.messages)
+        fuzz::check(line.find_first_of(std::string("\r\n\0", 3)) == line.npos,
+                    "a line has no CR, LF or NUL");
     for (const auto& pieces : {in.pieces(), fuzz::byte_by_byte(in.data())}) {
         auto seen = ice::testing::play(p, pieces);
         const std::size_t n = take_out_yes(seen.answers);
         fuzz::check(n >= at_once && n <= pieces.size(), "each piece has one at most");
-        fuzz::check(seen.answers == refusals, "a server refuses what a client refuses");
+        fuzz::check(seen.answers == others, "cut, the other answers are the same");
         fuzz::check(seen.messages == whole.messages && seen.error == whole.error,
                     "cut, it is the same to a server");
     }
+    return others;
+}
+
+// A server that asks for everything, and for a password, is given the same bytes.
+void check_options(std::size_t limit, const fuzz::input& in) {
+    ice::telnet p(limit, all);
+    std::string prompt;
+    const ice::telnet_prompt password("?", ice::telnet_echo::off);
+    fuzz::check(!ice::packet(p, password, prompt), "a prompt can be sent");
+    check_server(p, in, 36 + 5);
 }
 
 }  // namespace
@@ -83,6 +108,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
                     "a line that was sent is the line that comes");
     }
     check_it_ends(seen.answers);
-    check_server(ice::telnet(limit), in, seen.answers);
+    check_it_ends(seen.answers, all);
+    const auto refusals = check_server(ice::telnet(limit), in, 0);
+    fuzz::check(refusals == seen.answers, "a server refuses what a client refuses");
+    if (!in.data().empty()) check_options(limit, in);  // parse() is called, and asks
     return 0;
 }
