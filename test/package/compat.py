@@ -15,8 +15,8 @@ from user import JOBS, ROOT, run
 
 PACKAGES = ("g++ cmake ninja-build libasio-dev libfmt-dev libcli11-dev nlohmann-json3-dev "
             "libboost-test-dev python3 python3-pytest python3-pexpect python3-matplotlib "
-            "python3-jsonschema git inetutils-telnet netcat-openbsd strace iproute2 redis-server "
-            "redis-tools").split()
+            "python3-jsonschema git inetutils-telnet putty-tools busybox netcat-openbsd strace "
+            "iproute2 redis-server redis-tools").split()
 
 
 # What unstable had when this was written: a mirror with less is out of date.
