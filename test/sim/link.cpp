@@ -140,9 +140,14 @@ private:
         }
         ice::task<> closed(ice::session<frames>& peer, ice::error_code) const {
             s.w_.check(s.talks_, "closed() without opened()");
+            struct at_end {  // it may be cancelled
+                scenario& s;
+                ~at_end() {
+                    s.talks_ = false;
+                    ++s.closed_;
+                }
+            } const end{s};
             if (s.w_.does("closed_waits", s.waits_)) co_await peer.sleep(s.w_.chance.below(3s));
-            s.talks_ = false;
-            ++s.closed_;
             if (s.w_.does("closed_throws", s.throws_)) throw std::runtime_error("closed");
         }
     };
