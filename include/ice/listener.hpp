@@ -90,8 +90,8 @@ private:
             error_code why;
             bool opened = false;
             try {
-                why = co_await open_session(session_of(known), logic_of(known), opened);
-                if (!why) why = co_await serve(session_of(known), logic_of(known));
+                why = co_await open(known, opened);
+                if (!why) why = co_await serve_messages(known);
             } catch (...) { why = this->threw(session_of(known), std::current_exception()); }
             session_of(known).no_logic_runs();
             if constexpr (may_wait)
@@ -111,8 +111,12 @@ private:
         return static_cast<session<P>&>(known.session());
     }
 
-    L& logic_of(const listener_base::registration& known) noexcept {
-        return logic_.of(session_of(known));
+    // Not in run_session() either: what its expressions take would be in its frame.
+    task<error_code> open(const listener_base::registration& known, bool& opened) {
+        return open_session(session_of(known), logic_.of(session_of(known)), opened);
+    }
+    task<error_code> serve_messages(const listener_base::registration& known) {
+        return serve(session_of(known), logic_.of(session_of(known)));
     }
 
     P protocol_;

@@ -152,15 +152,19 @@ public:
             detail::shakes_hands<P, session> || !detail::names_handshake<P, session>,
             "ice: handshake() is called with (ice::session<P>&), and returns a task of error_code "
             "or bool");
-        std::size_t replies = 0;  // of a log-in
-        if constexpr (detail::logs_in<P>) replies = protocol_.log_in(bytes().out());
-        if (detail::shakes_hands<P, session> || replies != 0) {
-            error_code said;
-            auto work = run_handshake(replies, said);
-            auto runs = run_within(limit, std::move(work), said);
-            co_await std::move(runs);
-            asked_ = received_ = 0;
-            if (said) co_return said;
+        // Other protocols need no larger frame, which would leave a gap in the memory of each
+        // connection.
+        if constexpr (detail::shakes_hands<P, session> || detail::logs_in<P>) {
+            std::size_t replies = 0;  // of a log-in
+            if constexpr (detail::logs_in<P>) replies = protocol_.log_in(bytes().out());
+            if (detail::shakes_hands<P, session> || replies != 0) {
+                error_code said;
+                auto work = run_handshake(replies, said);
+                auto runs = run_within(limit, std::move(work), said);
+                co_await std::move(runs);
+                asked_ = received_ = 0;
+                if (said) co_return said;
+            }
         }
         co_return failed();
     }

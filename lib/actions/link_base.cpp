@@ -123,7 +123,7 @@ void link_base::connect() noexcept {
 task<> link_base::connect_once(std::shared_ptr<link_base> me) {
     const time_point until = after(me->net_->now(), me->options_.timeouts.connect);
     auto made = co_await me->net_->connect(me->where(), until);
-    if (me->ending_) co_return;  // mutant: link_ends
+    if (me->ending_) co_return;
     if (made) me->begin(*std::move(made));
     else me->attempt_failed(made.error());
 }

@@ -128,9 +128,9 @@ std::error_code connect_error(std::error_code cause) noexcept {
 std::error_code refusal_error(std::string_view text) noexcept {
     constexpr std::size_t most = 64, text_limit = 256;  // 16 KiB of texts
     static std::mutex one_at_a_time;
-    // Never destroyed, as an error_code may be printed while the process ends.
-    static auto& known = *new std::vector<std::unique_ptr<refusal_category>>;
     try {
+        // Never destroyed, as an error_code may be printed while the process ends.
+        static auto& known = *new std::vector<std::unique_ptr<refusal_category>>;
         std::string printable(text.substr(0, text_limit));
         for (char& c : printable) {
             if (c < ' ' || c > '~') c = '?';

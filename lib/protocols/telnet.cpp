@@ -20,7 +20,8 @@ using option = detail::telnet_option;
 using side = detail::telnet_side;
 
 // RFC 1091: IS and SEND. RFC 2066: REQUEST, ACCEPTED and REJECTED.
-constexpr char is = '\0', send = '\1', charset_request = '\1', accepted = '\2', rejected = '\3';
+constexpr char type_is = '\0', send_type = '\1';
+constexpr char charset_request = '\1', accepted = '\2', rejected = '\3';
 constexpr std::size_t longest_type = 40;  // RFC 1091: names of Assigned Numbers
 
 void append_subnegotiation(option of, std::initializer_list<std::string_view> parts,
@@ -228,7 +229,7 @@ void telnet::answer_option(std::uint8_t number, std::string& out) {
     if (!is_server_) return;
     if (!asked_for_type_ && negotiation_.is_on(side::peer, option::terminal_type)) {
         asked_for_type_ = true;
-        append_subnegotiation(option::terminal_type, {{&send, 1}}, out);
+        append_subnegotiation(option::terminal_type, {{&send_type, 1}}, out);
     }
     if (charset_ == charset::unknown && negotiation_.is_on(side::us, option::charset)) {
         charset_ = charset::asked;
@@ -257,7 +258,8 @@ void telnet::subnegotiated(std::string_view data, std::string& out) {
         if (told != window_) ++changes_;
         window_ = told;
     }
-    if (of == option::terminal_type && data.starts_with(is) && negotiation_.is_on(side::peer, of)) {
+    if (of == option::terminal_type && data.starts_with(type_is) &&
+        negotiation_.is_on(side::peer, of)) {
         const std::string_view type = data.substr(1);
         const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
         if (type.size() > longest_type || !std::ranges::all_of(type, printable)) return;

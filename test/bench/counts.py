@@ -117,15 +117,18 @@ def instructions(build, bursts, folder, program, request, answer):
         return collected()
 
 
-def per_message(build, folder, program, request=LINE, answer=LINE):
+def per_message(build, folder, program, request=LINE, answer=LINE, tries=1):
     n = 200
-    once, twice = (instructions(build, k, folder, program, request, answer) for k in (n, 2 * n))
+    once, twice = (min(instructions(build, k, folder, program, request, answer)
+                       for _ in range(tries)) for k in (n, 2 * n))
     return (twice - once) / n / 64
 
 
 def of_gateway(build, folder):
+    """How many lines it passes on in one turn of its loop depends on what else the machine does:
+    the fewest instructions count."""
     with serving(f"{build}/bench/raw_line", "0") as (_, (_, port)):
-        return per_message(build, folder, ("bench/gateway", str(port), "1000", "64", "0"))
+        return per_message(build, folder, ("bench/gateway", str(port), "1000", "64", "0"), tries=3)
 
 
 def load(address, folder, program, *arguments):

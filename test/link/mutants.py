@@ -50,9 +50,6 @@ MUTANTS = {
     "holds_a_drain": (
         "a peer that does not read, or a logic that does not end, holds a drain",
         {"link_is_late": gone}),
-    "connects_after_its_end": (
-        "an attempt that succeeds after a drain or a stop makes a connection",
-        {"link_ends": gone}),
     "early_push": (
         "push() sends before opened() has returned",
         {"link_is_established": instead("    return session_;")}),
