@@ -561,7 +561,7 @@ BOOST_AUTO_TEST_CASE(a_logic_that_throws_ends_its_connection_only) {
 
 BOOST_AUTO_TEST_CASE(callers_wait_until_it_is_connected) {
     auto& l = add(action());
-    std::optional<ice::error_code> up, limited;
+    std::optional<ice::error_code> up;
     sim.spawn([](ice::link<ice::line>& it, std::optional<ice::error_code>& to) -> ice::task<> {
         to = co_await it.connected();
     }(l, up));
