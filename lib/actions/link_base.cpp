@@ -17,19 +17,19 @@ namespace {
 // at once, as it refuses the client, must not be repeated at the shortest pause.
 constexpr duration proven = std::chrono::seconds(1);
 
-constexpr duration far_away = std::chrono::hours(24 * 365);
+constexpr duration one_year = std::chrono::hours(24 * 365);
 
 // The shortest interval of heartbeats, so that a setting of 0 does not spin.
-constexpr duration least_interval = std::chrono::milliseconds(1);
+constexpr duration least_heartbeat = std::chrono::milliseconds(1);
 
 link_options checked(link_options o) {
     if (o.addresses.empty())
         throw std::invalid_argument(fmt::format("link '{}': no address", o.name));
-    o.heartbeat = std::max(o.heartbeat, least_interval);
+    o.heartbeat = std::max(o.heartbeat, least_heartbeat);
     return o;
 }
 
-error_code no_memory() noexcept { return std::make_error_code(std::errc::not_enough_memory); }
+error_code out_of_memory() noexcept { return std::make_error_code(std::errc::not_enough_memory); }
 
 }  // namespace
 
@@ -104,7 +104,7 @@ void link_base::start() {
 }
 
 void link_base::tick() noexcept {
-    timer_.set(net_->now() + far_away);
+    timer_.set(net_->now() + one_year);
     if (state_ == link_state::waiting) connect();
     else if (is_connected() && options_.heartbeat != no_timeout) beat();
 }
@@ -117,7 +117,7 @@ void link_base::connect() noexcept {
             self->broke(std::move(thrown));
             self->attempt_failed(errc::handshake_failed);
         });
-    } catch (const std::bad_alloc&) { attempt_failed(no_memory()); }
+    } catch (const std::bad_alloc&) { attempt_failed(out_of_memory()); }
 }
 
 task<> link_base::connect_once(std::shared_ptr<link_base> me) {
@@ -189,7 +189,7 @@ void link_base::established() {
     connected_since_ = now;
     consumed_ = session_->bytes().consumed();
     beats_ = false;
-    timer_.set(after(now, std::min(options_.heartbeat, far_away)));
+    timer_.set(after(now, std::min(options_.heartbeat, one_year)));
     changed_.set();
     write(log_level::info, "link is up", [&] { return fmt::format("connected to {}", where()); });
 }
@@ -240,7 +240,7 @@ void link_base::beat() noexcept {
                 });
         } catch (...) { threw(*session_, std::current_exception()); }
     }
-    if (!ending_) timer_.set(std::min(next, net_->now() + far_away));
+    if (!ending_) timer_.set(std::min(next, net_->now() + one_year));
 }
 
 // -- messages
