@@ -16,15 +16,15 @@ constexpr std::size_t kept_line = 256;  // longer than people type; larger ones 
 // of a line.
 constexpr std::string_view yes = "\r\n[Yes]\r\n";
 
-using option = detail::telnet_option;
-using side = detail::telnet_side;
+using detail::telnet_option;
+using detail::telnet_side;
 
 // RFC 1091: IS and SEND. RFC 2066: REQUEST, ACCEPTED and REJECTED.
 constexpr char type_is = '\0', send_type = '\1';
-constexpr char charset_request = '\1', accepted = '\2', rejected = '\3';
+constexpr char charset_request = '\1', charset_accepted = '\2', charset_rejected = '\3';
 constexpr std::size_t longest_type = 40;  // RFC 1091: names of Assigned Numbers
 
-void append_subnegotiation(option of, std::initializer_list<std::string_view> parts,
+void append_subnegotiation(telnet_option of, std::initializer_list<std::string_view> parts,
                            std::string& out) {
     out.append({iac, sb, static_cast<char>(of)});
     for (const std::string_view part : parts) out.append(part);
@@ -184,24 +184,25 @@ void telnet::ask(std::string& out) {
     must_ask_ = false;
     if (hidden_ == hidden::last_line) {
         hidden_ = hidden::nothing;
-        negotiation_.request(side::us, option::echo, false, out);
+        negotiation_.request(telnet_side::us, telnet_option::echo, false, out);
     }
     if (has_begun_) return;
     has_begun_ = true;
-    const auto request = [&](bool wanted, side of, option what) {
+    const auto request = [&](bool wanted, telnet_side of, telnet_option what) {
         if (wanted) negotiation_.request(of, what, true, out);
     };
-    request(is_server_ && options_.terminal_type, side::peer, option::terminal_type);
-    request(is_server_ && options_.window, side::peer, option::window_size);
-    request(is_server_ && options_.utf8, side::us, option::charset);
-    for (const side each : {side::us, side::peer}) request(options_.binary, each, option::binary);
-    request(options_.suppress_go_ahead, side::us, option::suppress_go_ahead);
+    request(is_server_ && options_.terminal_type, telnet_side::peer, telnet_option::terminal_type);
+    request(is_server_ && options_.window, telnet_side::peer, telnet_option::window_size);
+    request(is_server_ && options_.utf8, telnet_side::us, telnet_option::charset);
+    for (const telnet_side each : {telnet_side::us, telnet_side::peer})
+        request(options_.binary, each, telnet_option::binary);
+    request(options_.suppress_go_ahead, telnet_side::us, telnet_option::suppress_go_ahead);
 }
 
 // The line that answers a prompt with telnet_echo::off. The echo stays off until the logic could
 // send another such prompt: otherwise a quick user would see the beginning of the second password.
 void telnet::line_came(std::string& out) {
-    if (negotiation_.is_on(side::us, option::echo)) out.append("\r\n");
+    if (negotiation_.is_on(telnet_side::us, telnet_option::echo)) out.append("\r\n");
     hidden_ = hidden::last_line;
     must_ask_ = true;
 }
@@ -209,13 +210,13 @@ void telnet::line_came(std::string& out) {
 // Whether the peer may have what it asks for by the command verb_.
 bool telnet::agrees(std::uint8_t number) const noexcept {
     const bool of_peer = verb_ == will;
-    switch (static_cast<option>(number)) {
-        case option::binary: return options_.binary;
-        case option::suppress_go_ahead: return options_.suppress_go_ahead;
-        case option::charset: return options_.utf8;
-        case option::echo: return !of_peer && hidden_ != hidden::nothing;
-        case option::terminal_type: return of_peer && is_server_ && options_.terminal_type;
-        case option::window_size: return of_peer && is_server_ && options_.window;
+    switch (static_cast<telnet_option>(number)) {
+        case telnet_option::binary: return options_.binary;
+        case telnet_option::suppress_go_ahead: return options_.suppress_go_ahead;
+        case telnet_option::charset: return options_.utf8;
+        case telnet_option::echo: return !of_peer && hidden_ != hidden::nothing;
+        case telnet_option::terminal_type: return of_peer && is_server_ && options_.terminal_type;
+        case telnet_option::window_size: return of_peer && is_server_ && options_.window;
     }
     return false;
 }
@@ -225,15 +226,16 @@ bool telnet::agrees(std::uint8_t number) const noexcept {
 void telnet::answer_option(std::uint8_t number, std::string& out) {
     negotiation_.receive(static_cast<detail::telnet_verb>(static_cast<unsigned char>(verb_)),
                          number, agrees(number), out);
-    is_binary_ = negotiation_.is_on(side::peer, option::binary);
+    is_binary_ = negotiation_.is_on(telnet_side::peer, telnet_option::binary);
     if (!is_server_) return;
-    if (!asked_for_type_ && negotiation_.is_on(side::peer, option::terminal_type)) {
+    if (!asked_for_type_ && negotiation_.is_on(telnet_side::peer, telnet_option::terminal_type)) {
         asked_for_type_ = true;
-        append_subnegotiation(option::terminal_type, {{&send_type, 1}}, out);
+        append_subnegotiation(telnet_option::terminal_type, {{&send_type, 1}}, out);
     }
-    if (charset_ == charset::unknown && negotiation_.is_on(side::us, option::charset)) {
+    if (charset_ == charset::unknown &&
+        negotiation_.is_on(telnet_side::us, telnet_option::charset)) {
         charset_ = charset::asked;
-        append_subnegotiation(option::charset, {{&charset_request, 1}, ";UTF-8"}, out);
+        append_subnegotiation(telnet_option::charset, {{&charset_request, 1}, ";UTF-8"}, out);
     }
 }
 
@@ -246,20 +248,21 @@ void telnet::end_subnegotiation(std::string& out) {
 }
 
 void telnet::subnegotiated(std::string_view data, std::string& out) {
-    const auto of = static_cast<option>(data.front());
+    const auto of = static_cast<telnet_option>(data.front());
     data.remove_prefix(1);
-    if (of == option::charset) return answer_charset(data, out);
+    if (of == telnet_option::charset) return answer_charset(data, out);
     const auto number = [&](std::size_t at) {
         const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(data[i]); };
         return static_cast<std::uint16_t>(byte(at) << 8 | byte(at + 1));
     };
-    if (of == option::window_size && data.size() == 4 && negotiation_.is_on(side::peer, of)) {
+    if (of == telnet_option::window_size && data.size() == 4 &&
+        negotiation_.is_on(telnet_side::peer, of)) {
         const telnet_window told{number(0), number(2)};
         if (told != window_) ++changes_;
         window_ = told;
     }
-    if (of == option::terminal_type && data.starts_with(type_is) &&
-        negotiation_.is_on(side::peer, of)) {
+    if (of == telnet_option::terminal_type && data.starts_with(type_is) &&
+        negotiation_.is_on(telnet_side::peer, of)) {
         const std::string_view type = data.substr(1);
         const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
         if (type.size() > longest_type || !std::ranges::all_of(type, printable)) return;
@@ -277,11 +280,13 @@ void telnet::answer_charset(std::string_view data, std::string& out) {
         charset_ = to;
     };
     const char said = data.empty() ? '\0' : data.front();
-    if (charset_ == charset::asked && negotiation_.is_on(side::us, option::charset)) {
-        if (said == accepted) set(names_utf8(data.substr(1)) ? charset::utf8 : charset::refused);
-        if (said == rejected) set(charset::refused);
+    if (charset_ == charset::asked && negotiation_.is_on(telnet_side::us, telnet_option::charset)) {
+        if (said == charset_accepted)
+            set(names_utf8(data.substr(1)) ? charset::utf8 : charset::refused);
+        if (said == charset_rejected) set(charset::refused);
     }
-    if (said != charset_request || !negotiation_.is_on(side::peer, option::charset)) return;
+    if (said != charset_request || !negotiation_.is_on(telnet_side::peer, telnet_option::charset))
+        return;
     std::string_view names = data.substr(1);
     const char separator = names.empty() ? '\0' : names.front();
     while (!names.empty() && charset_ != charset::asked) {
@@ -290,9 +295,9 @@ void telnet::answer_charset(std::string_view data, std::string& out) {
         names.remove_prefix(name.size());
         if (!names_utf8(name)) continue;
         set(charset::utf8);
-        return append_subnegotiation(option::charset, {{&accepted, 1}, name}, out);
+        return append_subnegotiation(telnet_option::charset, {{&charset_accepted, 1}, name}, out);
     }
-    append_subnegotiation(option::charset, {{&rejected, 1}}, out);
+    append_subnegotiation(telnet_option::charset, {{&charset_rejected, 1}}, out);
 }
 
 error_code telnet::check(std::string_view text) const noexcept {
@@ -314,9 +319,9 @@ error_code telnet::packet(const telnet_prompt& prompt, std::string& out) {
     const bool off = prompt.echo == telnet_echo::off;
     if (off || hidden_ != hidden::nothing) {
         const std::size_t before = out.size();
-        negotiation_.request(side::us, option::echo, off, out);
+        negotiation_.request(telnet_side::us, telnet_option::echo, off, out);
         // push() may have discarded an earlier request, as the outbox was full.
-        if (out.size() == before) negotiation_.repeat(side::us, option::echo, out);
+        if (out.size() == before) negotiation_.repeat(telnet_side::us, telnet_option::echo, out);
     }
     hidden_ = off ? hidden::next_line : hidden::nothing;
     append_text(prompt.text, out);
