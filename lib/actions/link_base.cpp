@@ -71,18 +71,18 @@ link_base::link_base(std::shared_ptr<server_context> context, link_options o)
     settings_.timeouts.idle = no_timeout;
     settings_.timeouts.write = options_.timeouts.write;
     settings_.timeouts.logic = options_.timeouts.logic;
-    const auto of = [](session_base& s) -> link_base& {
-        return *static_cast<const link_settings&>(s.settings()).link;
-    };
-    static_assert(std::is_empty_v<decltype(of)>);
     settings_.spawned_threw = [](session_base& s, std::exception_ptr thrown) noexcept {
-        decltype(of){}(s).threw(s, std::move(thrown));
+        of(s).threw(s, std::move(thrown));
         s.close();
     };
     settings_.hold_owner = [](session_base& s) -> std::shared_ptr<void> {
-        return decltype(of){}(s).shared_from_this();
+        return of(s).shared_from_this();
     };
     net_->budget().reserve(1);
+}
+
+link_base& link_base::of(session_base& s) noexcept {
+    return *static_cast<const link_settings&>(s.settings()).link;
 }
 
 link_base::~link_base() { net_->budget().unreserve(1); }

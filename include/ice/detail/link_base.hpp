@@ -153,6 +153,7 @@ private:
     struct link_settings : session_settings {
         link_base* link;
     };
+    static link_base& of(session_base&) noexcept;
 
     void start();
     void tick() noexcept;
