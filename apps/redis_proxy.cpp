@@ -15,19 +15,16 @@ constexpr std::string_view REFUSED[]{
     "wait",     "waitaof", "watch",    "xread",      "failover", "unsubscribe",  "xreadgroup"};
 
 // [proxy]
-struct proxy {
-    ice::pool<ice::resp>& redis;
-
-    ice::task<ice::resp_value> operator()(ice::resp_view request) {
-        const std::string_view command = (*request.begin()).text();
-        const auto is_it = [&](std::string_view one) { return ice::resp_names(command, one); };
-        if (std::ranges::any_of(REFUSED, is_it))
-            co_return ice::resp_error(fmt::format("ERR no '{}' through a proxy", command));
-        auto reply = co_await redis.request(request);
-        if (!reply) co_return ice::resp_error(fmt::format("ERR {}", reply.failure()));
-        co_return *std::move(reply);
-    }
-};
+// In place of a reply of Redis.
+std::optional<ice::resp_value> refuse(ice::resp_view request) {
+    const std::string_view command = (*request.begin()).text();
+    const auto is_it = [&](std::string_view one) { return ice::resp_names(command, one); };
+    if (std::ranges::none_of(REFUSED, is_it)) return std::nullopt;
+    return ice::resp_error(fmt::format("ERR no '{}' through a proxy", command));
+}
+ice::resp_value failed(const ice::failure& why) {
+    return ice::resp_error(fmt::format("ERR {}", why));
+}
 // [proxy]
 
 }  // namespace
@@ -51,7 +48,7 @@ int main(int argc, char** argv) {
         auto& l = srv.add(ice::tcp_server_action{ice::address(listen)}
                               .protocol(ice::resp_requests{})
                               .limits({.in_flight = in_flight})
-                              .logic(proxy{redis}));
+                              .logic(ice::forward(redis, failed, refuse)));
         // [listen]
         print_ready(l);
         srv.run();

@@ -12,14 +12,11 @@ int main(int argc, char** argv) try {
     auto to = ice::tcp_client_action{ice::address(local + argv[1]), "upstream", 4, ice::line{}};
     auto& upstream =
         srv.add(std::move(to).limits({.max_waiters = 10'000, .pipeline = std::stoul(argv[2])}));
-    auto ask = [&upstream](std::string_view line) -> ice::task<std::string> {
-        auto reply = co_await upstream.request(line);
-        co_return reply ? *std::move(reply) : "no reply: " + reply.error().message();
-    };
+    const auto failed = [](const ice::failure& why) { return "no reply: " + why.text(); };
     auto& here = srv.add(ice::tcp_server_action{ice::address(local + argv[4])}
                              .protocol(ice::line{})
                              .limits({.in_flight = std::stoul(argv[3])})
-                             .logic(ask));
+                             .logic(ice::forward(upstream, failed)));
     fmt::print("listening on {}\n", here.endpoint());
     ice::flush_stdout();
     srv.run();

@@ -102,10 +102,7 @@ std::size_t in_memory(P protocol, L logic, int n) {
 
 // The same over loopback. The peer is a plain socket of preallocated buffers on the same thread, so
 // all that is counted is the server's.
-template <class P, class L>
-std::size_t over_tcp(P protocol, L logic, int n) {
-    world w;
-    auto& l = w.srv.add(ice::tcp_server_action{any_port}.protocol(protocol).logic(logic));
+std::size_t over_tcp(world& w, const ice::listener_base& l, int n) {
     auto p = w.connect(l.endpoint());
     const int fd = p.socket().native_handle();
     const std::string burst = burst_of(n);
@@ -126,6 +123,27 @@ std::size_t over_tcp(P protocol, L logic, int n) {
     const std::size_t made = allocations - before;
     BOOST_TEST(right);
     return made;
+}
+template <class P, class L>
+std::size_t over_tcp(P protocol, L logic, int n) {
+    world w;
+    return over_tcp(w, w.srv.add(ice::tcp_server_action{any_port}.protocol(protocol).logic(logic)),
+                    n);
+}
+
+// The same through a pool to an upstream of the same program.
+std::size_t forwarded_over_tcp(int n) {
+    constexpr ice::pool_name<ice::line> upstream{"upstream"};
+    world w;
+    auto& back = w.srv.add(ice::tcp_server_action{any_port}.protocol(ice::line{}).logic(plain));
+    auto& pool =
+        w.srv.add(ice::tcp_client_action{back.endpoint(), upstream, 1}.limits({.pipeline = 1000}));
+    auto& front = w.srv.add(
+        ice::tcp_server_action{any_port}
+            .protocol(ice::line{})
+            .limits({.in_flight = 64})
+            .logic(ice::forward(pool, [](const ice::failure& why) { return why.text(); })));
+    return over_tcp(w, front, n);
 }
 
 }  // namespace
@@ -254,6 +272,13 @@ BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_over_tcp) {
         BOOST_TEST(over_tcp(ice::line{}, coroutine, n) == 0u);
         BOOST_TEST(over_tcp(ice::line{}, yielding, n) == 0u);
     }
+}
+
+// A burst begins a pipeline and the coroutine that receives its replies. Buffers that are larger
+// than usual are not kept between bursts.
+BOOST_AUTO_TEST_CASE(a_forwarded_burst_allocates_little) {
+    BOOST_TEST(forwarded_over_tcp(1) <= 2u * measured);
+    BOOST_TEST(forwarded_over_tcp(64) <= 7u * measured);
 }
 
 // A destructor returns the connection: an exception in it would end the process.

@@ -24,8 +24,9 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
      "protocols", "*"), ("conversation", "session_* session logic answer_queue serve", "", "*"),
     ("actions", "failure fan_out health_check reply_logic action run_session listener* link*", "",
      "*"), ("pool", "breaker upstream* pool_con* retry_budget pool_state pool_core exchange_state "
-     "connection_pool pool_base pipeline lease pool res*", "", "*"), ("server", "server asio", "",
-     "*"), ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
+     "connection_pool pool_base pipeline* lease pool forward res*", "", "*"), ("server",
+     "server asio", "", "*"), ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"),
+    ("no room", "*", "", "*")]
 
 NEEDED = [  # pattern, where, what, why; a banner aims at 1-4 lines, a long contract takes more
     (r"\A(?!// \[\w+\]\n)(//.*\n){1,12}(?!//)", CPP, "no banner of 1-12 lines", "what is it?"),

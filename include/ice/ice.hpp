@@ -12,6 +12,7 @@
 #include <ice/event.hpp>
 #include <ice/failure.hpp>
 #include <ice/fan_out.hpp>
+#include <ice/forward.hpp>
 #include <ice/health_check.hpp>
 #include <ice/limits.hpp>
 #include <ice/link.hpp>

@@ -147,6 +147,14 @@ constexpr void check_logic() {
     }
 }
 
+// Whether the memory of a message is worth keeping for the next one.
+template <class M>
+bool is_small(const M& m) {
+    if constexpr (requires { m.capacity(); }) return m.capacity() <= 4096;
+    else if constexpr (requires { m.bytes().size(); }) return m.bytes().size() <= 4096;
+    else return false;
+}
+
 template <protocol P, class L, class A>
 [[gnu::always_inline]] inline void send_answer(session<P>& peer, L& logic, const A& a) {
     static_assert(replaces_unencodable<L, P> || !names_unencodable<L, P>,

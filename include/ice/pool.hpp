@@ -5,8 +5,7 @@
 #pragma once
 
 #include <exception>
-#include <ice/detail/pipeline.hpp>
-#include <ice/detail/pool_base.hpp>
+#include <ice/detail/pipelined_pool.hpp>
 #include <ice/lease.hpp>
 #include <optional>
 #include <utility>
@@ -17,21 +16,28 @@ namespace ice {
 // the type of what a request returns. Use it only on the loop's thread. The server owns the
 // pool: references to it are valid as long as the server.
 template <protocol P, class R = owned_t<message_t<P>>>
-class pool : public pool_base {
+class pool : public pipelined_pool<P, R> {
     static_assert(!detail::is_view<R>,
                   "ice: what a pool's request gives owns its bytes: the connection goes back, and "
                   "later replies come to lie where this one was");
+    using base = pipelined_pool<P, R>;
+    using base::context, base::is_cancelled, base::is_pipelined, base::keep, base::let_others_run;
+    using base::logic_, base::made_at_once, base::net, base::now, base::prepare_retry;
+    using base::settings_, base::try_acquire;
+    using base::timeouts, base::wait_for_connection;
+    using typename base::call, typename base::connection_lease;
 
 public:
-    // What request() returns if it succeeds, and what turns a reply into it.
+    using protocol_type = P;
+    // What request() returns if it succeeds.
     using reply_type = R;
-    using reply_logic = typename tcp_client_action<P, R>::reply_logic;
+    using typename base::forwarded, typename base::reply_logic;
 
     // For server::add(), whose comment lists what it throws.
-    pool(std::shared_ptr<server_context> context, pool_options o, P p, reply_logic logic,
+    pool(std::shared_ptr<server_context> owner, pool_options o, P p, reply_logic logic,
          health_check<P> check)
-        : pool_base(std::move(context), std::move(o)), protocol_(std::move(p)),
-          logic_(std::move(logic)), check_(std::move(check)) {
+        : base(std::move(owner), std::move(o), std::move(logic)), protocol_(std::move(p)),
+          check_(std::move(check)) {
         if (std::constructible_from<R, message_t<P>&&> || logic_) return;
         this->throw_needs("a .logic() to make of a reply what its name promises");
     }
@@ -60,13 +66,28 @@ public:
     task<pool_result<R>> request(M&& message, duration timeout) {
         detail::refuse_braced_aggregate<M>();
         using own = std::decay_t<M>;
-        if (timeout <= duration::zero()) return refuse_late<R>();
-        return is_pipelined() ? shared_exchange<own>(std::forward<M>(message), timeout)
-                              : exchange<own>(std::forward<M>(message), timeout);
+        if (timeout <= duration::zero()) return this->template refuse_late<R>();
+        return is_pipelined()
+                   ? this->template shared_exchange<own>(std::forward<M>(message), timeout)
+                   : exchange<own>(std::forward<M>(message), timeout);
     }
     template <class M>
     task<pool_result<R>> request(M&& message) {
         return request(std::forward<M>(message), timeouts().request);
+    }
+
+    // The same as request(), for a message of forward() that try_request() has not sent, or that
+    // finish() wants repeated.
+    template <class M>
+    task<pool_result<R>> request_on(forwarded& f, M message) {
+        if (!f.begun) co_return co_await request(std::move(message));
+        if (f.is_unsent) {
+            const error_code why_not = co_await prepare_retry(f.begun->until);
+            if (why_not) co_return f.begun->failed(why_not);
+        }
+        auto again =
+            this->template shared_exchange<M>(std::move(message), duration::zero(), &*f.begun);
+        co_return co_await std::move(again);
     }
 
     // Leases a connection for several messages, all of them within `timeout` (default:
@@ -74,7 +95,7 @@ public:
     // Its errors and refusals are those of request(), but nothing was sent yet. Any coroutine on
     // the loop's thread may call it at any time.
     task<pool_result<lease<P>>> acquire(duration timeout) {
-        if (timeout <= duration::zero()) co_return co_await refuse_late<lease<P>>();
+        if (timeout <= duration::zero()) co_return co_await this->template refuse_late<lease<P>>();
         call mine(*this, timeout);
         connection_lease leased = try_acquire(mine.begin);
         if (leased.is_empty()) {
@@ -142,121 +163,6 @@ private:
         }
     }
 
-    // The entry of a request in the pipeline of a connection that several requests share.
-    struct pending_reply : pipeline::pending_request {
-        std::optional<result<R>> reply;
-        std::exception_ptr thrown;  // by the logic of replies
-    };
-
-    // A request on a connection with a pipeline. The first request on a free connection makes the
-    // pipeline, and spawns assign_replies(), which receives for all callers. Each caller waits only
-    // for its own `pending`, so its timeout ends its wait and leaves the connection to the others.
-    template <class M>
-    task<pool_result<R>> shared_exchange(M message, duration timeout) {
-        call mine(*this, timeout);
-        for (time_point at = mine.begin;; at = now()) {
-            acquired taken = try_share(at);
-            if (taken.is_empty()) {
-                auto waited = co_await wait_for_connection(mine.until, true);
-                if (!waited) co_return mine.failed(waited.error());
-                taken = *std::move(waited);
-                at = now();
-            }
-            std::unique_ptr<pipeline> opened;
-            if (taken.shared == nullptr)
-                opened = std::make_unique<pipeline>(connection_lease(std::move(taken.own)));
-            pipeline& line = opened ? *opened : line_of(*taken.shared);
-            auto& peer = static_cast<session<P>&>(line.session());
-            const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
-            pending_reply pending;
-            mine.at = line.upstream();
-            error_code refused;
-            {
-                const pipeline::room_guard room(*this, pending);
-                refused = peer.push(message);  // if packet() throws, nothing is queued
-                if (!refused) line.join(pending, begin, mine.until, at);
-            }
-            if (refused) {
-                const bool is_lost = bool(peer.bytes().cancelled());
-                opened.reset();  // no coroutine receives on it yet
-                if (is_lost) refused = co_await prepare_retry(mine.until);
-                else co_await let_others_run();
-                if (refused) co_return mine.failed(refused);
-                continue;
-            }
-            mine.sent = true;
-            watch_outbox(line);
-            if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
-            if (!pending.is_over()) co_await pending.wait();
-            if (pending.thrown) std::rethrow_exception(pending.thrown);
-            if (pending.reply && *pending.reply) {
-                mine.succeeded(pending.ended);
-                co_return **std::move(pending.reply);
-            }
-            if (pending.reply) co_return mine.failed(pending.reply->error());
-            mine.sent = !pending.is_unsent;
-            if (mine.sent) co_return mine.failed(pending.failed, pending.unparsed);
-            if (is_cancelled(co_await asio::this_coro::cancellation_state))
-                co_return mine.failed(asio::error::operation_aborted);
-            const error_code why_not = co_await prepare_retry(mine.until);
-            if (why_not) co_return mine.failed(why_not);
-        }
-    }
-
-    // Receives replies and gives each to the oldest request that has none, whether or not its
-    // caller still waits. Ends with the last reply, or when the connection fails; the destructor of
-    // the pipeline then tells the callers that are left.
-    static task<> assign_replies(std::shared_ptr<pool> self, std::unique_ptr<pipeline> line) {
-        auto& peer = static_cast<session<P>&>(line->session());
-        line->fail(errc::bad_message);  // the reason if the protocol throws
-        while (line != nullptr) {
-            std::optional<message_t<P>> reply = peer.arrived();
-            if (!reply) {
-                peer.set_deadline(line->due(), errc::pipeline_stalled);
-                auto received = co_await peer.receive();
-                if (!received) co_return line->fail(received.error());
-                reply.emplace(*std::move(received));
-            }
-            if (!line->is_sent()) co_return line->fail(errc::bad_message);  // it answers no request
-            if (line->caller() != nullptr) {
-                std::exception_ptr thrown;
-                std::optional<result<R>> made;
-                try {
-                    made = self->made_at_once(*reply);
-                    if (!made) {
-                        const time_point until = line->caller()->until();
-                        peer.set_deadline(never, errc{});  // it is that of the upstream
-                        auto runs = reply_logic::run_on_copy(self->logic_, until, self->net(),
-                                                             *std::move(reply), self);
-                        made = co_await std::move(runs);
-                    }
-                } catch (...) { thrown = std::current_exception(); }
-                const bool is_malformed = made && made->error() == errc::bad_message;
-                auto* const caller = static_cast<pending_reply*>(line->caller());
-                if (caller != nullptr) {
-                    caller->thrown = thrown;
-                    caller->reply = std::move(made);
-                }
-                if (is_malformed) co_return line->fail(errc::bad_message);
-            }
-            pipeline::pending_request* const over = line->pop_oldest();
-            // Before the caller asks again: the next request needs proof that nothing is left.
-            if (line->size() == 0) line.reset();
-            if (over != nullptr) over->resume();
-        }
-    }
-
-    std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
-
-    // Turns a reply into what request() returns. None if that takes a coroutine.
-    std::optional<result<R>> made_at_once(message_t<P>& reply) {
-        if (logic_.plain) return logic_.plain(std::move(reply));
-        if constexpr (std::constructible_from<R, message_t<P>&&>) {
-            if (!logic_) return result<R>(R(std::move(reply)));
-        }
-        return std::nullopt;
-    }
-
     // Runs a logic of replies that waits, until `until`. After an error it keeps the connection,
     // whose buffer may have the reply, and closes it at its end.
     task<error_code> make_on_lease(connection_lease& leased, message_t<P> reply, time_point until,
@@ -293,7 +199,6 @@ private:
     }
 
     P protocol_;
-    reply_logic logic_;
     health_check<P> check_;
 };
 

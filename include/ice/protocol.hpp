@@ -240,6 +240,13 @@ struct kept<const char*> {
     using type = std::string;
 };
 
+// Whether a message can be stored while the next ones are read.
+template <class M>
+inline constexpr bool can_be_kept = says_what_it_owns<M> && !is_view<M>;
+template <says_what_it_owns M>
+    requires is_view<M>
+inline constexpr bool can_be_kept<M> = std::constructible_from<M, const typename kept<M>::type&>;
+
 }  // namespace detail
 
 // `owned<M>::type`. Does not compile if M does not say whether it owns its bytes.

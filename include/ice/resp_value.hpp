@@ -108,6 +108,13 @@ public:
     template <class Other>
         requires(!std::same_as<Other, Bytes>)
     basic_resp(const basic_resp<Other>& other) : bytes_(other.bytes()) {}
+    // The same into the memory that a resp_value has already.
+    template <class Other>
+        requires(!std::same_as<Other, Bytes>)
+    basic_resp& operator=(const basic_resp<Other>& other) {
+        bytes_ = other.bytes();
+        return *this;
+    }
 
     resp_type type() const noexcept { return detail::resp_type_of(bytes_); }
     bool is_error() const noexcept {

@@ -5,10 +5,15 @@
 
 namespace ice {
 
-connection_pool::call::call(connection_pool& p, duration timeout)
-    : pool(p.shared_from_this()), begin(p.now()), until(after(begin, timeout)) {
+connection_pool::call::call(connection_pool& p, duration timeout, time_point now)
+    : pool(p.shared_from_this()), begin(now), until(after(now, timeout)) {
     ++p.core_.counters().requests;
     p.core_.asked(begin);
+}
+
+connection_pool::call::call(connection_pool& p, call& begun) noexcept
+    : pool(p.shared_from_this()), begin(begun.begin), until(begun.until) {
+    begun.is_over_ = true;
 }
 
 connection_pool::call::~call() {

@@ -6,7 +6,7 @@
 
 namespace ice {
 
-struct pipeline::pending_request::start_wait {
+struct pending_request::start_wait {
     void operator()(resumption r) const {
         assert(!me.is_over());
         me.waiting_.emplace(std::move(r));
@@ -16,34 +16,48 @@ struct pipeline::pending_request::start_wait {
     pending_request& me;
 };
 
-pipeline::pending_request::~pending_request() {
+pending_request::~pending_request() {
     if (line_ == nullptr) return;
-    for (request& r : line_->asked_) {
-        if (r.caller == this) r.caller = nullptr;
+    requests_in_order& all = line_->asked_;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (all[i].caller == this) all[i].caller = nullptr;
     }
 }
 
-task<> pipeline::pending_request::wait() {
+void pending_request::reset() noexcept {
+    assert(is_over());
+    failed = errc::request_timeout;
+    is_unsent = is_cancelled_ = false;
+    unparsed = 0;
+}
+
+task<> pending_request::wait() {
     asio::use_awaitable_t<> token;
     return asio::async_initiate<asio::use_awaitable_t<>, void()>(start_wait{*this}, token);
 }
 
 // The caller goes on in a turn of its own: who cancels it may be in the middle of something.
-void pipeline::pending_request::cancel() {
+void pending_request::cancel() {
     is_cancelled_ = true;
-    if (line_ != nullptr) line_->late_.set(line_->lease_.pool().now());
+    if (line_ != nullptr) line_->end_late_soon();
 }
 
 // Its request is in no pipeline any more.
-void pipeline::pending_request::end() noexcept {
+void pending_request::end() noexcept {
     line_ = nullptr;
     if (waiting_) asio::get_associated_cancellation_slot(*waiting_).clear();
 }
 
 // The caller does not wait yet if the upstream was faster.
-void pipeline::pending_request::resume() {
+void pending_request::resume() {
     if (waiting_) ice::resume(waiting_);
 }
+
+void pending_request::resume_later(const asio::any_io_executor& executor) noexcept {
+    ice::resume_later(waiting_, executor);
+}
+
+void pipeline::end_late_soon() { late_.set(lease_.pool().now()); }
 
 void pipeline::end_late(void* self) {
     auto& me = *static_cast<pipeline*>(self);
@@ -84,7 +98,9 @@ std::size_t pipeline::unparsed_of(const pending_request& p) const noexcept {
 }
 
 pipeline::pipeline(pool_base::connection_lease l)
-    : lease_(std::move(l)), late_(lease_.pool().net().deadlines(), end_late, this) {
+    : lease_(std::move(l)), late_(lease_.pool().net().deadlines(), end_late, this),
+      asked_(lease_.connection().asked) {
+    asked_.clear();
     lease_.connection().line = this;
     pool_core::shared(lease_.connection());
 }
@@ -92,7 +108,8 @@ pipeline::pipeline(pool_base::connection_lease l)
 pipeline::~pipeline() {
     lease_.connection().line = nullptr;
     const std::uint64_t sent = session().bytes().sent();
-    for (const request& r : asked_) {
+    for (std::size_t i = 0; i < asked_.size(); ++i) {
+        const requests_in_order::request& r = asked_[i];
         if (r.caller == nullptr) continue;
         r.caller->unparsed = unparsed_of(*r.caller);
         if (lease_.pool().now() < r.caller->until_) {
@@ -100,7 +117,7 @@ pipeline::~pipeline() {
             r.caller->failed = r.caller->is_unsent ? make_error_code(errc::not_sent) : why_;
         }
         r.caller->end();
-        resume_later(r.caller->waiting_, lease_.pool().net().executor());
+        r.caller->resume_later(lease_.pool().net().executor());
     }
     if (asked_.empty()) {
         lease_.mark_reusable();
@@ -135,7 +152,7 @@ void pipeline::join(pending_request& p, std::uint64_t begin, time_point until, t
     }
 }
 
-pipeline::pending_request* pipeline::pop_oldest() {
+pending_request* pipeline::pop_oldest() {
     pending_request* p = caller();
     asked_.pop_front();
     const time_point now = lease_.pool().now();

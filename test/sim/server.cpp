@@ -49,6 +49,14 @@ struct asking {
     }
 };
 
+// The same without a coroutine.
+auto forwarding(world& w, ice::pool<frames>& up) {
+    return ice::forward(up, [&w](const ice::failure& why, std::string_view request) {
+        w.check(why.code() != ice::errc::draining, "a drain took the pool from a logic");
+        return text_of('e', static_cast<std::uint64_t>(id_of('q', request)));
+    });
+}
+
 // A caller beside the listener, which sends requests to a pool until the pool takes no more.
 class callers {
 public:
@@ -158,11 +166,15 @@ public:
     void serve_as_gateway(ice::pool<frames>& pool) {
         times_.logic = 30s;  // longer than a request
         longest_answer_ = 4000;
-        listener_ = &srv_->add(ice::tcp_server_action{here}
-                                   .protocol(frames{})
-                                   .logic(asking{w_, pool})
-                                   .limits(limits_)
-                                   .timeouts(times_));
+        auto action = ice::tcp_server_action{here}.protocol(frames{});
+        if (w_.options.hit(0.5)) {
+            w_.saw("forwards");
+            listener_ = &srv_->add(
+                std::move(action).logic(forwarding(w_, pool)).limits(limits_).timeouts(times_));
+        } else {
+            listener_ = &srv_->add(
+                std::move(action).logic(asking{w_, pool}).limits(limits_).timeouts(times_));
+        }
     }
 
     void visit(std::uint64_t hostile) {

@@ -2,7 +2,9 @@
 // Their answers leave in the order of the requests.
 #pragma once
 
+#include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
+#include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cstddef>
 #include <exception>
@@ -122,12 +124,36 @@ struct end_of_queue {
     answer_queue_base& queue;
 };
 
-// Whether a message can be stored while the next ones are read.
-template <class M>
-inline constexpr bool can_be_kept = says_what_it_owns<M> && !is_view<M>;
-template <says_what_it_owns M>
-    requires is_view<M>
-inline constexpr bool can_be_kept<M> = std::constructible_from<M, const typename kept<M>::type&>;
+// A logic that can pass a message on without a coroutine: forward().
+template <class L>
+concept passes_on = requires { typename L::forwarded; };
+
+// The request that such a logic has passed on for a worker; nothing for other logics.
+template <class Q, class W, class L>
+struct passed_on {
+    passed_on(Q&, W&) {}
+};
+template <class Q, class W, passes_on L>
+struct passed_on<Q, W, L> final : L::forwarded {
+    passed_on(Q& q, W& w) : queue(q), own(w) {}
+    // In the memory of the answer before, as an answer is packed when those before it have left.
+    bool keep(const typename L::reply_type& from) override {
+        if constexpr (std::is_assignable_v<typename L::answer&, const typename L::reply_type&>) {
+            if (own.answer) return *own.answer = from, is_kept = true;
+        }
+        own.answer.emplace(from);
+        return is_kept = true;
+    }
+    void resume() override { queue.over(own); }
+    void resume_later(const asio::any_io_executor& executor) noexcept override {
+        try {
+            asio::post(executor, [q = queue.shared_from_this(), &w = own] { q->over(w); });
+        } catch (...) { queue.vanished(); }
+    }
+    Q& queue;
+    W& own;
+    bool is_kept = false;
+};
 
 template <protocol P, class L>
 class answer_queue final : public answer_queue_base,
@@ -138,11 +164,15 @@ class answer_queue final : public answer_queue_base,
 
     using copy_type = typename kept<M>::type;
 
-    struct typed_worker : worker {
+    struct typed_worker : worker, std::enable_shared_from_this<typed_worker> {
+        explicit typed_worker(answer_queue& q) : passed(q, *this) {}
+
         copy_type copy{};  // what `request` views, in memory that each request uses again
         std::optional<M> request;
         std::optional<std::conditional_t<is_silent, bool, A>> answer;
+        [[no_unique_address]] passed_on<answer_queue, typed_worker, L> passed;
     };
+    friend struct passed_on<answer_queue, typed_worker, L>;
 
 public:
     answer_queue(session<P>& peer, L& logic) : answer_queue_base(peer), logic_(logic) {}
@@ -163,12 +193,11 @@ private:
     session<P>& peer() const noexcept { return static_cast<session<P>&>(peer_); }
 
     void begin(M request) {
-        std::shared_ptr<typed_worker> fresh;
         worker* one = take_idle();
         if (one == nullptr) {
-            fresh = std::make_shared<typed_worker>();
+            auto fresh = std::make_shared<typed_worker>(*this);
             one = fresh.get();
-            add(fresh);
+            add(std::move(fresh));
         }
         auto& w = static_cast<typed_worker&>(*one);
         if constexpr (is_view<M>) {
@@ -180,12 +209,49 @@ private:
         }
         append(w);
         try {
-            if (fresh) peer_.start(work(this->shared_from_this(), std::move(fresh)));
-            else wake(w);
-        } catch (...) {  // no memory for the coroutine
-            w.thrown = std::current_exception();
+            if (!pass_on(w)) run(w);
+        } catch (...) { threw(w); }
+    }
+
+    // Lets the coroutine of a worker call the logic.
+    void run(typed_worker& w) {
+        if (w.waiting) wake(w);
+        else peer_.start(work(this->shared_from_this(), w.shared_from_this()));
+    }
+
+    // In a catch block: the protocol or the logic threw, or there is no memory for a coroutine.
+    void threw(typed_worker& w) {
+        w.thrown = std::current_exception();
+        answered(w);
+    }
+
+    // Returns false if the coroutine has to do it.
+    bool pass_on(typed_worker& w) {
+        if constexpr (passes_on<L>) {
+            w.passed.is_kept = false;
+            auto instead = logic_.instead(std::as_const(*w.request));
+            if (!instead) return logic_.begin(w.passed, std::as_const(*w.request));
+            w.answer = std::move(instead);
             answered(w);
         }
+        return passes_on<L>;
+    }
+
+    // A request that was passed on has its reply, or has failed.
+    void over(typed_worker& w) noexcept {
+        if (has_ended()) return;
+        try {
+            if (w.passed.is_kept) return w.passed.succeeded(), answered(w);
+            auto answer = logic_.end(w.passed, std::as_const(*w.request));
+            if (!answer) return run(w);
+            w.answer = std::move(answer);
+            answered(w);
+        } catch (...) { threw(w); }
+    }
+
+    auto begin_logic(typed_worker& w) {
+        if constexpr (passes_on<L>) return logic_.go_on(w.passed, std::as_const(*w.request));
+        else return call<P>(logic_, *w.request, peer());
     }
 
     // Its coroutine may be destroyed where it waits, as when memory to wake it runs out.
@@ -206,7 +272,7 @@ private:
                 continue;
             }
             try {
-                auto runs = call<P>(self->logic_, *w.request, self->peer());
+                auto runs = self->begin_logic(w);
                 if constexpr (is_silent) {
                     co_await std::move(runs);
                 } else {
@@ -221,7 +287,7 @@ private:
     void send(worker& one) override {
         auto& w = static_cast<typed_worker&>(one);
         if constexpr (!is_silent) send_answer(peer(), logic_, *w.answer);  // mutant: answer_once
-        w.answer.reset();
+        if (!passes_on<L> || !is_small(*w.answer)) w.answer.reset();
         w.request.reset();
     }
 

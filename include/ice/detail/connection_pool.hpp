@@ -121,7 +121,10 @@ protected:
     // without one (the protocol or the logic throws, or Asio does as the caller is cancelled), it
     // counts a failure. It holds the pool, as the server may end before the caller.
     struct ICE_API call {
-        call(connection_pool&, duration timeout);
+        call(connection_pool& p, duration timeout) : call(p, timeout, p.now()) {}
+        call(connection_pool&, duration timeout, time_point now);
+        // Goes on with a request that `begun` was for, and that is not to be counted twice.
+        call(connection_pool&, call& begun) noexcept;
         ~call();
         call(const call&) = delete;
         call& operator=(const call&) = delete;

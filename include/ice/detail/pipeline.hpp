@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cassert>
-#include <deque>
 #include <ice/detail/deadline.hpp>
 #include <ice/detail/pool_base.hpp>
 #include <ice/detail/until_resumed.hpp>
@@ -12,46 +11,51 @@
 
 namespace ice {
 
+// The entry of one caller. It lives in the caller's coroutine, which may be destroyed at any
+// time; the destructor then takes the caller out of its request.
+class ICE_API pending_request {
+public:
+    pending_request() = default;
+    virtual ~pending_request();
+    pending_request(const pending_request&) = delete;
+    pending_request& operator=(const pending_request&) = delete;
+
+    // Whether the reply or the error is there.
+    bool is_over() const noexcept { return line_ == nullptr; }
+    // Waits for that, and is resumed in place. Requires: !is_over().
+    task<> wait();
+    // Lets the caller run until it waits again. Its entry may be destroyed meanwhile.
+    // Requires: is_over().
+    virtual void resume();
+    // The same in a turn of the loop.
+    virtual void resume_later(const asio::any_io_executor&) noexcept;
+    // For an entry that is used again. Requires: is_over().
+    void reset() noexcept;
+    // The end of the caller's timeout.
+    time_point until() const noexcept { return until_; }
+
+    error_code failed = errc::request_timeout;  // the error, unless a reply was assigned
+    bool is_unsent = false;                     // no byte of the request was sent
+    std::size_t unparsed = 0;                   // see failure::unparsed()
+    time_point ended{};                         // when its reply was there
+
+private:
+    friend class pipeline;
+    struct start_wait;
+    void cancel();
+    void end() noexcept;
+
+    std::optional<resumption> waiting_;
+    time_point until_ = never;
+    pipeline* line_ = nullptr;  // the pipeline that has its request; null when it is over
+    bool is_cancelled_ = false;
+};
+
 // A pipeline begins with a request on a free connection. It ends when each request has had its
 // reply; then the connection goes back to the pool. pool::assign_replies(), which receives, owns
 // it.
 class pipeline {
 public:
-    // The entry of one caller. It lives in the caller's coroutine, which may be destroyed at any
-    // time; the destructor then takes the caller out of its request.
-    class pending_request {
-    public:
-        pending_request() = default;
-        ICE_API ~pending_request();
-        pending_request(const pending_request&) = delete;
-        pending_request& operator=(const pending_request&) = delete;
-
-        // Whether the reply or the error is there.
-        bool is_over() const noexcept { return line_ == nullptr; }
-        // Waits for that, and is resumed in place. Requires: !is_over().
-        ICE_API task<> wait();
-        // Lets the caller run until it waits again. Requires: is_over().
-        ICE_API void resume();
-        // The end of the caller's timeout.
-        time_point until() const noexcept { return until_; }
-
-        error_code failed = errc::request_timeout;  // the error, unless a reply was assigned
-        bool is_unsent = false;                     // no byte of the request was sent
-        std::size_t unparsed = 0;                   // see failure::unparsed()
-        time_point ended{};                         // when its reply was there
-
-    private:
-        friend class pipeline;
-        struct start_wait;
-        ICE_API void cancel();
-        ICE_API void end() noexcept;
-
-        std::optional<resumption> waiting_;
-        time_point until_ = never;
-        pipeline* line_ = nullptr;  // the pipeline that has its request; null when it is over
-        bool is_cancelled_ = false;
-    };
-
     // Tells the callers that wait of the room that a caller has found, unless it joins a pipeline.
     class room_guard {
     public:
@@ -89,21 +93,12 @@ public:
 
     // The three functions below are about the oldest request. Requires: size() != 0.
     // Its caller, or null if the caller has left.
-    pending_request* caller() const noexcept {
-        assert(!asked_.empty());
-        return asked_.front().caller;
-    }
+    pending_request* caller() const noexcept { return asked_.front().caller; }
     // Whether the kernel has taken a byte of it: a reply before that answers nothing.
-    bool is_sent() const noexcept {
-        assert(!asked_.empty());
-        return asked_.front().begin < session().bytes().sent();
-    }
+    bool is_sent() const noexcept { return asked_.front().begin < session().bytes().sent(); }
     // When the connection is given up if it still has no reply: at the end of the caller's timeout
     // or of pool_timeouts::request, whichever is later.
-    time_point due() const noexcept {
-        assert(!asked_.empty());
-        return asked_.front().due;
-    }
+    time_point due() const noexcept { return asked_.front().due; }
 
     // Removes the oldest request, which has its reply. Returns its caller, to be resumed, or null
     // if the caller has left. Requires: size() != 0.
@@ -113,20 +108,17 @@ public:
     void fail(error_code why) noexcept { why_ = why; }
 
 private:
+    friend class pending_request;
+
     // Ends the waits of callers whose time is over, and of those that were cancelled.
     ICE_API static void end_late(void* self);
+    void end_late_soon();
     // Bytes that have arrived of the reply to that request: 0 unless it is the oldest one.
     ICE_API std::size_t unparsed_of(const pending_request&) const noexcept;
 
-    struct request {
-        pending_request* caller;  // null: the caller has left
-        std::uint64_t begin;      // the bytes that were sent on the connection before its first one
-        time_point due;
-    };
-
     pool_base::connection_lease lease_;
     deadline late_;  // the earliest end of a caller's time, or earlier; now if one is cancelled
-    std::deque<request> asked_;
+    requests_in_order& asked_;
     error_code why_ = errc::stopped;
 };
 

@@ -2,19 +2,65 @@
 // It reuses only connections that are proven clean.
 #pragma once
 
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
 #include <ice/detail/connection_pool.hpp>
 #include <ice/detail/exchange_state.hpp>
 #include <ice/session.hpp>
 #include <memory>
+#include <vector>
 
 namespace ice {
 
 class pipeline;
+class pending_request;
+
+// The requests of a connection that have no reply, in their order. It keeps its memory.
+class requests_in_order {
+public:
+    struct request {
+        pending_request* caller;  // null: the caller has left
+        std::uint64_t begin;      // the bytes that were sent on the connection before its first one
+        time_point due;
+    };
+
+    bool empty() const noexcept { return first_ == all_.size(); }
+    std::size_t size() const noexcept { return all_.size() - first_; }
+    // Requires: !empty().
+    const request& front() const noexcept {
+        assert(!empty());
+        return all_[first_];
+    }
+    request& operator[](std::size_t i) noexcept { return all_[first_ + i]; }
+    void push_back(const request& r) {
+        // Those that are over make room, at most half of the time that they took to get there.
+        if (first_ > all_.size() / 2) {
+            all_.erase(all_.begin(), all_.begin() + static_cast<std::ptrdiff_t>(first_));
+            first_ = 0;
+        }
+        all_.push_back(r);
+    }
+    // Requires: !empty().
+    void pop_front() noexcept {
+        if (++first_ != all_.size()) return;
+        clear();
+    }
+    void clear() noexcept {
+        all_.clear();
+        first_ = 0;
+    }
+
+private:
+    std::vector<request> all_;
+    std::size_t first_ = 0;
+};
 
 // A connection of a pool of sessions.
 struct session_connection final : pool_connection {
     std::unique_ptr<session_base> session;  // null before it is connected
     pipeline* line = nullptr;               // while callers share it
+    requests_in_order asked;                // of the pipeline
 };
 
 class ICE_API pool_base : public connection_pool {

@@ -102,8 +102,8 @@ template <protocol P, logic_for<P> L>
     requires(!detail::converses<L, P>)
 task<error_code> serve(session<P>& peer, L& logic) {
     if constexpr (detail::can_be_in_flight<L, P>) {
-        if (peer.settings().limits.in_flight > 1 && peer.can_spawn())
-            return detail::serve_in_flight(peer, logic);
+        const bool several = peer.settings().limits.in_flight > 1 || detail::passes_on<L>;
+        if (several && peer.can_spawn()) return detail::serve_in_flight(peer, logic);
     }
     return detail::serve_in_turn(peer, logic);
 }
