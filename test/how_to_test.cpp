@@ -307,18 +307,24 @@ struct mail_client : ice::line {
 
 // What a driver offers; that of apps/examples/pg.hpp is libpq.
 struct driver {
-    bool is_connected() const { return connected; }
-    bool is_in_transaction() const { return false; }
+    // Connected, and neither a query nor a transaction is open.
+    bool is_idle() const { return connected && !busy; }
     ice::task<ice::result<std::string>> query(std::string_view, std::string_view name) {
         if (name == "gone") {
             connected = false;
             co_return ice::errc::closed;
         }
-        if (name == "slow") co_await net->sleep(1h);
+        busy = name == "slow";
+        if (busy) co_await net->sleep(1h);
         co_return "12";
     }
+    ice::task<ice::error_code> cancel_and_roll_back() {
+        co_await net->sleep(1ms);
+        busy = false;
+        co_return ice::error_code();
+    }
     ice::transport* net = nullptr;
-    bool connected = true;
+    bool connected = true, busy = false;
 };
 
 ice::transport* driver_net = nullptr;
@@ -334,7 +340,8 @@ constexpr ice::resource_name<driver> database{"database"};
 void add_database(ice::server& srv) {
     srv.add(ice::resource_action{ice::address("10.0.0.7:5432"), database, 4}
                 .connect(connect_driver)
-                .is_clean([](driver& d) { return d.is_connected() && !d.is_in_transaction(); }));
+                .is_clean(&driver::is_idle)
+                .reset(&driver::cancel_and_roll_back));
 }
 
 ice::task<std::string> price(ice::server& srv, std::string_view name) {
@@ -357,7 +364,8 @@ ice::task<std::string> price_in_time(ice::server& srv, std::string_view name) {
     auto got = co_await ice::all(limit, d.query("select price from prices where name = $1", name));
     auto& found = std::get<0>(got);
     if (found) co_return *found;
-    leased->discard(found.error());  // errc::request_timeout: the driver still waits for a reply
+    if (found.error() == ice::errc::request_timeout) co_return "too late";  // reset() cancels it
+    leased->discard(found.error());
     co_return "try again";
 }
 // [driver_limit]
@@ -906,8 +914,10 @@ BOOST_AUTO_TEST_CASE(connections_of_a_driver_are_pooled) {
     BOOST_TEST(srv.get(database).counters().discarded == 1u);
     BOOST_TEST(sim.run(price_in_time(srv, "bread")) == "12");
     const auto since = sim.now();
-    BOOST_TEST(sim.run(price_in_time(srv, "slow")) == "try again");
+    BOOST_TEST(sim.run(price_in_time(srv, "slow")) == "too late");
     BOOST_TEST((sim.now() - since == 500ms));
+    BOOST_TEST(sim.run(price(srv, "bread")) == "12");
+    BOOST_TEST(sim.run(price_in_time(srv, "gone")) == "try again");
     BOOST_TEST(srv.get(database).counters().discarded == 2u);
 }
 

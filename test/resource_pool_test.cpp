@@ -42,6 +42,13 @@ struct fixture {
         co_await srv.sleep(check_takes);
         co_return h->is_clean ? ice::error_code() : make_error_code(ice::errc::bad_message);
     }
+    ice::task<ice::error_code> reset(const handle& h) {
+        ++resets;
+        co_await srv.sleep(reset_takes);
+        h->is_clean = cleans;
+        if (throws) throw std::runtime_error("no rollback");
+        co_return not_reset;
+    }
     ice::resource_action<handle> action(std::size_t size,
                                         ice::pool_addresses where = ice::address("10.0.0.1:5432")) {
         return ice::resource_action{std::move(where), name, size}
@@ -59,13 +66,24 @@ struct fixture {
         auto leased = acquire();
         return leased ? (**leased)->id : -1;
     }
+    auto& open_with_reset(std::size_t size, ice::duration handshake = 1s) {
+        return open(action(size).timeouts({.handshake = handshake}).reset([this](const handle& h) {
+            return reset(h);
+        }));
+    }
+    // Leases the resource, and leaves something on it.
+    void soil() {
+        auto leased = acquire();
+        BOOST_TEST_REQUIRE(leased.has_value());
+        (**leased)->is_clean = false;
+    }
 
     ice::testing::simulation sim;
     quiet_server srv{sim.net()};
-    ice::duration takes = 1ms, check_takes = 1ms;
-    ice::error_code refused;
-    bool throws = false;
-    int checks = 0;
+    ice::duration takes = 1ms, check_takes = 1ms, reset_takes = 1ms;
+    ice::error_code refused, not_reset;
+    bool throws = false, cleans = true;
+    int checks = 0, resets = 0;
     std::vector<std::string> asked;
     std::deque<handle> wires;
 };
@@ -303,6 +321,108 @@ BOOST_AUTO_TEST_CASE(stop_cancels_attempts_and_closes_resources) {
     BOOST_TEST(p.state().connecting == 0u);
     for (const handle& h : wires) BOOST_TEST(h->is_closed);
     BOOST_TEST(acquire().error() == ice::errc::stopped);
+}
+
+// -- reset()
+
+BOOST_AUTO_TEST_CASE(a_reset_returns_a_resource_that_is_not_clean) {
+    auto& p = open_with_reset(1);
+    for (int i = 1; i <= 3; ++i) {
+        soil();
+        BOOST_TEST(id() == 0);
+        BOOST_TEST(resets == i);
+    }
+    BOOST_TEST(p.counters().connects == 1u);
+    BOOST_TEST(p.counters().replies == 6u, "a reset is no lease of a caller");
+}
+
+BOOST_AUTO_TEST_CASE(a_clean_or_discarded_resource_is_not_reset) {
+    open_with_reset(1);
+    BOOST_TEST(id() == 0);
+    {
+        auto leased = acquire();
+        (**leased)->is_clean = false;
+        leased->discard();
+    }
+    BOOST_TEST(wires[0]->is_closed);
+    BOOST_TEST(id() == 1);
+    BOOST_TEST(resets == 0);
+}
+
+// The danger: the query of a caller that was cancelled still runs, though nothing shows it.
+BOOST_AUTO_TEST_CASE(a_lease_that_an_exception_destroys_is_reset) {
+    open_with_reset(1);
+    try {
+        auto leased = acquire();
+        throw std::runtime_error("of the caller");
+    } catch (const std::runtime_error&) {}
+    BOOST_TEST(id() == 0);
+    BOOST_TEST(resets == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_that_fails_throws_leaves_something_or_is_late_closes_the_resource) {
+    auto& p = open_with_reset(1);
+    std::string log;
+    srv.log().to([&](ice::log_level, std::string_view line) { log += line; });
+    for (int how = 0; how < 4; ++how) {
+        not_reset = {};
+        if (how == 0) not_reset = ice::errc::closed;
+        throws = how == 1;
+        cleans = how != 2;
+        if (how == 3) reset_takes = 1h;
+        soil();
+        sim.run_for(100ms);
+        throws = false;
+        BOOST_TEST(wires.at(static_cast<std::size_t>(how))->is_closed == (how != 3));
+        sim.run_for(2s);
+        BOOST_TEST(wires.at(static_cast<std::size_t>(how))->is_closed);
+        BOOST_TEST(id() == how + 1);
+    }
+    BOOST_TEST(log.find("pool 'db': its reset threw: no rollback") != std::string::npos, log);
+    BOOST_TEST(p.counters().discarded == 4u);
+    BOOST_TEST(p.counters().closed == 1u);
+    BOOST_TEST(p.counters().timeouts == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_reset_ends_at_the_timeout_of_a_handshake) {
+    auto& p = open_with_reset(1);
+    reset_takes = 990ms;
+    soil();
+    sim.run_for(2s);
+    BOOST_TEST(p.counters().returned == 1u);
+    reset_takes = 1010ms;
+    soil();
+    sim.run_for(2s);
+    BOOST_TEST(p.counters().discarded == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_caller_waits_for_a_reset_as_for_a_lease) {
+    auto& p = open_with_reset(1);
+    reset_takes = 100ms;
+    soil();
+    BOOST_TEST(acquire(50ms).error() == ice::errc::acquire_timeout);
+    BOOST_TEST(id() == 0);
+    BOOST_TEST(p.counters().connects == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_that_drains_or_ends_resets_nothing) {
+    auto& p = open_with_reset(2, 1h);
+    std::string log;
+    srv.log().to([&](ice::log_level, std::string_view line) { log += line; });
+    reset_takes = 1h;
+    std::optional<lease> held = acquire();
+    soil();
+    p.drain();
+    (**held.value())->is_clean = false;
+    held.reset();
+    sim.run_for(10ms);
+    BOOST_TEST(resets == 1);
+    BOOST_TEST(p.busy() == 1u, "the one that was in progress");
+    srv.stop();
+    sim.run_for(1s);
+    BOOST_TEST(p.busy() == 0u);
+    for (const handle& h : wires) BOOST_TEST(h->is_closed);
+    BOOST_TEST(log.find("threw") == std::string::npos, log);
 }
 
 BOOST_AUTO_TEST_CASE(a_lease_may_outlive_its_server) {

@@ -162,7 +162,8 @@ struct pool_timeouts {
     // must be in time.
     duration connect = std::chrono::seconds(3);
 
-    // The protocol's handshake on a new connection (connect_failures). As timeouts::handshake.
+    // The protocol's handshake on a new connection (connect_failures), and each reset() after a
+    // lease. As timeouts::handshake.
     duration handshake = std::chrono::seconds(10);
 
     // Waiting for a free connection (refused). The request's own timeout ends this wait too, and

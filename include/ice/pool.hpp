@@ -191,7 +191,7 @@ private:
     task<error_code> shake_hands(session_base& s) override {
         return static_cast<session<P>&>(s).shake_hands(timeouts().handshake);
     }
-    task<error_code> reset(session_base& s) override {
+    task<error_code> reset_session(session_base& s) override {
         return static_cast<session<P>&>(s).reset(timeouts().handshake);
     }
     task<error_code> ask_for_health(session_base& s) override {

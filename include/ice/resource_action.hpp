@@ -28,8 +28,8 @@ class resource_pool;
 // what is said there of several addresses, names and descriptors holds here. A resource is a T that
 // can be moved, such as a std::unique_ptr to what a C library has returned. The functions are
 // called on the loop's thread. What they refer to must outlive the server. `connect` is needed.
-// Without a meaning here: pool_limits::message, outbox and pipeline, and pool_timeouts::handshake,
-// as connect() makes a resource that is ready.
+// Without a meaning here: pool_limits::message, outbox and pipeline. pool_timeouts::handshake is
+// the time of reset(), as connect() makes a resource that is ready.
 template <class T>
 class resource_action : public pool_setters<resource_action<T>> {
     using resource_action::pool_setters::options_;
@@ -64,13 +64,30 @@ public:
     //     bool is_clean(T&)
     // It must not wait. The pool calls it at the end of each lease, before each lease, and once a
     // second while the resource is idle. If it returns false, or throws, which is logged, the pool
-    // closes the resource. Without it the pool keeps each resource whose lease ends without an
-    // exception.
+    // closes the resource; at the end of a lease it calls reset() first. Without is_clean() the
+    // pool keeps each resource whose lease ends without an exception.
     template <class F>
     resource_action&& is_clean(F f) && {
         static_assert(std::is_invocable_r_v<bool, F&, T&>,
                       "ice: is_clean of a resource_action is called with (T&) and returns a bool");
         functions_.is_clean = std::move(f);
+        return std::move(*this);
+    }
+    // Sets the coroutine that ends what a lease has left on a resource, such as a query that still
+    // runs, or an open transaction:
+    //     task<error_code> reset(T&)
+    // The pool calls it at the end of a lease if is_clean() returns false then, or if an exception
+    // destroys the lease, such as that of a caller that was cancelled; not after discard(). Without
+    // an error the pool uses the resource again if is_clean() returns true; else it closes it.
+    // Callers wait for it as for a leased resource. The pool cancels it after
+    // pool_timeouts::handshake, and in stop(), and waits for its end. The error counts as that of
+    // discard(). An exception is logged. In a drain the pool resets nothing.
+    template <class F>
+    resource_action&& reset(F f) && {
+        static_assert(std::is_invocable_r_v<task<error_code>, F&, T&>,
+                      "ice: reset of a resource_action is a coroutine that is called with (T&) and "
+                      "returns a task<error_code>");
+        functions_.reset = std::move(f);
         return std::move(*this);
     }
     // Sets what closes a resource before the destructor of T. It must not wait. What it throws is
@@ -103,6 +120,8 @@ public:
     template <class A>
     detail::lvalue_action<A> is_clean(const A&) &;
     template <class A>
+    detail::lvalue_action<A> reset(const A&) &;
+    template <class A>
     detail::lvalue_action<A> close(const A&) &;
     template <class A>
     detail::lvalue_action<A> health_check(const A&, duration) &;
@@ -114,6 +133,7 @@ private:
     struct functions {
         std::function<task<result<T>>(const address&)> connect;
         std::function<bool(T&)> is_clean;
+        std::function<task<error_code>(T&)> reset;
         std::function<void(T&)> close;
         std::function<task<error_code>(T&)> check;
     };

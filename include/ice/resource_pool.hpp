@@ -18,8 +18,8 @@
 namespace ice {
 
 // A resource that one caller has. The destructor gives it back to the pool, which keeps it if
-// is_clean() says so. The pool closes it if an exception destroys the lease. A caller whose
-// operation failed calls discard().
+// is_clean() says so. If not, or if an exception destroys the lease, the pool calls reset(), and
+// closes the resource if there is none. A caller that has lost the connection calls discard().
 template <class T>
 class resource_lease {
 public:
@@ -30,8 +30,9 @@ public:
     resource_lease(resource_lease&&) noexcept = default;
     resource_lease& operator=(resource_lease&&) = delete;
     ~resource_lease() {
-        if (!lease_.is_empty() && !is_discarded_ && std::uncaught_exceptions() == exceptions_)
-            lease_.mark_reusable();
+        if (lease_.is_empty() || is_discarded_) return;
+        const bool is_thrown = std::uncaught_exceptions() != exceptions_;
+        resource_pool<T>::end_lease(std::move(lease_), is_thrown);
     }
 
     // The resource, valid as long as the lease. Requires: the lease was not moved from. Not for a
@@ -112,6 +113,8 @@ public:
     task<pool_result<resource_lease<T>>> acquire() { return acquire(timeouts().request); }
 
 private:
+    friend class resource_lease<T>;
+
     resource_pool(std::shared_ptr<server_context> context, pool_options o,
                   std::shared_ptr<const functions> f)
         : connection_pool(
@@ -123,6 +126,14 @@ private:
     static pool_options one_at_a_time(pool_options o) {
         o.limits.pipeline = 1;
         return o;
+    }
+
+    // The end of a lease that was not discarded.
+    static void end_lease(connection_lease leased, bool is_thrown) noexcept {
+        auto& self = static_cast<resource_pool&>(leased.pool());
+        leased.mark_reusable(!is_thrown);
+        if (!self.does_->reset || self.core().is_stopped() || self.core().is_draining()) return;
+        if (is_thrown || !self.is_clean(leased.connection())) reset_later(std::move(leased));
     }
 
     static resource_connection& of(pool_connection& c) noexcept {
@@ -149,13 +160,18 @@ private:
         made.emplace(std::move(got));
     }
     task<error_code> check_health(pool_connection& c) override {
+        return run_within(timeouts().check, does_->check(*of(c).resource));
+    }
+    task<error_code> reset(pool_connection& c) override {
+        return run_within(timeouts().handshake, does_->reset(*of(c).resource));
+    }
+    task<error_code> run_within(duration most, task<error_code> work) {
         error_code ec = errc::request_timeout;
-        auto work = check_one(does_->check(*of(c).resource), ec);
-        auto runs = within(timeouts().check, std::move(work));
+        auto runs = within(most, keep_error(std::move(work), ec));
         const bool in_time = co_await std::move(runs);
         co_return in_time ? ec : make_error_code(errc::request_timeout);
     }
-    static task<> check_one(task<error_code> work, error_code& ec) {
+    static task<> keep_error(task<error_code> work, error_code& ec) {
         ec = co_await std::move(work);
     }
 

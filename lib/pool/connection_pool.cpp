@@ -369,6 +369,28 @@ task<> connection_pool::check(connection_lease leased) {
     leased.fail(ec);
 }
 
+void connection_pool::reset_later(connection_lease leased) noexcept {
+    const auto self = leased.pool().shared_from_this();
+    leased.mark_reusable(false);
+    try {  // in a turn of the loop: it must not run within the destructor of a lease
+        self->attempts_.spawn(reset_and_release(std::move(leased)), [](std::exception_ptr) {});
+    } catch (...) {  // no memory: the connection is closed
+    }
+}
+
+task<> connection_pool::reset_and_release(connection_lease leased) {
+    const auto self = leased.pool().shared_from_this();
+    error_code ec;
+    try {
+        ec = co_await self->reset(leased.connection());
+    } catch (...) {
+        if (!self->core_.is_stopped()) self->log_thrown_by("reset");
+        ec = errc::bad_message;
+    }
+    if (!ec) leased.mark_reusable();
+    leased.fail(ec);
+}
+
 void connection_pool::log_thrown_by(std::string_view what, const upstream* at) noexcept {
     try {
         context_->write(log_level::error, fmt::format("{} threw", what),

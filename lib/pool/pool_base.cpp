@@ -129,30 +129,16 @@ void pool_base::end_lease(connection_lease leased, bool resets) noexcept {
     pool_base& self = leased.pool();
     session_base& s = leased.session();
     if (!leased.is_reusable() || s.is_untouched()) return;  // mutant: lease_leaks
+    if (resets && !self.core().is_stopped() && !self.core().is_draining() &&
+        s.asked() == s.received())
+        return reset_later(std::move(leased));
     try {
-        if (!resets || self.core().is_stopped() || self.core().is_draining() ||
-            s.asked() != s.received())
-            return s.close();
-        leased.mark_reusable(false);
-        spawn(self.context(), reset_and_release(std::move(leased)), self.name());
-    } catch (...) {  // no memory: the connection is closed
-        if (!leased.is_empty()) leased.mark_reusable(false);
-    }
+        s.close();
+    } catch (...) { leased.mark_reusable(false); }  // no memory: the connection is closed
 }
 
-// Yields first: it must not run within the destructor of a lease.
-task<> pool_base::reset_and_release(connection_lease leased) {
-    const auto self = leased.pool().self();
-    error_code ec;
-    try {
-        co_await self->let_others_run();
-        ec = co_await self->reset(leased.session());
-    } catch (...) {
-        self->log_thrown_by("reset");
-        ec = errc::bad_message;
-    }
-    if (!ec) leased.mark_reusable();
-    leased.fail(ec);
+task<error_code> pool_base::reset(pool_connection& c) {
+    return reset_session(*static_cast<session_connection&>(c).session);
 }
 
 }  // namespace ice

@@ -192,6 +192,12 @@ protected:
     // A lease has ended, with the error `why`: whether the next caller may use the connection. If
     // it may, prepares it for that caller.
     virtual pool_core::outcome ended(pool_connection&, bool reusable, error_code why) noexcept = 0;
+    // Ends what a lease has left on the connection, for at most pool_timeouts::handshake.
+    virtual task<error_code> reset(pool_connection&) = 0;
+
+    // Gives the connection back after a reset(), which begins when the caller has returned to the
+    // loop, and is cancelled in stop(). Without an error, ended() decides.
+    static void reset_later(connection_lease) noexcept;
 
     time_point now() const { return net_->now(); }
     const pool_timeouts& timeouts() const noexcept { return core_.settings().timeouts; }
@@ -238,6 +244,7 @@ private:
     static task<> open_one(attempt);
     static task<> look_up(std::shared_ptr<connection_pool>, upstream_name&);
     static task<> check(connection_lease);
+    static task<> reset_and_release(connection_lease);
     // The end of a lease.
     void release(pool_connection&, bool reusable, error_code why) noexcept;
     // pool_core::share(), for outboxes as they are at this moment.
@@ -248,7 +255,7 @@ private:
     std::string name_;
     std::string_view opens_;
     pool_core core_;
-    task_group attempts_;               // to connect, and lookups
+    task_group attempts_;               // to connect, lookups, and resets
     std::function<void()> when_empty_;  // the server's: called when a drain has ended
     deadline tick_;                     // pool_core::due()
 };

@@ -120,7 +120,7 @@ protected:
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>) = 0;
     virtual task<error_code> shake_hands(session_base&) = 0;
     virtual task<error_code> ask_for_health(session_base&) = 0;
-    virtual task<error_code> reset(session_base&) = 0;
+    virtual task<error_code> reset_session(session_base&) = 0;
 
     session_settings settings_;
 
@@ -133,8 +133,8 @@ private:
     bool has_room(pool_connection&) noexcept override;
     void cancel(pool_connection&) noexcept override;
     pool_core::outcome ended(pool_connection&, bool reusable, error_code) noexcept override;
+    task<error_code> reset(pool_connection&) override;
 
-    static task<> reset_and_release(connection_lease);
     static task<> wake_if_sent(std::shared_ptr<pool_base>, session_connection&);
     std::shared_ptr<pool_base> self() {
         return std::static_pointer_cast<pool_base>(shared_from_this());
