@@ -2,26 +2,22 @@
 // protocol, and Asio says when its socket is ready.
 #pragma once
 
-#include <libpq-fe.h>
-#include <poll.h>
-
+#include <array>
 #include <asio/any_io_executor.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/use_awaitable.hpp>
-#include <filesystem>
 #include <ice/address.hpp>
 #include <ice/result.hpp>
 #include <ice/task.hpp>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "libpq.hpp"
+#include "on_thread.hpp"
 
 using asio::posix::stream_descriptor;
-
-struct of_libpq {
-    void operator()(PGconn* c) const { PQfinish(c); }
-    void operator()(PGresult* r) const { PQclear(r); }
-};
 
 // libpq closes its socket, so Asio only borrows it. At most one coroutine at a time.
 class pg {
@@ -31,71 +27,113 @@ public:
     ~pg() { give_back(); }
 
     ice::task<> ready(stream_descriptor::wait_type what) {
-        if (!socket_.is_open() || socket_.native_handle() != PQsocket(conn())) {
-            give_back();  // while it connects, libpq may go on with another socket
-            socket_.assign(PQsocket(conn()));
-        }
+        if (!socket_.is_open()) socket_.assign(PQsocket(conn()));
         co_await socket_.async_wait(what, asio::use_awaitable);
     }
-
-    // The first column of the first row; `key` is $1. An error says that the connection is lost.
-    ice::task<ice::result<std::string>> first(const std::string& sql, const std::string& key) {
-        const char* const keys[] = {key.c_str()};
-        const int used = sql.find("$1") != std::string::npos ? 1 : 0;
-        if (PQsendQueryParams(conn(), sql.c_str(), used, nullptr, keys, nullptr, nullptr, 0) == 0)
-            co_return ice::errc::closed;
-        while (PQflush(conn()) == 1) co_await ready(stream_descriptor::wait_write);
-        for (std::string text = "nothing";;) {
-            while (PQisBusy(conn()) == 1) {
-                co_await ready(stream_descriptor::wait_read);
-                if (PQconsumeInput(conn()) == 0) co_return ice::errc::closed;
-            }
-            const std::unique_ptr<PGresult, of_libpq> rows(PQgetResult(conn()));
-            if (PQstatus(conn()) != CONNECTION_OK) co_return ice::errc::closed;
-            if (!rows) co_return text;
-            const char* const error = PQresultErrorField(rows.get(), PG_DIAG_SQLSTATE);
-            if (error != nullptr) text = std::string("error ") + error;
-            else if (PQntuples(rows.get()) != 0) text = PQgetvalue(rows.get(), 0, 0);
-        }
-    }
-
-    // Reads what has arrived, as that may be the end. A caller may have left a transaction open.
-    bool is_clean() {
-        for (pollfd p{PQsocket(conn()), POLLIN, 0}; poll(&p, 1, 0) == 1;) {
-            if (PQconsumeInput(conn()) == 0) return false;
-        }
-        return PQtransactionStatus(conn()) == PQTRANS_IDLE;
-    }
-    PGconn* conn() const { return conn_.get(); }
-
-private:
+    // Call it before libpq may close the socket, or right after: another connection may get its
+    // number, and Asio would take the one for the other.
     void give_back() {
         if (socket_.is_open()) socket_.release();
     }
 
+    // The first column of the first row; `key` is $1. An error says that the connection is lost.
+    ice::task<ice::result<std::string>> first(const std::string& sql, const std::string& key) {
+        is_used_ = true;
+        if (query_by(PQsendQueryParams, conn(), sql, key) == 0) co_return ice::errc::closed;
+        co_return co_await answer();
+    }
+
+    // [reset]
+    // Ends what a lease has left: a query that still runs, and a transaction. `discards` ends also
+    // what else a session has, such as settings and temporary tables.
+    ice::task<ice::error_code> reset(asio::thread_pool& threads, bool discards) {
+        ice::error_code ec;
+        if (PQtransactionStatus(conn()) == PQTRANS_ACTIVE) ec = co_await cancel(threads);
+        if (!ec && PQtransactionStatus(conn()) != PQTRANS_IDLE) ec = co_await run("rollback");
+        if (!ec && discards) ec = co_await run("discard all");
+        is_used_ = false;
+        co_return ec;
+    }
+
+    // Ends the query that runs. PQcancel() blocks, as it makes a connection of its own, and before
+    // it returns it might cancel the next query in place of this one.
+    ice::task<ice::error_code> cancel(asio::thread_pool& threads) {
+        const std::shared_ptr<PGcancel> query(PQgetCancel(conn()), of_libpq());
+        auto sends = on_thread(threads, [query] {
+            std::array<char, 256> why{};  // as libpq recommends
+            return PQcancel(query.get(), why.data(), static_cast<int>(why.size())) == 1;
+        });
+        const bool is_sent = co_await std::move(sends);
+        if (!is_sent) co_return ice::errc::closed;
+        const auto ended = co_await answer();  // it may have succeeded all the same
+        co_return ended.error();
+    }
+    // [reset]
+
+    // With `discards` only a reset() makes it clean after a query.
+    bool is_clean(bool discards) {
+        if (is_idle(conn())) return !(discards && is_used_);
+        give_back();
+        return false;
+    }
+    PGconn* conn() const { return conn_.get(); }
+
+private:
+    // Sends the rest of a query, and waits until nothing of its answer is left.
+    ice::task<ice::result<std::string>> answer() {
+        while (PQflush(conn()) == 1) co_await ready(stream_descriptor::wait_write);
+        for (std::string text = "nothing";;) {
+            while (PQisBusy(conn()) == 1) {
+                co_await ready(stream_descriptor::wait_read);
+                if (PQconsumeInput(conn()) == 0) co_return lost();
+            }
+            const std::unique_ptr<PGresult, of_libpq> rows(PQgetResult(conn()));
+            if (PQstatus(conn()) != CONNECTION_OK) co_return lost();
+            if (!rows) co_return text;
+            const auto status = PQresultStatus(rows.get());
+            if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT)
+                co_return ice::errc::bad_message;  // it has no end
+            text = first_of(rows.get());
+        }
+    }
+    ice::task<ice::error_code> run(const char* sql) {
+        if (PQsendQuery(conn(), sql) == 0) co_return ice::errc::closed;
+        const auto ended = co_await answer();
+        co_return ended.error();
+    }
+    ice::errc lost() {
+        give_back();
+        return ice::errc::closed;
+    }
+
     std::unique_ptr<PGconn, of_libpq> conn_;
     stream_descriptor socket_;
+    bool is_used_ = false;
 };
 
-// Connects to an IP address, or to /var/run/postgresql/.s.PGSQL.5432: libpq would block for a name.
 // Throws what libpq says if it cannot connect.
 inline ice::task<ice::result<pg>> connect_to_postgres(asio::any_io_executor loop,
                                                       std::string conninfo, ice::address to) {
-    const std::filesystem::path path = to.path();
-    const std::string folder = path.parent_path(), port = std::to_string(to.port());
-    const char* const names[] = {"dbname", to.is_unix() ? "host" : "hostaddr", "port", nullptr};
-    const char* const values[] = {
-        conninfo.c_str(), to.is_unix() ? folder.c_str() : to.host().c_str(),
-        to.is_unix() ? path.extension().c_str() + 1 : port.c_str(), nullptr};
-    pg made(loop, PQconnectStartParams(names, values, 1));
+    pg made(loop, connect_by(PQconnectStartParams, conninfo, to));
     auto next = PGRES_POLLING_WRITING;
     while (PQstatus(made.conn()) != CONNECTION_BAD && next != PGRES_POLLING_OK) {
         const bool reads = next == PGRES_POLLING_READING;
         const auto what = reads ? stream_descriptor::wait_read : stream_descriptor::wait_write;
         co_await made.ready(what);
+        made.give_back();  // libpq may go on with another socket
         next = PQconnectPoll(made.conn());
     }
     if (next != PGRES_POLLING_OK) throw std::runtime_error(PQerrorMessage(made.conn()));
     PQsetnonblocking(made.conn(), 1);
     co_return made;
 }
+
+// What .connect() of a resource_action gets.
+struct postgres_connector {
+    asio::any_io_executor loop;
+    std::string conninfo;
+
+    ice::task<ice::result<pg>> operator()(const ice::address& to) const {
+        return connect_to_postgres(loop, conninfo, to);
+    }
+};
