@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <ice/address.hpp>
+#include <ice/result.hpp>
 #include <string>
 
 struct of_libpq {
@@ -35,11 +36,15 @@ auto query_by(F how, PGconn* c, const std::string& sql, const std::string& key) 
     return how(c, sql.c_str(), used, nullptr, keys, nullptr, nullptr, 0);
 }
 
-// The first column of the first row, or the code of an error of the query.
-inline std::string first_of(const PGresult* rows) {
+// The first column of the first row, or the code of an error of the query. An error says that the
+// connection is lost, or cannot be used any more: a COPY has no end that a caller reads.
+inline ice::result<std::string> first_of(const PGresult* rows) {
     const char* const error = PQresultErrorField(rows, PG_DIAG_SQLSTATE);
     if (error != nullptr) return std::string("error ") + error;
-    return PQntuples(rows) != 0 ? PQgetvalue(rows, 0, 0) : "nothing";
+    const auto status = PQresultStatus(rows);
+    if (status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY) return std::string("nothing");
+    if (status != PGRES_TUPLES_OK) return ice::errc::closed;  // libpq's own have no code
+    return std::string(PQntuples(rows) != 0 ? PQgetvalue(rows, 0, 0) : "nothing");
 }
 
 // Whether the connection is open, and nothing of a caller is left on it: no query and no

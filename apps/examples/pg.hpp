@@ -90,10 +90,9 @@ private:
             const std::unique_ptr<PGresult, of_libpq> rows(PQgetResult(conn()));
             if (PQstatus(conn()) != CONNECTION_OK) co_return lost();
             if (!rows) co_return text;
-            const auto status = PQresultStatus(rows.get());
-            if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT)
-                co_return ice::errc::bad_message;  // it has no end
-            text = first_of(rows.get());
+            auto one = first_of(rows.get());
+            if (!one) co_return lost();
+            text = *std::move(one);
         }
     }
     ice::task<ice::error_code> run(const char* sql) {

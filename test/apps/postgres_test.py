@@ -1,4 +1,5 @@
-"""The example `postgres`: a resource_pool of libpq's connections to a real PostgreSQL."""
+"""The examples `postgres` and `blocking`: a resource_pool of libpq's connections to a real
+PostgreSQL."""
 import contextlib
 import os
 import re
@@ -13,10 +14,11 @@ import pytest
 from app import until
 from client import Client
 
-APP = "examples/postgres"
+APPS = ["examples/postgres", "examples/blocking"]
 pytestmark = pytest.mark.skipif(
-    not postgres.programs() or not Path(os.environ.get("ICE_APPS", ""), APP).exists(),
+    not postgres.programs() or not Path(os.environ.get("ICE_APPS", ""), APPS[0]).exists(),
     reason="PostgreSQL or libpq is not installed")
+ASYNC, BLOCKING = (pytest.mark.parametrize("app_name", [name]) for name in APPS)
 UNLIMITED = "dbname=postgres user=ice"
 OF_APP = ("from pg_stat_activity where usename = 'ice' and backend_type = 'client backend' and "
           "pid <> pg_backend_pid()")
@@ -43,10 +45,15 @@ def database(started):
         started.ask(f"select pg_terminate_backend(pid) {OF_APP} and state = 'active'")
 
 
+@pytest.fixture(params=APPS)
+def app_name(request):
+    return request.param
+
+
 @pytest.fixture
-def front(start, database):
+def front(start, database, app_name):
     def begin(query="select price from prices where name = $1", *options, conninfo=UNLIMITED):
-        return start(APP, "--database", database.address, "--conninfo", conninfo, "--query",
+        return start(app_name, "--database", database.address, "--conninfo", conninfo, "--query",
                      query, *options)
     return begin
 
@@ -115,6 +122,7 @@ def test_a_transaction_that_a_caller_leaves_open_reaches_no_other(front, connect
     assert pids(database) == pid
 
 
+@ASYNC
 def test_settings_of_a_caller_reach_others_unless_they_are_discarded(front, connect, database):
     query = "select coalesce(current_setting('ice.last', true), '') || set_config('ice.last', $1, "
     for options, answer in ((), "ab"), (("--discard",), "b"):
@@ -124,6 +132,7 @@ def test_settings_of_a_caller_reach_others_unless_they_are_discarded(front, conn
         app.terminate()
 
 
+@ASYNC
 def test_a_query_ends_when_its_client_has_left(slow, connect, database):
     # Danger: the server works for nobody, and the connection is lost to the others.
     app = slow(2)
@@ -139,6 +148,7 @@ def test_a_query_ends_when_its_client_has_left(slow, connect, database):
     assert pids(database) == connections
 
 
+@ASYNC
 def test_a_query_ends_when_its_caller_has_no_time_left(slow, connect, database):
     app = slow(timeout="300ms")
     client = connect(app)
@@ -149,6 +159,7 @@ def test_a_query_ends_when_its_caller_has_no_time_left(slow, connect, database):
     assert pids(database) == connections
 
 
+@ASYNC
 def test_the_loop_does_not_wait_for_a_cancel(slow, connect, database):
     # Danger: PQcancel() needs the postmaster; while that is busy, nobody is served.
     app = slow(2)
@@ -166,6 +177,7 @@ def test_the_loop_does_not_wait_for_a_cancel(slow, connect, database):
     until(lambda: states(database) == {"idle"}, "the query has ended")
 
 
+@ASYNC
 def test_a_cancel_reaches_no_query_of_another_client(front, connect, database):
     # Danger: a cancel that comes late ends the query of the next caller. Nothing else cancels here.
     app = front("select $1 from pg_sleep(0.003)", "--timeout", "3600s")
@@ -261,17 +273,56 @@ def test_a_restart_of_the_server_is_survived(front, connect, database):
     until(lambda: ask(client, "thing3") == "30", "it is back")
 
 
-def test_what_libpq_says_is_in_the_log(start, connect, database):
-    app = start(APP, "--database", database.address, "--conninfo",
+def test_what_libpq_says_is_in_the_log(start, connect, database, app_name):
+    app = start(app_name, "--database", database.address, "--conninfo",
                 "dbname=nowhere user=ice")
     answer = ask(connect(app), "x")
     assert "the handshake failed" in answer or "handshake" in answer
     assert 'database "nowhere" does not exist' in app.stderr()
 
 
-def test_no_server_at_all(start, connect, tmp_path):
-    app = start(APP, "--database", f"unix:{tmp_path}/.s.PGSQL.5432")
+def test_no_server_at_all(start, connect, tmp_path, app_name):
+    app = start(app_name, "--database", f"unix:{tmp_path}/.s.PGSQL.5432")
     assert ask(connect(app), "x").startswith("pool 'database' of unix:")
+
+
+@BLOCKING
+def test_the_loop_does_not_wait_for_a_call(front, connect, database):
+    # Danger: one call that takes long, and nobody is served.
+    app = front(SLEEP, "--connections", "2")
+    waits, goes_on = connect(app), connect(app)
+    waits.send(b"60\r\n")
+    until(lambda: "active" in states(database), "the query runs")
+    for _ in range(100):
+        assert ask(goes_on, "0") == ""
+    database.ask(f"select pg_cancel_backend(pid) {OF_APP} and state = 'active'")
+    assert waits.line() == "error 57014"
+
+
+@BLOCKING
+def test_callers_wait_for_a_connection_and_not_for_a_thread(front, connect, database):
+    # Danger: calls queue for threads, where nothing ends their wait.
+    app = front(SLEEP, "--connections", "1")
+    calls, waits = connect(app), [connect(app) for _ in range(20)]
+    calls.send(b"60\r\n")
+    until(lambda: "active" in states(database), "the query runs")
+    assert app.status("Threads") == 1 + 2  # of the loop; of calls: one for a replaced connection
+    for client in waits:
+        client.send(b"0\r\n")
+    assert all("no connection of the pool came free in time" in client.line() for client in waits)
+    database.ask(f"select pg_cancel_backend(pid) {OF_APP}")
+    assert calls.line() == "error 57014"
+
+
+@BLOCKING
+def test_a_call_outlives_its_client_and_the_connection_is_used_again(front, connect, database):
+    app = front(SLEEP, "--connections", "1")
+    client = connect(app)
+    client.send(b"0.3\r\n")
+    before = until(lambda: "active" in states(database) and pids(database), "the query runs")
+    client.reset()
+    assert ask(connect(app), "0") == ""
+    assert pids(database) == before
 
 
 def test_it_ends_when_it_is_stopped_while_a_query_runs(front, connect, database):
