@@ -102,7 +102,7 @@ std::size_t in_memory(P protocol, L logic, int n) {
 
 // The same over loopback. The peer is a plain socket of preallocated buffers on the same thread, so
 // all that is counted is the server's.
-std::size_t over_tcp(world& w, const ice::listener_base& l, int n) {
+std::size_t bursts_over_tcp(world& w, const ice::listener_base& l, int n) {
     auto p = w.connect(l.endpoint());
     const int fd = p.socket().native_handle();
     const std::string burst = burst_of(n);
@@ -127,8 +127,8 @@ std::size_t over_tcp(world& w, const ice::listener_base& l, int n) {
 template <class P, class L>
 std::size_t over_tcp(P protocol, L logic, int n) {
     world w;
-    return over_tcp(w, w.srv.add(ice::tcp_server_action{any_port}.protocol(protocol).logic(logic)),
-                    n);
+    return bursts_over_tcp(
+        w, w.srv.add(ice::tcp_server_action{any_port}.protocol(protocol).logic(logic)), n);
 }
 
 // The same through a pool to an upstream of the same program.
@@ -143,7 +143,7 @@ std::size_t forwarded_over_tcp(int n) {
             .protocol(ice::line{})
             .limits({.in_flight = 64})
             .logic(ice::forward(pool, [](const ice::failure& why) { return why.text(); })));
-    return over_tcp(w, front, n);
+    return bursts_over_tcp(w, front, n);
 }
 
 }  // namespace

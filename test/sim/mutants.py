@@ -27,6 +27,7 @@ HOLDS = {"include/ice/detail/answer_queue.hpp": [SERVERS],
          "include/ice/detail/breaker.hpp": [DECIDING, CONNECTING, CHOOSING],
          "include/ice/detail/exchange_state.hpp": [LEASING],
          "include/ice/detail/session_base.hpp": [SERVERS],
+         "include/ice/detail/pipelined_pool.hpp": [CALLERS, SERVERS],
          "include/ice/lease.hpp": [CALLERS], "include/ice/pool.hpp": [CALLERS],
          "include/ice/session.hpp": [CALLERS]}
 
@@ -118,6 +119,12 @@ MUTANTS = {
     "message_not_copied": (
         "a message in flight views the buffer, whose bytes move",
         {"view_the_copy": instead("w.request.emplace(request);")}),
+    "reply_before_is_answered": (
+        "a forwarded message that fails is answered with the reply to an earlier one",
+        {"forgets_reply": gone}),
+    "repeats_what_was_sent": (
+        "a request whose connection ended is repeated although the upstream may have executed it",
+        {"was_sent": never}),
     "closes_before_read": (
         "a graceful close does not wait until the peer has read",
         {"graceful_close": never}),

@@ -228,7 +228,7 @@ private:
     // Returns false if the coroutine has to do it.
     bool pass_on(typed_worker& w) {
         if constexpr (passes_on<L>) {
-            w.passed.is_kept = false;
+            w.passed.is_kept = false;  // mutant: forgets_reply
             auto instead = logic_.instead(std::as_const(*w.request));
             if (!instead) return logic_.begin(w.passed, std::as_const(*w.request));
             w.answer = std::move(instead);

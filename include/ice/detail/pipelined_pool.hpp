@@ -148,7 +148,7 @@ private:
         }
         if (pending.reply) return mine.failed(pending.reply->error());
         mine.sent = !pending.is_unsent;
-        if (mine.sent) return mine.failed(pending.failed, pending.unparsed);
+        if (mine.sent) return mine.failed(pending.failed, pending.unparsed);  // mutant: was_sent
         return std::nullopt;
     }
 
