@@ -19,14 +19,13 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("values", "version export error result duration limits backoff", "", ""),  # need no Asio
     ("core", "task until_resumed address uid buffer deadline event log task_group cancel_at "
      "standard_*", "", "asio/a[wns]* asio/post.hpp asio/use_awaitable.hpp"),
-    ("protocols", "protocol memc* resp_* tel* protocols/raw protocols/line protocols/resp "
-     "protocols/*", "core", ""), ("transport", "desc* channel time_limit transport server_*",
-     "protocols", "*"), ("conversation", "session_* session logic answer_queue serve", "", "*"),
-    ("actions", "failure fan_out health_check reply_logic action run_session listener* link*", "",
-     "*"), ("pool", "breaker upstream* pool_con* retry_budget pool_state pool_core exchange_state "
-     "connection_pool pool_base pipeline* lease pool forward res*", "", "*"), ("server",
-     "server asio", "", "*"), ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"),
-    ("no room", "*", "", "*")]
+    ("protocols", "protocol memc* nats_[im]* nats_co* resp_* tel* protocols/raw protocols/line "
+     "protocols/resp protocols/*", "core", ""), ("transport", "desc* channel time_limit transport "
+     "server_*", "protocols", "*"), ("conversation", "session_* session logic answer* serve", "",
+     "*"), ("actions", "failure fan_out health* reply* act* run_session listener* link*", "", "*"),
+    ("pool", "breaker upstream* pool_con* retry* pool_state pool_core ex*_state connection_pool "
+     "pool_base pip* lease pool forward res*", "", "*"), ("server", "server asio nats_c*", "", "*"),
+    ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
 
 NEEDED = [  # pattern, where, what, why; a banner aims at 1-4 lines, a long contract takes more
     (r"\A(?!// \[\w+\]\n)(//.*\n){1,12}(?!//)", CPP, "no banner of 1-12 lines", "what is it?"),

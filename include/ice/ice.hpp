@@ -20,6 +20,9 @@
 #include <ice/log.hpp>
 #include <ice/logic.hpp>
 #include <ice/memcached_command.hpp>
+#include <ice/nats_command.hpp>
+#include <ice/nats_info.hpp>
+#include <ice/nats_message.hpp>
 #include <ice/pool.hpp>
 #include <ice/pool_state.hpp>
 #include <ice/protocol.hpp>
@@ -27,6 +30,7 @@
 #include <ice/protocols/line.hpp>
 #include <ice/protocols/memcached.hpp>
 #include <ice/protocols/memcached_requests.hpp>
+#include <ice/protocols/nats.hpp>
 #include <ice/protocols/netstring.hpp>
 #include <ice/protocols/raw.hpp>
 #include <ice/protocols/resp.hpp>

@@ -122,6 +122,7 @@ struct message_of<P> {
 // following two functions. The session calls the first before handshake(), within the same
 // timeout:
 // it appends these messages, and returns how many replies follow, or 0 if there is nothing to send.
+// If the other end begins, it appends nothing, and parse(input, out) sends what the log-in needs.
 // The session sends all in one write, and calls the second with each reply: an error, such as a
 // refusal_error(), ends the connection.
 //     std::size_t log_in(std::string& out);
