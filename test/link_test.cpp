@@ -6,6 +6,7 @@
 #include <ice/protocols/line.hpp>
 #include <ice/server.hpp>
 #include <ice/testing/sim.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -199,6 +200,95 @@ BOOST_AUTO_TEST_CASE(a_lost_broker_is_replaced_by_another) {
     sim.run_for(100ms);
     BOOST_TEST(l.is_connected());
     BOOST_TEST(two.connections == before + 1);
+}
+
+BOOST_AUTO_TEST_CASE(addresses_that_the_upstream_tells_of_are_tried_as_well) {
+    broker one(sim, first_broker), two(sim, second_broker);
+    auto& l = add(action());
+    l.learn_addresses({first_broker, second_broker, second_broker});
+    BOOST_TEST(l.addresses().size() == 2U);
+    BOOST_TEST((l.where() == first_broker));
+    one.srv->stop();
+    one.srv.reset();
+    sim.run_for(1s);
+    BOOST_TEST(l.is_connected());
+    BOOST_TEST((l.where() == second_broker));
+    l.learn_addresses({});
+    BOOST_TEST(l.addresses().size() == 2U, "the one that is connected stays");
+    BOOST_TEST((l.where() == second_broker));
+    two.srv.reset();
+    sim.run_for(1s);
+    BOOST_TEST(!l.is_connected());
+    l.learn_addresses({});
+    sim.run_for(1min);
+    BOOST_TEST(l.addresses().size() == 1U);
+    BOOST_TEST((l.where() == first_broker));
+}
+
+BOOST_AUTO_TEST_CASE(learnt_addresses_are_bounded_and_may_change_at_any_time) {
+    const auto many = [](int n) {
+        std::vector<ice::address> all;
+        for (int i = 0; i < n; ++i) all.emplace_back("10.0.9." + std::to_string(i), 7);
+        return all;
+    };
+    auto& l = add(action({first_broker, second_broker}));
+    for (const int n : {61, 62, 63, 200}) {
+        l.learn_addresses(many(n));
+        BOOST_TEST(l.addresses().size() == static_cast<std::size_t>(n < 62 ? n + 2 : 64));
+        BOOST_TEST((l.addresses()[1] == second_broker));
+        sim.run_for(10s);
+        BOOST_TEST((l.why() == std::errc::connection_refused));
+    }
+    broker two(sim, second_broker);
+    for (int i = 0; i < 100; ++i) {
+        l.learn_addresses(many(i % 7));
+        sim.run_for(1s);
+    }
+    BOOST_TEST(l.is_connected());
+    BOOST_TEST((l.where() == second_broker));
+}
+
+BOOST_AUTO_TEST_CASE(reconnect_goes_to_the_next_address_at_once) {
+    broker one(sim, first_broker), two(sim, second_broker);
+    auto& l = add(action({first_broker, second_broker}).backoff({.first = 1h, .cap = 1h}));
+    for (int i = 0; i < 4; ++i) {
+        sim.run_for(1s);
+        const ice::address before = l.where();
+        l.reconnect();
+        sim.run_for(1ms);
+        BOOST_TEST(l.is_connected());
+        BOOST_TEST((l.where() != before));
+    }
+    BOOST_TEST(l.counters().reconnects == 4U);
+    BOOST_TEST(l.counters().closed + l.counters().broken == 0U);
+    BOOST_TEST(l.counters().connects == 5U);
+    BOOST_TEST(seen.at(1) == ice::make_error_code(errc::stopped).message());
+}
+
+BOOST_AUTO_TEST_CASE(reconnect_never_spins) {
+    // The danger: two upstreams that each send their peers to the other one.
+    broker one(sim, first_broker), two(sim, second_broker);
+    auto& l = add(action({first_broker, second_broker}).backoff({.first = 10s, .cap = 10s}));
+    for (int i = 0; i < 1000; ++i) {
+        l.reconnect();
+        sim.run_for(1ms);
+    }
+    BOOST_TEST(l.counters().connects < 10U);
+    BOOST_TEST(!l.is_connected());
+    l.reconnect();
+    sim.run_for(10s);
+    BOOST_TEST(l.is_connected());
+    l.learn_addresses({});
+}
+
+BOOST_AUTO_TEST_CASE(reconnect_to_the_only_address_pauses) {
+    broker one(sim, first_broker);
+    auto& l = add(action().backoff({.first = 1h, .cap = 1h}));
+    sim.run_for(2s);
+    l.reconnect();
+    sim.run_for(1ms);
+    BOOST_TEST(!l.is_connected());
+    BOOST_TEST(l.counters().reconnects == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(push_is_refused_without_a_connection) {

@@ -60,7 +60,7 @@ link_base::link_base(std::shared_ptr<server_context> context, link_options o)
               me.one_ended();
           },
           this),
-      changed_(net_->executor()) {
+      changed_(net_->executor()), configured_(options_.addresses.size()) {
     settings_.link = this;
     settings_.limits.message = options_.limits.message;
     settings_.limits.outbox = options_.limits.outbox;
@@ -162,6 +162,22 @@ void link_base::try_again(bool at_once) noexcept {
     timer_.set(after(net_->now(), pause));
 }
 
+void link_base::learn_addresses(const std::vector<address>& learnt) {
+    const auto& old = options_.addresses;
+    std::vector<address> all(old.begin(), old.begin() + static_cast<std::ptrdiff_t>(configured_));
+    const auto index = [&](const address& a) {
+        return static_cast<std::size_t>(std::find(all.begin(), all.end(), a) - all.begin());
+    };
+    const auto add = [&](const address& a) {
+        if (all.size() < addresses_limit && index(a) == all.size()) all.push_back(a);
+    };
+    if (state_ != link_state::waiting) add(where());
+    for (const address& a : learnt) add(a);
+    const std::size_t here = index(where());
+    at_ = here == all.size() ? 0 : here;
+    options_.addresses = std::move(all);
+}
+
 // -- connections
 
 link_base::registration::registration(std::shared_ptr<link_base> l,
@@ -207,14 +223,24 @@ void link_base::session_ended(error_code why) noexcept {
     }
     if (!was_connected) return attempt_failed(why);
     why_ = why;
-    if (why == errc::closed) ++counters_.closed;
+    const bool is_asked = std::exchange(reconnects_, false);
+    const bool has_lasted = net_->now() - connected_since_ >= proven;
+    if (is_asked) ++counters_.reconnects;
+    else if (why == errc::closed) ++counters_.closed;
     else ++counters_.broken;
-    write(log_level::warning, "connection lost", [&] {
+    write(is_asked ? log_level::info : log_level::warning, "connection lost", [&] {
         return fmt::format("the connection to {} has ended: {}", where(), why.message());
     });
     if (ending_) return one_ended();
-    if (net_->now() - connected_since_ >= proven) backoff_.reset();  // mutant: link_proven
-    try_again(false);                                                // mutant: link_replaces
+    if (has_lasted) backoff_.reset();  // mutant: link_proven
+    // No spin between two upstreams that both ask for it.
+    try_again(is_asked && has_lasted && options_.addresses.size() > 1);  // mutant: link_replaces
+}
+
+void link_base::reconnect() {
+    if (ending_ || established_session() == nullptr) return;
+    reconnects_ = true;
+    session_->close();
 }
 
 // What has arrived shows that the peer lives, read or unread: a logic may be busy.
@@ -347,12 +373,14 @@ std::string link_base::report() const {
     const link_counters c = counters();
     return fmt::format(
         "link '{}': {} ({}){}; {} connects, {} attempts failed, {} messages; ended: {} closed, {} "
-        "broken, {} of them without a heartbeat; {} logics threw, {} answers unencodable; pushes: "
+        "broken, {} of them without a heartbeat, {} to reconnect; {} logics threw, {} answers "
+        "unencodable; pushes: "
         "{} refused as not connected, {} as the outbox was full; {} messages in the queue, {} were "
         "there; {} bytes lost unsent",
         name(), to_string(state_), where(), why_ ? ": " + why_.message() : "", c.connects,
-        c.connect_failures, c.messages, c.closed, c.broken, c.heartbeats_lost, c.logic_threw,
-        c.unencodable, c.not_connected, c.outbox_full, queued(), c.queued, c.unsent_bytes);
+        c.connect_failures, c.messages, c.closed, c.broken, c.heartbeats_lost, c.reconnects,
+        c.logic_threw, c.unencodable, c.not_connected, c.outbox_full, queued(), c.queued,
+        c.unsent_bytes);
 }
 
 }  // namespace ice

@@ -27,9 +27,10 @@ struct link_counters {
     std::uint64_t connect_failures = 0;
     std::uint64_t messages = 0;  // received
     // Connections that the peer ended between messages, and those that ended for any other reason
-    // but drain() and stop().
+    // but reconnect(), drain() and stop().
     std::uint64_t closed = 0;
     std::uint64_t broken = 0;
+    std::uint64_t reconnects = 0;       // connections that reconnect() ended
     std::uint64_t heartbeats = 0;       // sent
     std::uint64_t heartbeats_lost = 0;  // connections that ended as the peer was silent
     std::uint64_t logic_threw = 0;      // an exception of the logic, the protocol or the handshake
@@ -71,7 +72,8 @@ public:
     const std::string& name() const noexcept { return options_.name; }
     link_state state() const noexcept { return state_; }
     bool is_connected() const noexcept { return state_ == link_state::connected; }
-    // The address of the connection, or of the attempt that is being made or comes next.
+    // The address of the connection, or of the attempt that is being made or comes next. Valid
+    // until learn_addresses().
     const address& where() const noexcept { return options_.addresses[at_]; }
     // Why there is no connection: the last error; none before the first and while connected.
     error_code why() const noexcept { return why_; }
@@ -84,6 +86,21 @@ public:
     // time_limit has one. Returns asio::error::operation_aborted if the caller was cancelled.
     // The connection may have ended again when the caller runs: push() says so.
     task<error_code> connected();
+
+    // Those of the action, then those that were learnt. Valid until learn_addresses().
+    const std::vector<address>& addresses() const noexcept { return options_.addresses; }
+    // Of a link that has learnt some. A cluster has fewer servers, or others tell of the rest.
+    static constexpr std::size_t addresses_limit = 64;
+    // Adds addresses of which the upstream has told, such as the other servers of its cluster. They
+    // replace those that were learnt before; those of the action stay, and the one that is
+    // connected. The link has at most addresses_limit addresses, unless its action has more: those
+    // beyond it are not added.
+    void learn_addresses(const std::vector<address>& learnt);
+
+    // Ends the connection, as session::close() does, and makes another, to the next address: at
+    // once if there is one and this connection has lasted for a second, else after a pause. For an
+    // upstream that has told that it will close. No effect without a connection.
+    void reconnect();
 
     // Text for people: its state and its counters in one line.
     std::string report() const;
@@ -181,6 +198,7 @@ private:
     event changed_;                    // it is connected, or has ended
     session_base* session_ = nullptr;  // also while it shakes hands or closes
     std::size_t at_ = 0;               // the index of where()
+    std::size_t configured_;           // addresses of the action, the first ones
     std::size_t failed_in_a_row_ = 0;  // attempts since the last pause
     link_state state_ = link_state::waiting;
     error_code why_;
@@ -189,6 +207,7 @@ private:
     std::uint32_t consumed_ = 0;          // channel::consumed() at the last look
     bool beats_ = false;                  // a heartbeat was sent, and nothing has arrived since
     bool is_logged_ = false;              // that no connection can be made
+    bool reconnects_ = false;             // reconnect() was called
     bool ending_ = false;                 // drain() or stop() was called
     bool is_late_ = false;                // link_timeouts::drain has passed
     std::function<void()> when_empty_;    // the server's
