@@ -38,12 +38,13 @@ constexpr bool not_executed(errc e) {
         case errc::outbox_full:
         case errc::breaker_open:
         case errc::not_connected:
+        case errc::no_responders:
         case errc::not_sent: return true;
     }
     return false;
 }
 
-constexpr int last = static_cast<int>(errc::not_connected);
+constexpr int last = static_cast<int>(errc::no_responders);
 
 }  // namespace
 

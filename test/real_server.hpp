@@ -1,5 +1,6 @@
 // real_server: a server that others wrote, on a Unix socket in a temporary folder, which a test
-// kills, stops and restarts. It ends with the test. redis_server and memcached_server are two.
+// kills, stops and restarts. It ends with the test. redis_server, memcached_server and
+// nats_server are such.
 #pragma once
 
 #include <fcntl.h>
@@ -58,6 +59,7 @@ public:
         waitpid(pid_, nullptr, WUNTRACED);  // until it has stopped
     }
     void resume() { ::kill(pid_, SIGCONT); }
+    void signal(int number) { ::kill(pid_, number); }
 
 protected:
     real_server() {

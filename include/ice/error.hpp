@@ -56,12 +56,16 @@ enum class errc {
 
     // A message to a link was refused.
     not_connected,  // the link has no connection, and its queue is full or it has none
+
+    // A request over a broker failed: nobody has subscribed to its subject.
+    no_responders,
 };
 
 // Conditions that any error can be compared with: `if (ec == ice::condition::not_executed)`.
 enum class condition {
-    // The upstream cannot have executed the request, as no byte of it was sent. Sending it again is
-    // safe, also if the request is not idempotent. Another error alone does not show that:
+    // The upstream cannot have executed the request, as no byte of it was sent, or as nobody has
+    // received it (errc::no_responders). Sending it again is safe, also if the request is not
+    // idempotent. Another error alone does not show that:
     // failure::may_have_been_executed() also knows whether a byte of the request was sent.
     not_executed = 1,
 };

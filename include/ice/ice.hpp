@@ -20,6 +20,7 @@
 #include <ice/log.hpp>
 #include <ice/logic.hpp>
 #include <ice/memcached_command.hpp>
+#include <ice/nats_client.hpp>
 #include <ice/nats_command.hpp>
 #include <ice/nats_info.hpp>
 #include <ice/nats_message.hpp>

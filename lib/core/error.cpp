@@ -42,6 +42,7 @@ const char* text(errc e) noexcept {
         case errc::name_resolution_failed:
             return "cannot connect: temporary failure of name resolution";
         case errc::not_connected: return "not connected";
+        case errc::no_responders: return "nobody has subscribed to the subject of the request";
     }
     return "unknown error of ice";
 }
@@ -73,7 +74,7 @@ public:
     bool equivalent(const std::error_code& code, int) const noexcept override {
         // Connecting ends before a byte is sent. Of the errors of ice, those are listed that a pool
         // returns only before it has sent a byte of the request; a handshake comes before the
-        // request.
+        // request. A request without responders reached none.
         if (code.category() == connecting) return true;
         if (code.category() != category()) return false;
         switch (static_cast<errc>(code.value())) {
@@ -90,6 +91,7 @@ public:
             case errc::outbox_full:
             case errc::breaker_open:
             case errc::not_connected:
+            case errc::no_responders:
             case errc::not_sent: return true;
             default: return false;
         }

@@ -27,6 +27,7 @@ failure_kind kind_of(error_code ec) noexcept {
         case errc::handshake_failed:
         case errc::handshake_timeout:
         case errc::not_connected:
+        case errc::no_responders:
         case errc::not_sent: return failure_kind::connect;
         case errc::breaker_open: return failure_kind::breaker;
         case errc::request_timeout:
