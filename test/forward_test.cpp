@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 #include <charconv>
 #include <ice/listener.hpp>
@@ -90,13 +93,63 @@ struct gateway {
     quiet_server srv{sim.net()};
 };
 
+// A reply of another type than the message, which the logic of replies makes.
+struct weighed {
+    std::string text;
+};
+struct line_of_weighed : ice::line {
+    using ice::line::packet;
+    ice::error_code packet(const weighed& w, std::string& out) {
+        return ice::line::packet(std::string_view(w.text), out);
+    }
+};
+
+// What has failed is told in a turn of the loop, which may never come: the listener, and the
+// transport that is its own, are gone then. The address sanitizer looks at this.
+void end_in_the_middle(int turns, int more_turns) {
+    using asio::ip::tcp;
+    const ice::address any("127.0.0.1", 0);
+    auto io = std::make_unique<asio::io_context>(1);
+    const auto run = [&io](int n) {
+        for (; n > 0; --n) {
+            io->restart();
+            io->run_one_for(50us);
+        }
+    };
+    std::optional<quiet_server> up(std::in_place, *io), srv(std::in_place, *io);
+    auto& back = up->add(
+        ice::tcp_server_action{any}.protocol(ice::line{}).limits({.in_flight = 8}).logic(replies));
+    auto& pool =
+        srv->add(ice::tcp_client_action{back.endpoint(), BACKEND, 1}.limits({.pipeline = 8}));
+    auto& l = srv->add(ice::tcp_server_action{any}
+                           .protocol(ice::line{})
+                           .limits({.in_flight = 8})
+                           .transport(ice::make_socket_transport(io->get_executor()))
+                           .logic(ice::forward(pool, failed)));
+    run(25);
+    asio::io_context outside;
+    const tcp::endpoint there(asio::ip::address_v4::loopback(), l.endpoint().port());
+    tcp::socket one(outside), two(outside);
+    one.connect(there);
+    two.connect(there);
+    asio::write(one, asio::buffer(std::string("a\r\nb\r\n5 c\r\nquit\r\nd\r\n")));
+    asio::write(two, asio::buffer(std::string("1\r\n2\r\n3\r\n")));
+    run(turns);
+    if (more_turns % 2 == 0) up.reset();
+    else pool.stop();
+    run(more_turns);
+    srv.reset();
+    up.reset();
+    io.reset();
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(forward)
 
 BOOST_AUTO_TEST_CASE(answers_leave_in_the_order_of_the_messages) {
-    for (const std::size_t in_flight : {1, 3, 100}) {
-        for (const std::size_t pipeline : {1, 2, 100}) {
+    for (const std::size_t in_flight : {1u, 3u, 100u}) {
+        for (const std::size_t pipeline : {1u, 2u, 100u}) {
             gateway g(in_flight, pipeline);
             g.start_upstream();
             auto& pool = g.add_pool(4);
@@ -194,7 +247,7 @@ BOOST_AUTO_TEST_CASE(a_peer_that_leaves_abandons_its_requests) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_may_be_answered_instead_of_passed_on) {
-    for (const std::size_t in_flight : {1, 16}) {
+    for (const std::size_t in_flight : {1u, 16u}) {
         gateway g(in_flight);
         g.start_upstream();
         auto& pool = g.add_pool();
@@ -297,6 +350,64 @@ BOOST_AUTO_TEST_CASE(the_timeout_of_the_logic_ends_the_connection) {
     BOOST_TEST(l.counters().timeouts == 1u);
     g.sim.run_for(10s);
     BOOST_TEST(pool.idle() == 1u);
+}
+
+// The danger: what is to be done by a coroutine is refused, as the session is closed, and the
+// client waits for the end of timeouts::logic.
+BOOST_AUTO_TEST_CASE(a_message_from_before_close_is_answered) {
+    gateway g;
+    g.start_upstream();
+    auto& pool = g.srv.add(
+        ice::tcp_client_action{BACK, BACKEND, 1}.limits({.preconnect = 0, .pipeline = 16}));
+    ice::listener<ice::line>* l = nullptr;
+    const auto closes = [&l](std::string_view) -> std::optional<std::string> {
+        for (auto& s : l->sessions()) s.close();
+        return std::nullopt;
+    };
+    l = &g.listen(ice::forward(pool, failed, closes));
+    auto peer = g.open();
+    const auto begin = g.sim.now();
+    g.send(*peer, "bye,");
+    BOOST_TEST(g.receive(*peer, 1) == "bye!,");
+    BOOST_TEST((g.sim.now() - begin < 1s));
+    g.sim.run_for(1s);
+    BOOST_TEST(l->size() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(a_transport_of_the_listener_may_end_before_the_last_turn) {
+    for (int turns = 0; turns < 60; turns += 3) {
+        for (const int more : {0, 1, 4, 7}) end_in_the_middle(turns, more);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_pool_without_time_sends_nothing) {
+    gateway g;
+    g.start_upstream();
+    auto& pool = g.add_pool(1, {.request = 0s});
+    g.listen(ice::forward(pool, failed));
+    auto peer = g.open();
+    g.send(*peer, "a,");
+    const std::string late = make_error_code(ice::errc::acquire_timeout).message();
+    BOOST_TEST(g.receive(*peer, 1) == fmt::format("a: {},", late));
+    BOOST_TEST(pool.counters().refused == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(the_pool_may_give_what_only_its_logic_makes) {
+    constexpr ice::pool_name<ice::line, weighed> name{"weighed"};
+    gateway g;
+    g.start_upstream();
+    auto& pool =
+        g.srv.add(ice::tcp_client_action{BACK, name, 1}
+                      .limits({.pipeline = 16})
+                      .logic([](std::string_view m) { return weighed{std::string(m) + "?"}; }));
+    g.srv.add(ice::tcp_server_action{FRONT}
+                  .protocol(line_of_weighed{})
+                  .limits({.in_flight = 16})
+                  .logic(ice::forward(
+                      pool, [](const ice::failure& why) { return weighed{why.text()}; })));
+    auto peer = g.open();
+    g.send(*peer, "20 a,b,");
+    BOOST_TEST(g.receive(*peer, 2) == "20 a!?,b!?,");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

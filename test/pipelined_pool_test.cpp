@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 struct fixture : asking {
     struct request final : ice::pool<ice::line>::forwarded {
         explicit request(fixture& f) : owner(f) {}
-        bool keep(const std::string_view& text) override {
+        bool keep(std::string_view& text) override {
             kept = text;
             return takes;
         }

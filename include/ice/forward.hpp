@@ -36,7 +36,7 @@ public:
 
     // As any coroutine logic, where messages are not in flight.
     template <class M>
-        requires can_packet<typename Pool::protocol_type, M>
+        requires can_packet<typename Pool::protocol_type, M> && std::copy_constructible<M>
     task<answer> operator()(M message) {
         std::optional<answer> own = instead(std::as_const(message));
         if (own) co_return *std::move(own);
@@ -99,9 +99,10 @@ private:
 //     auto reply = co_await to.request(message);
 //     if (!reply) co_return failed(reply.failure());
 //     co_return *std::move(reply);
-// limits::in_flight of the listener says how many messages of a connection are with the pool at
-// once; their answers leave in the order of the messages. The pool must live as long as the
-// listener, as it does if one server has both. All calls are made on the loop's thread.
+// Messages are copied, as `failed` may need one. limits::in_flight of the listener says how many
+// messages of a connection are with the pool at once; their answers leave in the order of the
+// messages. The pool must live as long as the listener, as it does if one server has both. All
+// calls are made on the loop's thread.
 template <class Pool, class Failed, class Instead = detail::forward_all>
     requires detail::is_pool<Pool>
 auto forward(Pool& to, Failed failed, Instead instead = {}) {

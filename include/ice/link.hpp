@@ -266,7 +266,7 @@ private:
     task<error_code> serve_established(session<P>& peer, L& logic) {
         if (this->has_ended()) co_return errc::draining;
         this->established();
-        if (this->queued() != 0) peer.start(this->send_queued(peer));
+        if (this->queued() != 0 && peer.is_established()) peer.start(this->send_queued(peer));
         const error_code why = co_await serve(peer, logic);
         co_return why;
     }

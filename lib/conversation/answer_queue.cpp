@@ -15,7 +15,8 @@ constexpr auto idle_workers_stay = std::chrono::seconds(30);  // a little longer
 
 answer_queue_base::answer_queue_base(session_base& peer)
     : peer_(peer), most_(std::max<std::size_t>(peer.settings().limits.in_flight, 1)),
-      timer_(peer.bytes().net().deadlines(), expire, this), changed_(peer.executor()) {
+      timer_(std::in_place, peer.bytes().net().deadlines(), expire, this),
+      changed_(peer.executor()) {
     peer.receives_alone(true);
 }
 
@@ -54,7 +55,7 @@ task<> answer_queue_base::join() {
 void answer_queue_base::end() noexcept {
     has_ended_ = true;
     peer_.receives_alone(false);
-    timer_.clear();
+    timer_.reset();  // what was posted may hold the queue longer than its transport lives
     for (const auto& w : all_) {
         w->waiting.reset();
         report(w->thrown);
@@ -73,12 +74,12 @@ void answer_queue_base::append(worker& w) {
     newest_ = &w;
     ++size_;
     peer_.answering(true);
-    if (timer_.at() == never) look_again(w.began);
+    if (timer_->at() == never) look_again(w.began);
 }
 
 void answer_queue_base::look_again(time_point now) {
     const time_point until = after(oldest_->began, peer_.settings().timeouts.logic);
-    timer_.set(std::min(until, after(now, idle_workers_stay)));
+    timer_->set(std::min(until, after(now, idle_workers_stay)));
 }
 
 // The oldest request began first, so the others have more time than it. The timer is not moved for

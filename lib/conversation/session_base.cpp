@@ -51,8 +51,9 @@ void session_base::start(task<> work) { add_spawned(std::move(work), true); }
 void session_base::add_spawned(task<> work, bool at_once) {
     if (!can_spawn()) throw std::logic_error("a pool's session spawns none");
     // The session waits for the end of coroutines only between opened() and closed() of its logic.
-    // One that began outside would use a session that is gone.
-    if (!established_ || settings_.stopped) return;
+    // One that began outside would use a session that is gone. start() is called in between only,
+    // also after close().
+    if ((!established_ && !at_once) || settings_.stopped) return;
     if (!has_spawned_) {
         settings_.spawned.try_emplace(this, executor(), settings_.hold_owner(*this));
         has_spawned_ = true;

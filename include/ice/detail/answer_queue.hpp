@@ -107,8 +107,8 @@ private:
     std::vector<std::shared_ptr<worker>> all_;
     time_point burst_began_ = never;
     std::exception_ptr thrown_;
-    std::string last_bytes_;  // see hold_back()
-    deadline timer_;          // timeouts::logic of the oldest request, and the end of idle workers
+    std::string last_bytes_;         // see hold_back()
+    std::optional<deadline> timer_;  // timeouts::logic of the oldest request, end of idle workers
     event changed_;
     bool has_ended_ = false, is_in_burst_ = false, has_vanished_ = false;
 };
@@ -137,12 +137,14 @@ template <class Q, class W, passes_on L>
 struct passed_on<Q, W, L> final : L::forwarded {
     passed_on(Q& q, W& w) : queue(q), own(w) {}
     // In the memory of the answer before, as an answer is packed when those before it have left.
-    bool keep(const typename L::reply_type& from) override {
-        if constexpr (std::is_assignable_v<typename L::answer&, const typename L::reply_type&>) {
+    bool keep(typename L::reply_type& from) override {
+        using answer = typename L::answer;
+        if constexpr (std::is_assignable_v<answer&, const typename L::reply_type&>) {
             if (own.answer) return *own.answer = from, is_kept = true;
         }
-        own.answer.emplace(from);
-        return is_kept = true;
+        if constexpr (std::constructible_from<answer, typename L::reply_type>)
+            return own.answer.emplace(std::move(from)), is_kept = true;
+        else return false;
     }
     void resume() override { queue.over(own); }
     void resume_later(const asio::any_io_executor& executor) noexcept override {

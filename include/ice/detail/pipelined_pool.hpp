@@ -21,7 +21,7 @@ public:
     // The entry of a request in the pipeline of a connection that several requests share.
     struct pending_reply : pending_request {
         // Takes a reply that no logic of replies makes something of; or false: it goes to `reply`.
-        virtual bool keep(const message_t<P>&) { return false; }
+        virtual bool keep(message_t<P>&) { return false; }
 
         std::optional<result<R>> reply;
         std::exception_ptr thrown;  // by the logic of replies
@@ -38,7 +38,10 @@ public:
             begun.reset();
         }
         // The request is over, and keep() has the reply.
-        void succeeded() noexcept { begun->succeeded(this->ended); }
+        void succeeded() noexcept {
+            begun->succeeded(this->ended);
+            begun.reset();
+        }
         // The result of another request that is over; none if request_on() has to repeat it.
         // Rethrows what the logic of replies has thrown.
         std::optional<pool_result<R>> finish() { return pipelined_pool::finish(*begun, *this); }
@@ -52,7 +55,7 @@ public:
     template <class M>
     bool try_request(forwarded& f, const M& message) {
         f.reset();
-        if (!is_pipelined()) return false;
+        if (!is_pipelined() || timeouts().request <= duration::zero()) return false;
         const time_point at = now();
         acquired taken = try_share(at);
         if (taken.is_empty()) return false;

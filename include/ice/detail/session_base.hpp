@@ -155,7 +155,8 @@ public:
     // those that still run.
     static void destroy(std::unique_ptr<session_base>) noexcept;
 
-    // As spawn(), but `work` runs at once, until it first waits.
+    // As spawn(), but `work` runs at once, until it first waits, and also after close(). Requires:
+    // the call comes between opened() and closed() of the logic.
     void start(task<> work);
     // Whether spawn() or start() was called.
     bool has_spawned() const noexcept { return has_spawned_; }
