@@ -436,4 +436,23 @@ BOOST_AUTO_TEST_CASE(a_lame_duck_without_another_server_is_kept) {
     BOOST_TEST(bus.link().is_connected());
 }
 
+// The danger: it still uses the link, which the server has destroyed.
+BOOST_AUTO_TEST_CASE(a_client_may_outlive_its_server) {
+    add();
+    const auto made = std::make_shared<std::optional<reply>>();
+    note("a");
+    sim.run_for(10ms);
+    sim.spawn(keep(*client, "a", "b", 5s, made));
+    sim.run_for(1ms);
+    BOOST_TEST(client->in_flight() == 1u);
+    srv.reset();
+    sim.run_for(10s);
+    BOOST_TEST(made->has_value());
+    BOOST_TEST(((*made)->error() == ice::errc::stopped));
+    BOOST_TEST((client->push(ice::nats_pub("a", "b")) == ice::errc::stopped));
+    BOOST_TEST((sim.run(client->request("a", "b")).error() == ice::errc::stopped));
+    client->unsubscribe(note("c"));
+    client.reset();
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -19,6 +19,7 @@
 
 namespace ice {
 
+// How a nats_client logs in, and its bounds.
 struct nats_client_options {
     std::string name = "nats";  // of its link: unique among the links of a server
     nats_options login{};
@@ -52,7 +53,8 @@ struct nats_counters {
 
 // Adds a link to a server when it is made. Use it on the loop's thread. It may be destroyed before
 // the server: its handlers are not called any more then, and requests end with errc::stopped. The
-// link stays until the server drains or stops.
+// link stays until the server drains or stops. It may also outlive the server, but not the loop:
+// push() and request() return errc::stopped then.
 //     ice::nats_client bus(srv, ice::address("127.0.0.1:4222"));
 //     bus.subscribe("news.>", [](ice::nats_view m) { use(m.subject(), m.payload()); });
 //     bus.subscribe("time", [](ice::nats_view) { return now(); }, "workers");  // replies
@@ -100,6 +102,7 @@ public:
     // "Permissions Violation for Publish to "a"". Without it the log has the text.
     void on_error(std::function<void(std::string_view)> report);
 
+    // Requires: the server lives.
     ice::link<nats>& link() const noexcept;
     // Requests that wait for a reply.
     std::size_t in_flight() const noexcept;

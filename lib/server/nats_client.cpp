@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <chrono>
 #include <ice/detail/deadline.hpp>
@@ -49,6 +50,11 @@ struct nats_client::state {
     nats_command subscribes(std::uint64_t sid, const subscription& s) const {
         return nats_sub(s.pattern, sid, s.queue);
     }
+    void link_ended() {
+        link = nullptr;
+        peer = nullptr;
+        end_requests(errc::stopped);
+    }
     void deliver(const nats_view& m, session<nats>& peer);
     void reply_came(const nats_view& m);
     void error_came(const nats_view& m);
@@ -63,8 +69,8 @@ struct nats_client::state {
     ice::log& log;   // of the server, which outlives the link's logic
     nats_client_options options;
     std::string inbox;
-    ice::link<nats>* link = nullptr;
-    session<nats>* peer = nullptr;  // from opened() to closed()
+    ice::link<nats>* link = nullptr;  // null again when the server has ended
+    session<nats>* peer = nullptr;    // from opened() to closed()
     std::map<std::uint64_t, std::shared_ptr<subscription>> subscriptions;
     std::unordered_map<std::uint64_t, nats_request*> requests;
     std::uint64_t last_sid = nats_inbox_sid;
@@ -80,6 +86,7 @@ struct nats_client::state {
 
 struct nats_client::logic {
     std::shared_ptr<state> client;
+    std::shared_ptr<void> end;  // of the link, which owns this: see link_ended()
 
     task<> opened(session<nats>& peer) const {
         state& s = *client;
@@ -193,7 +200,7 @@ void nats_client::state::leave(session<nats>& from) {
 }
 
 void nats_client::state::leave_if_done() {
-    if (is_leaving && has_all && requests.empty()) link->reconnect();
+    if (link != nullptr && is_leaving && has_all && requests.empty()) link->reconnect();
 }
 
 // -- the user's calls
@@ -201,9 +208,10 @@ void nats_client::state::leave_if_done() {
 nats_client::nats_client(server& srv, pool_addresses where, nats_client_options options)
     : state_(std::make_shared<state>(srv, std::move(options))) {
     const nats_client_options& o = state_->options;
+    const std::shared_ptr<void> end(state_.get(), [s = state_](void*) { s->link_ended(); });
     state_->link = &srv.add(tcp_link_action<nats>(std::move(where), o.name)
                                 .protocol(nats(o.login, o.payload))
-                                .logic(logic{state_})
+                                .logic(logic{state_, end})
                                 .limits({.message = o.payload + nats_framing,
                                          .outbox = std::max(o.outbox, o.payload) + nats_framing,
                                          .queue = o.queue})
@@ -219,7 +227,9 @@ nats_client::~nats_client() {
     state_->end_requests(errc::stopped);
 }
 
-error_code nats_client::push(const nats_command& command) { return state_->link->push(command); }
+error_code nats_client::push(const nats_command& command) {
+    return state_->link != nullptr ? state_->link->push(command) : errc::stopped;
+}
 
 std::uint64_t nats_client::add(std::string pattern, std::string queue, handler_function handle) {
     if (!nats_sub(pattern, state_->last_sid + 1, queue).is_encodable())
@@ -230,7 +240,7 @@ std::uint64_t nats_client::add(std::string pattern, std::string queue, handler_f
     *made = {std::move(pattern), std::move(queue), std::move(handle)};
     state_->subscriptions.emplace(sid, made);
     // Without a connection, or before opened() has returned, opened() subscribes.
-    session<nats>* const peer = state_->link->current();
+    session<nats>* const peer = state_->link != nullptr ? state_->link->current() : nullptr;
     if (peer == nullptr || state_->is_leaving) return sid;
     if (peer->push(state_->subscribes(sid, *made))) state_->link->reconnect();
     return sid;
@@ -272,9 +282,9 @@ task<result<nats_message>> nats_client::request(std::shared_ptr<state> s, std::s
         deadline timer;
     };
 
-    session<nats>* const peer = s->link->current();
+    session<nats>* const peer = s->link != nullptr ? s->link->current() : nullptr;
     error_code refused;
-    if (s->is_over) refused = errc::stopped;
+    if (s->is_over || s->link == nullptr) refused = errc::stopped;
     else if (peer == nullptr) refused = errc::not_connected;
     else if (s->requests.size() >= s->options.requests) refused = errc::outbox_full;
     waiting mine(*s, s->net);
@@ -300,7 +310,10 @@ void nats_client::on_error(std::function<void(std::string_view)> report) {
     state_->report = std::move(report);
 }
 
-link<nats>& nats_client::link() const noexcept { return *state_->link; }
+link<nats>& nats_client::link() const noexcept {
+    assert(state_->link != nullptr);
+    return *state_->link;
+}
 std::size_t nats_client::in_flight() const noexcept { return state_->requests.size(); }
 nats_counters nats_client::counters() const noexcept { return state_->counters; }
 
