@@ -3,7 +3,7 @@
 
   checks     nothing uncommitted; version.hpp, the vcpkg port and the Conan recipe say X.Y.Z;
              CHANGELOG.md has a section of that version with a date; the tag is free
-  tests      ./run ci
+  tests      ./run ci, and the unit tests in an optimised build
   artefacts  build/release-X.Y.Z/: the sources, which must build without a network; the Debian
              packages; an SBOM (SPDX 2.3); SHA256SUMS
   tag        vX.Y.Z, annotated with the section of CHANGELOG.md; pushing it is left to you
@@ -126,6 +126,7 @@ def main():
         sys.exit("\n".join(f"release: {fault}" for fault in found))
     if not options.dry_run:
         subprocess.run([ROOT / "run", "ci"], check=True)
+        subprocess.run([ROOT / "run", "release", "-L", "unit|regression"], check=True)
 
     folder = ROOT / "build" / f"release-{version}"
     shutil.rmtree(folder, ignore_errors=True)
