@@ -112,7 +112,7 @@ private:
 
     // Ends the waits of callers whose time is over, and of those that were cancelled.
     ICE_API static void end_late(void* self);
-    void end_late_soon();
+    ICE_API void end_late_soon();
     // Bytes that have arrived of the reply to that request: 0 unless it is the oldest one.
     ICE_API std::size_t unparsed_of(const pending_request&) const noexcept;
 
