@@ -26,6 +26,9 @@ struct fixture : asking {
     ice::pool<ice::line>& add(std::size_t preconnected = 1) {
         return asking::add(1, {.request = 1s}, {.preconnect = preconnected, .pipeline = 8});
     }
+    bool sends(ice::pool<ice::line>& p, request& r, std::string_view message) {
+        return p.try_request(r, message, sim.now(), srv.transport());
+    }
     std::unique_ptr<ice::channel> accept() {
         std::unique_ptr<ice::channel> got;
         const auto comes = [&] {
@@ -53,7 +56,7 @@ BOOST_FIXTURE_TEST_SUITE(pipelined_pool, fixture)
 BOOST_AUTO_TEST_CASE(without_a_connection_nothing_is_sent_or_counted) {
     auto& p = add(0);
     request r(*this);
-    BOOST_TEST(!p.try_request(r, std::string_view("a")));
+    BOOST_TEST(!sends(p, r, "a"));
     BOOST_TEST(r.is_over());
     BOOST_TEST(p.counters().requests == 0u);
 }
@@ -63,8 +66,8 @@ BOOST_AUTO_TEST_CASE(each_request_keeps_its_own_reply_or_has_it_as_its_result) {
     const auto end = accept();
     request a(*this), b(*this);
     b.takes = false;
-    BOOST_TEST(p.try_request(a, std::string_view("a")));
-    BOOST_TEST(p.try_request(b, std::string_view("b")));
+    BOOST_TEST(sends(p, a, "a"));
+    BOOST_TEST(sends(p, b, "b"));
     send(*end, "one\r\n");
     BOOST_TEST(a.resumed == 1);
     BOOST_TEST(a.kept == "one");
@@ -75,7 +78,7 @@ BOOST_AUTO_TEST_CASE(each_request_keeps_its_own_reply_or_has_it_as_its_result) {
     BOOST_TEST(**b.finish() == "two");
     BOOST_TEST(p.counters().replies == 2u);
     BOOST_TEST(p.idle() == 1u);
-    BOOST_TEST(p.try_request(a, std::string_view("again")), "on the same entry");
+    BOOST_TEST(sends(p, a, "again"), "on the same entry");
     send(*end, "three\r\n");
     BOOST_TEST(a.kept == "three");
 }
@@ -85,8 +88,8 @@ BOOST_AUTO_TEST_CASE(an_abandoned_request_takes_its_reply_with_it) {
     const auto end = accept();
     std::optional<request> a(std::in_place, *this);
     request b(*this);
-    BOOST_TEST(p.try_request(*a, std::string_view("a")));
-    BOOST_TEST(p.try_request(b, std::string_view("b")));
+    BOOST_TEST(sends(p, *a, "a"));
+    BOOST_TEST(sends(p, b, "b"));
     a.reset();
     send(*end, "one\r\ntwo\r\n");
     BOOST_TEST(b.kept == "two");
@@ -100,12 +103,12 @@ BOOST_AUTO_TEST_CASE(a_request_ends_late_or_with_its_connection) {
     auto& p = add();
     auto end = accept();
     request a(*this);
-    BOOST_TEST(p.try_request(a, std::string_view("a")));
+    BOOST_TEST(sends(p, a, "a"));
     sim.run_for(2s);
     BOOST_TEST(a.resumed + a.resumed_later == 1);
     BOOST_TEST((a.finish()->error() == ice::errc::request_timeout));
     end = accept();
-    BOOST_TEST(p.try_request(a, std::string_view("a")));
+    BOOST_TEST(sends(p, a, "a"));
     sim.run_for(1ms);
     end.reset();
     sim.run_for(1ms);

@@ -40,7 +40,7 @@ struct model {
         o.limits.max_waiters = one_in(4) ? any(3) : 1024;
         o.limits.min_connections = any(3);
         o.limits.preconnect = one_in(2) ? any(3) : ice::unlimited;
-        o.limits.pipeline = one_in(2) ? 3 : 1;
+        o.limits.pipeline = one_in(2) ? 1 : one_in(2) ? 3 : 12;
         o.timeouts.request = one_in(9) ? 0s : 2s;
         o.timeouts.idle = one_in(3) ? ice::no_timeout : ice::duration(10s);
         o.timeouts.max_lifetime = one_in(3) ? ice::no_timeout : ice::duration(40s);
@@ -184,8 +184,11 @@ struct model {
         if (refused) end(k);
     }
     bool share(caller& k) {
-        ice::pool_connection* const c = core->share(k.ticket != 0 ? &k : nullptr, now);
+        ice::pool_connection* c = k.ticket != 0 ? nullptr : core->share_again();
+        must(c == nullptr || core->waiting() == 0, "a new caller shares before those that wait");
+        if (c == nullptr) c = core->share(k.ticket != 0 ? &k : nullptr, now);
         if (c == nullptr) return false;
+        must(!c->is_full && c->requests < core->settings().limits.pipeline, "no room");
         const bool is_refused = one_in(10);  // its message
         core->leave(k, now);
         if (is_refused) core->not_joined();

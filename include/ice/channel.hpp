@@ -94,6 +94,12 @@ public:
     // as the channel. The flush functions remove what the kernel has taken, so remember no offset
     // across one.
     std::string& out() noexcept { return out_; }
+    // Called before the second message of a burst: reserves memory for more of them, as the little
+    // that the string has would grow step by step.
+    void reserve_out() {
+        constexpr std::size_t some = 512;
+        if (out_.capacity() < some) out_.reserve(some);
+    }
 
     // Sends without waiting. Returns true if the kernel has taken all of out(). Otherwise flush()
     // waits for the rest, or returns the error that prevented it.

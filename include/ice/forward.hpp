@@ -2,7 +2,10 @@
 // fast way for a gateway or a proxy: a message takes no coroutine of its own.
 #pragma once
 
+#include <asio/any_io_executor.hpp>
+#include <asio/post.hpp>
 #include <concepts>
+#include <ice/detail/answer_queue.hpp>
 #include <ice/pool.hpp>
 #include <optional>
 #include <type_traits>
@@ -22,6 +25,37 @@ struct forward_all {
     std::nullopt_t operator()(const M&) const noexcept {
         return std::nullopt;
     }
+};
+
+// The request of a worker of an answer_queue.
+template <class Q, class W, passes_on L>
+struct passed_on<Q, W, L> final : L::forwarded {
+    passed_on(Q& q, W& w) : queue(q), own(w) {}
+    // Packs the reply itself if no older request is unanswered. Otherwise keeps it in the memory of
+    // the answer before.
+    bool keep(typename L::reply_type& from) override {
+        using answer = typename L::answer;
+        if constexpr (std::same_as<answer, typename kept<typename L::reply_type>::type> &&
+                      requires { queue.send_at_once(own, from); }) {
+            if (queue.send_at_once(own, from)) return is_kept = is_sent = true;
+        }
+        if constexpr (std::is_assignable_v<answer&, const typename L::reply_type&>) {
+            if (own.answer) return *own.answer = from, is_kept = true;
+        }
+        if constexpr (std::constructible_from<answer, typename L::reply_type>)
+            return own.answer.emplace(std::move(from)), is_kept = true;
+        else return false;
+    }
+    void resume() override { queue.over(own); }
+    void resume_later(const asio::any_io_executor& executor) noexcept override {
+        try {
+            asio::post(executor, [q = queue.shared_from_this(), &w = own] { q->over(w); });
+        } catch (...) { queue.vanished(); }
+    }
+    Q& queue;
+    W& own;
+    bool is_kept = false;
+    bool is_sent = false;
 };
 
 // What forward() returns. `Pool` is a pool<P, R>.
@@ -50,10 +84,11 @@ public:
     std::optional<answer> instead(const M& message) {
         return instead_(message);
     }
-    // Returns false if go_on() has to send it. Otherwise the request ends with f.resume().
+    // `now` is by the clock of `peer`. Returns false if go_on() has to send it. Otherwise the
+    // request ends with f.resume().
     template <class M>
-    bool begin(forwarded& f, const M& message) {
-        return to_->try_request(f, message);
+    bool begin(forwarded& f, const M& message, time_point now, session_base& peer) {
+        return to_->try_request(f, message, now, peer.bytes().net());
     }
     // The answer to a request that is over; none if go_on() has to repeat it.
     template <class M>

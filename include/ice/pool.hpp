@@ -80,7 +80,7 @@ public:
     // finish() wants repeated.
     template <class M>
     task<pool_result<R>> request_on(forwarded& f, M message) {
-        if (!f.begun) co_return co_await request(std::move(message));
+        if (!f.has_begun()) co_return co_await request(std::move(message));
         if (f.is_unsent) {
             const error_code why_not = co_await prepare_retry(f.begun->until);
             if (why_not) co_return f.begun->failed(why_not);

@@ -245,6 +245,7 @@ private:
 
     template <class A>
     [[gnu::always_inline]] error_code append(const A& m) {
+        if (!bytes().out().empty()) bytes().reserve_out();
         const error_code ec = packet(protocol_, m, bytes().out());
         if (!ec) ++asked_;  // mutant: count_asked
         return ec;

@@ -1,14 +1,23 @@
 // Counts the requests of a pool: each exactly once, whatever becomes of its caller.
 #include <asio/error.hpp>
+#include <cassert>
 #include <ice/detail/connection_pool.hpp>
 #include <utility>
 
 namespace ice {
 
 connection_pool::call::call(connection_pool& p, duration timeout, time_point now)
-    : pool(p.shared_from_this()), begin(now), until(after(now, timeout)) {
-    ++p.core_.counters().requests;
-    p.core_.asked(begin);
+    : pool(p.shared_from_this()), is_over_(true) {
+    again(timeout, now);
+}
+
+void connection_pool::call::again(duration timeout, time_point now) noexcept {
+    assert(is_over_);
+    begin = now;
+    until = after(now, timeout);
+    sent = is_over_ = false;
+    ++pool->core_.counters().requests;
+    pool->core_.asked(begin);
 }
 
 connection_pool::call::call(connection_pool& p, call& begun) noexcept

@@ -87,8 +87,7 @@ void pipeline::end_late(void* self) {
     me.late_.set(std::min(next, me.late_.at()));
 }
 
-pipeline::room_guard::~room_guard() {
-    if (!caller_.is_over()) return;
+void pipeline::room_guard::tell() noexcept {
     pool_.core().not_joined();
     pool_.carry_out();
 }
@@ -137,30 +136,32 @@ bool pipeline::is_full() const noexcept {
 
 // `due` is at least pool_timeouts::request from now: a caller with a short timeout must not make
 // the connection fail for the callers behind it.
-void pipeline::join(pending_request& p, std::uint64_t begin, time_point until, time_point now) {
+bool pipeline::join(pending_request& p, std::uint64_t begin, time_point until, time_point now) {
     const pool_base& pool = lease_.pool();
     try {
         asked_.push_back({&p, begin, std::max(until, after(now, pool.timeouts().request))});
         p.line_ = this;
         p.until_ = until;
         if (until < late_.at()) late_.set(until);
-        lease_.pool().core().joined(lease_.connection(), is_full());
+        const bool full = is_full();
+        lease_.pool().core().joined(lease_.connection(), full);
         lease_.pool().carry_out();
+        return full;
     } catch (...) {
         session().bytes().cancel(errc::stopped);
         throw;
     }
 }
 
-pending_request* pipeline::pop_oldest() {
+pending_request* pipeline::pop_oldest(time_point now) {
     pending_request* p = caller();
     asked_.pop_front();
-    const time_point now = lease_.pool().now();
     if (p != nullptr) {
         p->ended = now;
         p->end();
     }
-    lease_.pool().core().replied(lease_.connection(), is_full(), now);
+    const bool full = lease_.connection().is_full && is_full();
+    lease_.pool().core().replied(lease_.connection(), full, now);
     lease_.pool().carry_out();
     return p;
 }

@@ -12,6 +12,9 @@ constexpr duration sharing_yields = std::chrono::milliseconds(100);
 // So many callers at most are told of room before they have looked.
 constexpr std::size_t most_notified = 1024;
 
+// So many callers at most take the connection that one has found: more would save little.
+constexpr std::size_t most_in_a_row = 16;
+
 }  // namespace
 
 pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
@@ -19,7 +22,10 @@ pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
     if (k == nullptr) {  // behind all who wait: if there is room for more than those who know of it
         const bool all_know = waiting_ - waiting_alone_ == notified_;
         if (is_closing() || !all_know) return nullptr;
-        return notified_ == 0 || room() > notified_ ? with_room() : nullptr;
+        if (notified_ != 0 && room() <= notified_) return nullptr;
+        found_ = with_room();
+        in_a_row_ = found_ != nullptr ? std::min(found_->requests / 4, most_in_a_row) : 0;
+        return found_;
     }
     const bool was_notified = std::exchange(k->is_notified, false);
     notified_ -= was_notified ? 1 : 0;
@@ -33,6 +39,13 @@ pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
     // Room may have come while those that were told of it looked.
     if (notified_ == 0 && !k->joins) wake_sharers();  // mutant: room_meanwhile
     return found;
+}
+
+pool_connection* pool_core::share_again() noexcept {
+    if (in_a_row_ == 0 || is_closing()) return nullptr;
+    if (waiting_ != 0 || !idle_.empty()) return nullptr;  // mutant: none_before
+    --in_a_row_;
+    return takes_requests(*found_, 0) ? found_ : nullptr;  // mutant: again_has_room
 }
 
 // How many callers to tell of room: those before them may fill the outbox. One more after each that
@@ -87,11 +100,8 @@ std::size_t pool_core::room() const noexcept {
     return sum;
 }
 
-// Wakes the first callers that may share, as many as have room. Each of them looks with share(), or
-// leaves, and so wakes others. As each time walks over those that were told before, it does nothing
-// while more than half of those who may be told have not looked.
-void pool_core::wake_sharers() noexcept {
-    if (waiting_ - waiting_alone_ == notified_ || 2 * notified_ > notifies_) return;
+// Each of those that are woken looks with share(), or leaves, and so wakes others.
+void pool_core::wake_some_sharers() noexcept {
     const std::size_t most = std::min(room(), notifies_);
     for (pool_caller* k = first_; k != nullptr && notified_ < most; k = k->behind) {
         if (!k->shares || std::exchange(k->is_notified, true)) continue;
@@ -100,9 +110,14 @@ void pool_core::wake_sharers() noexcept {
     }
 }
 
+void pool_core::mark_full(pool_connection& c, bool is) noexcept {
+    full_ += (is ? 1 : 0) - (c.is_full ? 1 : 0);
+    c.is_full = is;
+}
+
 void pool_core::joined(pool_connection& c, bool is_full) noexcept {
     ++c.requests;
-    c.is_full = is_full;
+    mark_full(c, is_full);
     wake_sharers();
 }
 
@@ -110,13 +125,13 @@ void pool_core::replied(pool_connection& c, bool is_full, time_point now) noexce
     assert(c.requests != 0);
     now_ = now;
     --c.requests;
-    c.is_full = is_full;
+    mark_full(c, is_full);
     has_replied(c, now);
     wake_sharers();
 }
 
 void pool_core::sent(pool_connection& c) noexcept {
-    c.is_full = false;
+    mark_full(c, false);
     wake_sharers();
 }
 

@@ -28,6 +28,12 @@ MUTANTS = {
     "full_is_shared": (
         "callers add bytes to a connection whose outbox is full",
         {"has_room": instead("c.at->breaker.is_closed();")}),
+    "burst_goes_before_others": (
+        "a burst stays on its connection although a caller waits or a connection is idle",
+        {"none_before": gone}),
+    "burst_fills_the_full": (
+        "a burst stays on its connection although that has no room or is ejected",
+        {"again_has_room": instead("return found_;")}),
     "all_learn_of_room": (
         "callers that have found no room do not lower the number of those who are told of it",
         {"learn_of_room": gone}),

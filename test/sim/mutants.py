@@ -122,6 +122,12 @@ MUTANTS = {
     "reply_before_is_answered": (
         "a forwarded message that fails is answered with the reply to an earlier one",
         {"forgets_reply": gone}),
+    "sent_at_once_before": (
+        "a forwarded message whose reply must wait is taken for one that was answered at once",
+        {"is_sent_before": gone}),
+    "answers_out_of_turn": (
+        "a reply is packed at once although an older request has no answer",
+        {"is_next": instead("return !has_ended_ && !is_over();")}),
     "repeats_what_was_sent": (
         "a request whose connection ended is repeated although the upstream may have executed it",
         {"was_sent": never}),

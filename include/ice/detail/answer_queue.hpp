@@ -76,6 +76,10 @@ protected:
     // all answers.
     void hold_back(std::size_t before);
     bool has_ended() const noexcept { return has_ended_; }
+    // Whether the answer of `w` is the next that leaves.
+    bool is_next(const worker& w) const noexcept {
+        return oldest_ == &w && !has_ended_ && !is_over();  // mutant: is_next
+    }
 
     // While the session calls the logic with a burst, answers are not sent: fill() and
     // wait_for_room() send all of them.
@@ -128,35 +132,12 @@ struct end_of_queue {
 template <class L>
 concept passes_on = requires { typename L::forwarded; };
 
-// The request that such a logic has passed on for a worker; nothing for other logics.
+// The request that such a logic has passed on for a worker: see forward.hpp. Nothing for other
+// logics.
 template <class Q, class W, class L>
 struct passed_on {
     passed_on(Q&, W&) {}
 };
-template <class Q, class W, passes_on L>
-struct passed_on<Q, W, L> final : L::forwarded {
-    passed_on(Q& q, W& w) : queue(q), own(w) {}
-    // In the memory of the answer before, as an answer is packed when those before it have left.
-    bool keep(typename L::reply_type& from) override {
-        using answer = typename L::answer;
-        if constexpr (std::is_assignable_v<answer&, const typename L::reply_type&>) {
-            if (own.answer) return *own.answer = from, is_kept = true;
-        }
-        if constexpr (std::constructible_from<answer, typename L::reply_type>)
-            return own.answer.emplace(std::move(from)), is_kept = true;
-        else return false;
-    }
-    void resume() override { queue.over(own); }
-    void resume_later(const asio::any_io_executor& executor) noexcept override {
-        try {
-            asio::post(executor, [q = queue.shared_from_this(), &w = own] { q->over(w); });
-        } catch (...) { queue.vanished(); }
-    }
-    Q& queue;
-    W& own;
-    bool is_kept = false;
-};
-
 template <protocol P, class L>
 class answer_queue final : public answer_queue_base,
                            public std::enable_shared_from_this<answer_queue<P, L>> {
@@ -231,8 +212,9 @@ private:
     bool pass_on(typed_worker& w) {
         if constexpr (passes_on<L>) {
             w.passed.is_kept = false;  // mutant: forgets_reply
+            w.passed.is_sent = false;  // mutant: is_sent_before
             auto instead = logic_.instead(std::as_const(*w.request));
-            if (!instead) return logic_.begin(w.passed, std::as_const(*w.request));
+            if (!instead) return logic_.begin(w.passed, std::as_const(*w.request), w.began, peer());
             w.answer = std::move(instead);
             answered(w);
         }
@@ -249,6 +231,15 @@ private:
             w.answer = std::move(answer);
             answered(w);
         } catch (...) { threw(w); }
+    }
+
+    // Packs a reply to the oldest request. Returns false if others must leave before.
+    template <class R>
+        requires can_packet<P, R>
+    bool send_at_once(typed_worker& w, const R& reply) {
+        if (!is_next(w)) return false;
+        send_answer(peer(), logic_, reply);
+        return true;
     }
 
     auto begin_logic(typed_worker& w) {
@@ -288,9 +279,14 @@ private:
 
     void send(worker& one) override {
         auto& w = static_cast<typed_worker&>(one);
+        if (was_sent(w)) return w.request.reset();
         if constexpr (!is_silent) send_answer(peer(), logic_, *w.answer);  // mutant: answer_once
         if (!passes_on<L> || !is_small(*w.answer)) w.answer.reset();
         w.request.reset();
+    }
+    static bool was_sent(const typed_worker& w) noexcept {
+        if constexpr (passes_on<L>) return w.passed.is_sent;
+        else return false;
     }
 
     L& logic_;

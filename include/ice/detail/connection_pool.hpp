@@ -126,6 +126,10 @@ protected:
         // Goes on with a request that `begun` was for, and that is not to be counted twice.
         call(connection_pool&, call& begun) noexcept;
         ~call();
+        // Begins another request, for the caller that keeps this object. Requires: is_over().
+        void again(duration timeout, time_point now) noexcept;
+        // Whether it is counted. Afterwards it only holds the pool.
+        bool is_over() const noexcept { return is_over_; }
         call(const call&) = delete;
         call& operator=(const call&) = delete;
         // Counts the reply, which was there at that instant.

@@ -60,11 +60,15 @@ public:
     class room_guard {
     public:
         room_guard(pool_base& p, const pending_request& k) noexcept : pool_(p), caller_(k) {}
-        ICE_API ~room_guard();
+        ~room_guard() {
+            if (caller_.is_over()) tell();
+        }
         room_guard(const room_guard&) = delete;
         room_guard& operator=(const room_guard&) = delete;
 
     private:
+        ICE_API void tell() noexcept;
+
         pool_base& pool_;
         const pending_request& caller_;
     };
@@ -80,9 +84,9 @@ public:
     const std::shared_ptr<struct upstream>& upstream() const noexcept { return lease_.upstream(); }
 
     // Adds a request at the end of the order. Its bytes were pushed behind the first `begin` bytes
-    // of the connection. The caller waits until `until`. If it throws, the connection has ended, as
-    // the reply to those bytes would go to another caller.
-    ICE_API void join(pending_request&, std::uint64_t begin, time_point until, time_point now);
+    // of the connection. The caller waits until `until`. Returns is_full(). If it throws, the
+    // connection has ended, as the reply to those bytes would go to another caller.
+    ICE_API bool join(pending_request&, std::uint64_t begin, time_point until, time_point now);
 
     session_connection& connection() const noexcept { return lease_.connection(); }
     // Whether no caller may add bytes before some are sent: pool_limits::outbox.
@@ -100,9 +104,9 @@ public:
     // or of pool_timeouts::request, whichever is later.
     time_point due() const noexcept { return asked_.front().due; }
 
-    // Removes the oldest request, which has its reply. Returns its caller, to be resumed, or null
-    // if the caller has left. Requires: size() != 0.
-    ICE_API pending_request* pop_oldest();
+    // Removes the oldest request, whose reply was there at that instant. Returns its caller, to be
+    // resumed, or null if the caller has left. Requires: size() != 0.
+    ICE_API pending_request* pop_oldest(time_point);
 
     // Sets the error of the requests that are left when the pipeline ends.
     void fail(error_code why) noexcept { why_ = why; }

@@ -35,32 +35,37 @@ public:
             pending_reply::reset();
             this->reply.reset();
             this->thrown = nullptr;
-            begun.reset();
         }
         // The request is over, and keep() has the reply.
-        void succeeded() noexcept {
-            begun->succeeded(this->ended);
-            begun.reset();
-        }
+        void succeeded() noexcept { begun->succeeded(this->ended); }
+        // Whether it is counted, and has no result yet.
+        bool has_begun() const noexcept { return begun && !begun->is_over(); }
         // The result of another request that is over; none if request_on() has to repeat it.
         // Rethrows what the logic of replies has thrown.
         std::optional<pool_result<R>> finish() { return pipelined_pool::finish(*begun, *this); }
 
-        std::optional<call> begun;
+        std::optional<call> begun;  // holds the pool from the first request on
     };
 
-    // Sends `message` on a shared connection that has room at this moment, for forward(). When the
-    // request is over, it calls f.resume(). Returns false if nothing was sent, as request_on() does
-    // what else is to be done.
+    // Sends `message` on a shared connection that has room at this moment, for forward(). `now` is
+    // by the clock of `other`, so that one reading serves a burst. When the request is over, it
+    // calls f.resume(). Returns false if nothing was sent, as request_on() does what else is to be
+    // done.
     template <class M>
-    bool try_request(forwarded& f, const M& message) {
+    bool try_request(forwarded& f, const M& message, time_point now, const transport& other) {
         f.reset();
         if (!is_pipelined() || timeouts().request <= duration::zero()) return false;
-        const time_point at = now();
+        const time_point at = &other == &net() ? now : this->now();
+        const auto begin = [&]() -> call& {
+            if (f.begun) f.begun->again(timeouts().request, at);
+            else f.begun.emplace(*this, timeouts().request, at);
+            return *f.begun;
+        };
+        if (pool_connection* const again = core().share_again())
+            return !join(line_of(*again), message, begin(), f, at).refused;
         acquired taken = try_share(at);
         if (taken.is_empty()) return false;
-        f.begun.emplace(*this, timeouts().request, at);
-        return !join(std::move(taken), message, *f.begun, f, at).refused;
+        return !join(std::move(taken), message, begin(), f, at).refused;
     }
 
 protected:
@@ -123,22 +128,28 @@ private:
     template <class M>
     joined join(acquired taken, const M& message, call& mine, pending_reply& pending,
                 time_point now) {
-        std::unique_ptr<pipeline> opened;
-        if (taken.shared == nullptr)
-            opened = std::make_unique<pipeline>(connection_lease(std::move(taken.own)));
-        pipeline& line = opened ? *opened : line_of(*taken.shared);
+        if (taken.shared != nullptr)
+            return join(line_of(*taken.shared), message, mine, pending, now);
+        auto opened = std::make_unique<pipeline>(connection_lease(std::move(taken.own)));
+        const joined as = join(*opened, message, mine, pending, now);
+        if (!as.refused) spawn(context(), assign_replies(self(), std::move(opened)), name());
+        return as;
+    }
+    template <class M>
+    joined join(pipeline& line, const M& message, call& mine, pending_reply& pending,
+                time_point now) {
         auto& peer = static_cast<session<P>&>(line.session());
         const std::uint64_t begin = peer.bytes().sent() + peer.bytes().unsent();
-        mine.at = line.upstream();
+        if (mine.at != line.upstream()) mine.at = line.upstream();
+        bool is_full = false;
         {
             const pipeline::room_guard room(*this, pending);
             const error_code refused = peer.push(message);  // if packet() throws, nothing is queued
             if (refused) return {refused, bool(peer.bytes().cancelled())};
-            line.join(pending, begin, mine.until, now);
+            is_full = line.join(pending, begin, mine.until, now);
         }
         mine.sent = true;
-        watch_outbox(line);
-        if (opened) spawn(context(), assign_replies(self(), std::move(opened)), name());
+        if (is_full) watch_outbox(line);
         return {};
     }
 
@@ -162,6 +173,7 @@ private:
                                  std::unique_ptr<pipeline> line) {
         auto& peer = static_cast<session<P>&>(line->session());
         line->fail(errc::bad_message);  // the reason if the protocol throws
+        time_point at = self->now();    // read once for the replies of one read
         while (line != nullptr) {
             std::optional<message_t<P>> reply = peer.arrived();
             if (!reply) {
@@ -169,6 +181,7 @@ private:
                 auto received = co_await peer.receive();
                 if (!received) co_return line->fail(received.error());
                 reply.emplace(*std::move(received));
+                at = self->now();
             }
             if (!line->is_sent()) co_return line->fail(errc::bad_message);  // it answers no request
             if (line->caller() != nullptr) {
@@ -185,6 +198,7 @@ private:
                         auto runs = reply_logic::run_on_copy(self->logic_, until, self->net(),
                                                              *std::move(reply), self);
                         made = co_await std::move(runs);
+                        at = self->now();
                     }
                 } catch (...) { thrown = std::current_exception(); }
                 const bool is_malformed = made && made->error() == errc::bad_message;
@@ -195,7 +209,7 @@ private:
                 }
                 if (is_malformed) co_return line->fail(errc::bad_message);
             }
-            pending_request* const over = line->pop_oldest();
+            pending_request* const over = line->pop_oldest(at);
             // Before the caller asks again: the next request needs proof that nothing is left.
             if (line->size() == 0) line.reset();
             if (over != nullptr) over->resume();
