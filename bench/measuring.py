@@ -136,6 +136,37 @@ class Nutcracker(Redis):
                 "-s", str(free_port()), "-m", "16384"]
 
 
+class Envoy(Redis):
+    """Envoy's redis_proxy with one thread in front of a Redis. It has one connection to it, as an
+    Envoy has one for each thread. It writes requests in batches, without which it costs more."""
+    name, question, reply = "envoy", resp("GET", "a key"), b"$-1\r\n"
+
+    def __init__(self, upstream, _connections):
+        self.upstream = upstream
+        super().__init__()
+
+    def command(self, port):
+        def at(where):
+            host, _, number = where.rpartition(":")
+            return {"address": {"socket_address": {"address": host, "port_value": int(number)}}}
+
+        filters = "type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy"
+        proxy = {"@type": filters, "stat_prefix": "bench",
+                 "settings": {"op_timeout": "5s", "max_buffer_size_before_flush": 16384,
+                              "buffer_flush_timeout": "0.001s"},
+                 "prefix_routes": {"catch_all_route": {"cluster": "redis"}}}
+        listener = {**at(f"127.0.0.1:{port}"), "name": "bench", "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.redis_proxy", "typed_config": proxy}]}]}
+        cluster = {"name": "redis", "type": "STATIC", "connect_timeout": "1s",
+                   "load_assignment": {"cluster_name": "redis", "endpoints": [
+                       {"lb_endpoints": [{"endpoint": at(self.upstream)}]}]}}
+        settings = Path(self.folder.name) / "envoy.json"
+        settings.write_text(json.dumps(
+            {"static_resources": {"listeners": [listener], "clusters": [cluster]}}))
+        return ["envoy", "-c", str(settings), "--concurrency", "1", "--disable-hot-restart",
+                "--log-level", "off"]
+
+
 def share(before, after, seconds):
     """Of a core: what a process ran, and what it would have run had it never waited."""
     ran, waited = (b - a for a, b in zip(before, after, strict=True))

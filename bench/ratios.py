@@ -23,6 +23,7 @@ import system_calls
 from measuring import LINE, ROOT, Failed
 
 VENV = ROOT / "build/venv"  # where `./run bench` puts what Python has and Debian has not
+os.environ["PATH"] += f":{VENV / 'bin'}"
 LIMIT = 0.95  # so busy, and a process was what limited a run
 
 
@@ -257,17 +258,24 @@ def gateway(depth, goal):
                ("bench/gateway", "bench/raw_gateway"), at_most=True)
 
 
-def redis_proxy(depth, goal):
-    """CPU time of apps/redis_proxy for each GET, beside twemproxy: both have four connections to
-    the same redis-server, which shares core 1 with the generator."""
+@contextlib.contextmanager
+def two_proxies(run, peer):
+    """apps/redis_proxy and another proxy in front of the same redis-server, which shares core 1
+    with the generator."""
+    with measuring.Redis(core=1) as redis, measuring.Server(
+            [run.build / "apps/redis_proxy", "--listen", "127.0.0.1:0", "--upstream", redis.address,
+             "--connections", 4]) as ours, peer(redis.address, 4) as theirs:
+        measuring.ask(redis, "SET", "key:__rand_int__", "VXK")  # what GET asks for
+        yield ours, theirs
+
+
+PROXIES = ("apps/redis_proxy", "redis-server", "redis-benchmark")
+
+
+def redis_proxy(depth, goal, peer=measuring.Nutcracker):
+    """CPU time of apps/redis_proxy for each GET, beside another proxy."""
     def measure(run, row):
-        with contextlib.ExitStack() as all_of_them:
-            redis = all_of_them.enter_context(measuring.Redis(core=1))
-            ours = all_of_them.enter_context(measuring.Server(
-                [run.build / "apps/redis_proxy", "--listen", "127.0.0.1:0", "--upstream",
-                 redis.address, "--connections", 4]))
-            theirs = all_of_them.enter_context(measuring.Nutcracker(redis.address, 4))
-            measuring.ask(redis, "SET", "key:__rand_int__", "VXK")  # what GET asks for
+        with two_proxies(run, peer) as (ours, theirs):
             seconds = run.seconds + measuring.WARM_UP + 0.3
 
             def side(server):
@@ -279,8 +287,22 @@ def redis_proxy(depth, goal):
                 "detail": f"{middle([x['us'] for x in a]):.2f} µs, "
                           f"{middle([x['us'] for x in b]):.2f} µs of CPU for each GET",
                 "verdict": judged(result["ratio"], row.goal, True)}
-    return Row(13, f"redis_proxy, {depth} in flight: CPU", "nutcracker", goal, measure,
-               ("apps/redis_proxy", "redis-server", "redis-benchmark", "nutcracker"), at_most=True)
+    return Row(13, f"redis_proxy, {depth} in flight: CPU", peer.name, goal, measure,
+               (*PROXIES, peer.name), at_most=True)
+
+
+def redis_proxy_memory(depth, goal):
+    """RSS of both proxies after 50 clients had so many GETs in flight."""
+    def measure(run, row):
+        with two_proxies(run, measuring.Envoy) as both:
+            for server in both:
+                measuring.redis_benchmark(server, "get", depth, 1_000_000)
+            ours, theirs = (measuring.resident(server.pid) for server in both)
+        return {"value": ours / theirs, "figure": f"{ours / theirs:.3g}",
+                "detail": f"{ours / 1e6:.1f} MB, {theirs / 1e6:.1f} MB",
+                "verdict": judged(ours / theirs, row.goal, True)}
+    return Row(13, f"redis_proxy, {depth} in flight: RSS", "envoy", goal, measure,
+               (*PROXIES, "envoy"), at_most=True)
 
 
 def memory(name, goal):
@@ -416,6 +438,8 @@ ROWS = [
     pool("64 callers, pipelined on one connection", "pipelined", "one at a time", "queued", 10),
     gateway(1, 1.15), gateway(16, 2), gateway(64, 2),
     redis_proxy(1, 0.67), redis_proxy(16, 0.2), redis_proxy(64, 0.15),
+    *(redis_proxy(depth, 0.5, measuring.Envoy) for depth in (1, 16, 64)),
+    redis_proxy_memory(64, 0.25),
     throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),
     ceiling(),
     compiling(),

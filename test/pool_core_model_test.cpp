@@ -184,7 +184,7 @@ struct model {
         if (refused) end(k);
     }
     bool share(caller& k) {
-        ice::pool_connection* c = k.ticket != 0 ? nullptr : core->share_again();
+        ice::pool_connection* c = k.ticket != 0 ? nullptr : core->share_again(now);
         must(c == nullptr || core->waiting() == 0, "a new caller shares before those that wait");
         if (c == nullptr) c = core->share(k.ticket != 0 ? &k : nullptr, now);
         if (c == nullptr) return false;

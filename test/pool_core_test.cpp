@@ -301,7 +301,7 @@ struct uneven_pool : open_pool {
     }
     // What callers of a burst get, one after the other.
     ice::pool_connection* burst() {
-        auto* c = core->share_again();
+        auto* c = core->share_again(now);
         if (c == nullptr) c = core->share(nullptr, now);
         if (c != nullptr) core->joined(*c, false);
         return c;
@@ -315,8 +315,10 @@ BOOST_AUTO_TEST_CASE(a_burst_takes_one_connection_until_it_has_a_quarter_more) {
     while (p.busy.requests != 8) BOOST_TEST((p.burst() == &p.busy), "it has the fewest");
     BOOST_TEST_REQUIRE((p.core->share(nullptr, p.now) == &p.busy));
     std::size_t in_a_row = 0;
-    for (; p.core->share_again() == &p.busy; ++in_a_row) p.core->joined(p.busy, false);
+    for (; p.core->share_again(p.now) == &p.busy; ++in_a_row) p.core->joined(p.busy, false);
     BOOST_TEST(in_a_row == 2u, "a quarter of eight");
+    BOOST_TEST((p.core->share(nullptr, p.now) == &p.busy));
+    BOOST_TEST((p.core->share_again(p.now + 1ns) == nullptr), "the next burst looks again");
     while (p.burst() != nullptr) {}
     BOOST_TEST(p.busy.requests == 16u);
     BOOST_TEST(p.one.requests == 16u, "as many as the pool allows");
@@ -331,7 +333,7 @@ BOOST_AUTO_TEST_CASE(a_burst_leaves_the_connection_that_is_full_or_ejected) {
     begun(full);
     full.core->joined(full.busy, true);
     BOOST_TEST(full.core->has_full());
-    BOOST_TEST((full.core->share_again() == nullptr));
+    BOOST_TEST((full.core->share_again(full.now) == nullptr));
     BOOST_TEST((full.core->share(nullptr, full.now) == &full.one));
     full.core->sent(full.busy);
     BOOST_TEST(!full.core->has_full());
@@ -340,17 +342,17 @@ BOOST_AUTO_TEST_CASE(a_burst_leaves_the_connection_that_is_full_or_ejected) {
     begun(all_full);
     for (auto* c : {&all_full.busy, &all_full.one}) all_full.core->joined(*c, true);
     BOOST_TEST((all_full.core->share(nullptr, all_full.now) == nullptr));
-    BOOST_TEST((all_full.core->share_again() == nullptr));
+    BOOST_TEST((all_full.core->share_again(all_full.now) == nullptr));
 
     uneven_pool ends;
     begun(ends);
     ends.core->released(ends.busy, {.is_clean = false, .has_replied = false, .why = {}}, ends.now);
-    BOOST_TEST((ends.core->share_again() == nullptr), "it is closed");
+    BOOST_TEST((ends.core->share_again(ends.now) == nullptr), "it is closed");
 
     uneven_pool closes;
     begun(closes);
     closes.core->drain(closes.now);
-    BOOST_TEST((closes.core->share_again() == nullptr));
+    BOOST_TEST((closes.core->share_again(closes.now) == nullptr));
 }
 
 BOOST_AUTO_TEST_CASE(a_burst_takes_an_idle_connection_first_and_none_before_those_who_wait) {
@@ -359,15 +361,15 @@ BOOST_AUTO_TEST_CASE(a_burst_takes_an_idle_connection_first_and_none_before_thos
     BOOST_TEST_REQUIRE((p.core->share(nullptr, p.now) == &p.busy));
     auto& third = p.acquire();
     p.release(third);
-    BOOST_TEST((p.core->share_again() == nullptr), "acquire() gives the idle one");
+    BOOST_TEST((p.core->share_again(p.now) == nullptr), "acquire() gives the idle one");
     BOOST_TEST((&p.acquire() == &third));
 
     BOOST_TEST_REQUIRE((p.core->share(nullptr, p.now) == &p.busy));
     ice::pool_caller alone;
     BOOST_TEST(!p.wait(alone));
-    BOOST_TEST((p.core->share_again() == nullptr), "one that waits for it alone comes first");
+    BOOST_TEST((p.core->share_again(p.now) == nullptr), "one that waits for it alone comes first");
     p.core->leave(alone, p.now);
-    BOOST_TEST((p.core->share_again() == &p.busy));
+    BOOST_TEST((p.core->share_again(p.now) == &p.busy));
 }
 
 // A connection that is shared, with one request.

@@ -5,6 +5,7 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/post.hpp>
 #include <concepts>
+#include <exception>
 #include <ice/detail/answer_queue.hpp>
 #include <ice/pool.hpp>
 #include <optional>
@@ -37,7 +38,12 @@ struct passed_on<Q, W, L> final : L::forwarded {
         using answer = typename L::answer;
         if constexpr (std::same_as<answer, typename kept<typename L::reply_type>::type> &&
                       requires { queue.send_at_once(own, from); }) {
-            if (queue.send_at_once(own, from)) return is_kept = is_sent = true;
+            try {
+                if (queue.send_at_once(own, from)) return is_kept = is_sent = true;
+            } catch (...) {  // of the client's protocol: the pool has a reply
+                own.thrown = std::current_exception();
+                return is_kept = true;
+            }
         }
         if constexpr (std::is_assignable_v<answer&, const typename L::reply_type&>) {
             if (own.answer) return *own.answer = from, is_kept = true;

@@ -143,7 +143,7 @@ pool_connection* connection_pool::share(pool_caller* k, time_point at) noexcept 
 }
 
 connection_pool::acquired connection_pool::try_share(time_point at) {
-    if (pool_connection* const again = core_.share_again()) return acquired(*again);
+    if (pool_connection* const again = core_.share_again(at)) return acquired(*again);
     connection_lease idle = try_acquire(at);
     if (!idle.is_empty()) return acquired(std::move(idle));
     pool_connection* const shared = share(nullptr, at);

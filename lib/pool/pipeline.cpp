@@ -5,6 +5,18 @@
 #include <ice/detail/pipeline.hpp>
 
 namespace ice {
+namespace {
+
+// Loads the caller of the next reply into the cache while this reply is assigned: of some thousand
+// requests in flight most are not there. The entry is a part of its caller, such as a worker of an
+// answer_queue, so what is around it is used, too.
+void prefetch(const pending_request* next) noexcept {
+    constexpr std::ptrdiff_t line = 64, before = 3, from_here = 4;
+    const char* const at = reinterpret_cast<const char*>(next);
+    for (std::ptrdiff_t i = -before; i != from_here; ++i) __builtin_prefetch(at + i * line, 1);
+}
+
+}  // namespace
 
 struct pending_request::start_wait {
     void operator()(resumption r) const {
@@ -156,6 +168,7 @@ bool pipeline::join(pending_request& p, std::uint64_t begin, time_point until, t
 pending_request* pipeline::pop_oldest(time_point now) {
     pending_request* p = caller();
     asked_.pop_front();
+    if (!asked_.empty()) prefetch(asked_.front().caller);
     if (p != nullptr) {
         p->ended = now;
         p->end();

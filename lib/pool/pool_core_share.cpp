@@ -12,8 +12,9 @@ constexpr duration sharing_yields = std::chrono::milliseconds(100);
 // So many callers at most are told of room before they have looked.
 constexpr std::size_t most_notified = 1024;
 
-// So many callers at most take the connection that one has found: more would save little.
-constexpr std::size_t most_in_a_row = 16;
+// So many requests of a burst take the connection that the first has found: as many as a listener
+// calls its logic with in one batch (limits::batch).
+constexpr std::size_t most_in_a_row = 64;
 
 }  // namespace
 
@@ -24,6 +25,7 @@ pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
         if (is_closing() || !all_know) return nullptr;
         if (notified_ != 0 && room() <= notified_) return nullptr;
         found_ = with_room();
+        found_at_ = now;
         in_a_row_ = found_ != nullptr ? std::min(found_->requests / 4, most_in_a_row) : 0;
         return found_;
     }
@@ -41,8 +43,8 @@ pool_connection* pool_core::share(pool_caller* k, time_point now) noexcept {
     return found;
 }
 
-pool_connection* pool_core::share_again() noexcept {
-    if (in_a_row_ == 0 || is_closing()) return nullptr;
+pool_connection* pool_core::share_again(time_point now) noexcept {
+    if (in_a_row_ == 0 || found_at_ != now || is_closing()) return nullptr;
     if (waiting_ != 0 || !idle_.empty()) return nullptr;  // mutant: none_before
     --in_a_row_;
     return takes_requests(*found_, 0) ? found_ : nullptr;  // mutant: again_has_room

@@ -61,7 +61,7 @@ public:
             else f.begun.emplace(*this, timeouts().request, at);
             return *f.begun;
         };
-        if (pool_connection* const again = core().share_again())
+        if (pool_connection* const again = core().share_again(at))
             return !join(line_of(*again), message, begin(), f, at).refused;
         acquired taken = try_share(at);
         if (taken.is_empty()) return false;

@@ -69,11 +69,12 @@ public:
     // one more. Null if there is none, or if callers wait that share and come before `k`: all, if
     // that is null. If it gets one, joined() or not_joined() follows, which wakes the next ones.
     pool_connection* share(pool_caller* k, time_point now) noexcept;
-    // The connection that share(nullptr) has found for an earlier caller, if it has room, nobody
-    // waits, and none is idle. Null: look with acquire() and share(). Looking costs as much as a
-    // third of a request, so several callers take what one has found: so many that the connection
-    // gets at most a quarter more requests.
-    pool_connection* share_again() noexcept;
+    // The connection that share(nullptr) has found for an earlier request of the same burst, which
+    // has the same `now`, if it has room, nobody waits, and none is idle. Null: look with acquire()
+    // and share(). Looking costs as much as a third of a request, and a burst on one connection
+    // leaves in one write and returns in one read; but that connection gets at most a quarter more
+    // requests than the one with the fewest.
+    pool_connection* share_again(time_point now) noexcept;
     // Whether a shared connection is marked as full.
     bool has_full() const noexcept { return full_ != 0; }
     // The caller waits, in the order of tickets, until its action `wake`. Returns an error if it
@@ -260,6 +261,7 @@ private:
     std::size_t notifies_ = 32;      // how many such there may be
     std::size_t full_ = 0;           // shared connections with is_full
     pool_connection* found_ = nullptr;  // by share(), for `in_a_row_` more callers
+    time_point found_at_{};
     std::size_t in_a_row_ = 0;
     std::uint64_t leases_ = 0;   // leases so far: the clock of upstream::last_leased
     std::uint64_t tickets_ = 0;  // callers that have waited so far
