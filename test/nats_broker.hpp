@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ice/server.hpp>
 #include <ice/testing/sim.hpp>
@@ -50,6 +51,7 @@ public:
     std::string info = R"("headers":true,"max_payload":1048576)";
     std::vector<std::string> connect_urls{};
     bool answers_pings = true;
+    bool honours_echo = true;  // as servers of protocol 1 do
 
     // Sends an INFO to all clients, as after a change of the cluster.
     void tell() {
@@ -62,6 +64,11 @@ public:
     void publish(std::string_view subject, std::string_view payload,
                  std::string_view reply_to = "") {
         deliver(nullptr, subject, reply_to, 0, payload);
+    }
+    // The server ends its client number `index`, as a slow consumer.
+    void drop(std::size_t index) {
+        push(*peers_.at(index), "-ERR 'Slow Consumer'\r\n");
+        peers_.at(index)->close();
     }
     void close_all() {
         for (auto* peer : peers_) peer->close();
@@ -95,6 +102,7 @@ private:
         void operator()(std::string_view bytes, client& p) const { self.take(bytes, p); }
         void closed(client& p) const {
             std::erase(self.peers_, &p);
+            std::erase(self.without_echo_, &p);
             std::erase_if(self.subscriptions_, [&](const auto& s) { return s.to == &p; });
         }
     };
@@ -132,6 +140,8 @@ private:
         got.emplace_back(line);
         const std::string verb = words.at(0);
         if (verb == "PING" && answers_pings) push(from, "PONG\r\n");
+        if (verb == "CONNECT" && honours_echo && line.find("\"echo\":false") != line.npos)
+            without_echo_.push_back(&from);
         if (verb == "SUB") {
             subscriptions_.push_back(
                 {&from, words.back(), words.at(1), words.size() == 4 ? words[2] : ""});
@@ -158,8 +168,10 @@ private:
             ++delivered;
             push(*s.to, message(s, subject, reply_to, headers, body));
         };
+        const bool has_echo =
+            std::find(without_echo_.begin(), without_echo_.end(), from) == without_echo_.end();
         for (auto& s : subscriptions_) {
-            if (!matches(s.pattern, subject)) continue;
+            if (!matches(s.pattern, subject) || (s.to == from && !has_echo)) continue;
             if (s.queue.empty()) {
                 to(s);
                 continue;
@@ -190,6 +202,7 @@ private:
     }
 
     std::vector<client*> peers_;
+    std::vector<client*> without_echo_;
     std::list<subscription> subscriptions_;
     std::size_t turn_ = 0;
     std::unique_ptr<quiet_server> srv_;

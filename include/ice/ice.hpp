@@ -6,6 +6,7 @@
 
 #include <ice/action.hpp>
 #include <ice/address.hpp>
+#include <ice/bus.hpp>
 #include <ice/channel.hpp>
 #include <ice/duration.hpp>
 #include <ice/error.hpp>
