@@ -326,6 +326,19 @@ BOOST_FIXTURE_TEST_CASE(processes_that_are_remembered_are_bounded, fixture) {
     BOOST_TEST(d.seen.size() == 8U);
 }
 
+BOOST_FIXTURE_TEST_CASE(what_has_no_subscriber_is_not_remembered, fixture) {
+    process d(sim, 4, broker_address, {.publishers = 1});
+    for (int i = 0; i < 3; ++i) {
+        const auto n = d.note("t");
+        sim.run_for(10ms);
+        BOOST_TEST(!publish(a, "text"));
+        sim.run_for(1ms);
+        d.bus->unsubscribe(n);
+    }
+    BOOST_TEST(d.seen.size() == 3U);
+    BOOST_TEST(d.bus->counters().forgotten == 0U);
+}
+
 BOOST_FIXTURE_TEST_CASE(topics_that_are_numbered_are_bounded, fixture) {
     process d(sim, 4, broker_address, {.topics = 2});
     for (const char* topic : {"t", "u", "v"}) a.note(topic);
@@ -463,19 +476,21 @@ BOOST_FIXTURE_TEST_CASE(the_longest_topic_fits_into_a_line_of_nats, fixture) {
 // The danger: the second subscriber gets the answer before the question.
 BOOST_FIXTURE_TEST_CASE(what_a_handler_publishes_comes_after_the_current_message, fixture) {
     a.bus->subscribe("t", [&](std::string_view m) {
-        if (m == "question") BOOST_TEST(!publish(a, "answer"));
+        if (m != "question") return;
+        BOOST_TEST(!publish(a, "answer"));
+        BOOST_TEST(!publish(a, "more"));
     });
     a.note("t");
     b.note("t");
     sim.run_for(1ms);
     BOOST_TEST(!publish(a, "question"));
-    BOOST_TEST(a.seen == (strings{"question", "answer"}));
+    BOOST_TEST(a.seen == (strings{"question", "answer", "more"}));
     sim.run_for(1ms);
-    BOOST_TEST(b.seen == (strings{"question", "answer"}));
+    BOOST_TEST(b.seen == (strings{"question", "answer", "more"}));
     BOOST_TEST(!publish(b, "question"));
     sim.run_for(1ms);
-    BOOST_TEST(a.seen == (strings{"question", "answer", "question", "answer"}));
-    BOOST_TEST(b.seen == (strings{"question", "answer", "question", "answer"}));
+    BOOST_TEST(a.seen == (strings{"question", "answer", "more", "question", "answer", "more"}));
+    BOOST_TEST(b.seen == (strings{"question", "answer", "more", "question", "answer", "more"}));
 }
 
 BOOST_AUTO_TEST_CASE(handlers_that_answer_each_other_for_ever_are_refused) {
@@ -512,6 +527,20 @@ BOOST_FIXTURE_TEST_CASE(handlers_may_subscribe_and_unsubscribe, alone) {
     BOOST_TEST(p.seen == strings{"first"});
     BOOST_TEST(!p.bus->publish("t", "2"));
     BOOST_TEST(p.seen == (strings{"first", "2"}));
+}
+
+// The danger: the one behind it is left out.
+BOOST_FIXTURE_TEST_CASE(a_handler_that_ends_keeps_no_message_from_others, alone) {
+    std::uint64_t own = 0;
+    own = p.bus->subscribe("t", [&](std::string_view) { p.bus->unsubscribe(own); });
+    p.note("t");
+    const auto last = p.note("t");
+    p.bus->subscribe("u", [&](std::string_view) { p.bus->unsubscribe(last); });
+    BOOST_TEST(!p.bus->publish("t", "1"));
+    BOOST_TEST(p.seen == (strings{"1", "1"}));
+    BOOST_TEST(!p.bus->publish("u", ""));
+    BOOST_TEST(!p.bus->publish("t", "2"));
+    BOOST_TEST(p.seen == (strings{"1", "1", "2"}));
 }
 
 // The danger: the last subscriber leaves in its handler, and comes back in it.

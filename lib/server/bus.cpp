@@ -164,7 +164,6 @@ void bus::state::received(const std::shared_ptr<topic>& to, const nats_view& m) 
     if (from && from->id == number) return;  // of a server that does not know "echo"
     if (!from) ++counters.unnumbered;
     else if (!note(*to, *from)) return;
-    if (is_over) return;  // the report of a gap has destroyed the bus
     ++counters.received;
     deliver(to, m.payload());
 }
@@ -217,7 +216,7 @@ void bus::state::deliver(std::shared_ptr<topic> to, std::string_view message) {
     };
     const delivery current(*this);
     call(*to, message);
-    while (!nested.empty() && !is_over) {
+    while (!nested.empty()) {
         const nested_message next = std::move(nested.front());
         nested.pop_front();
         call(*next.to, next.text);

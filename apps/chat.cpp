@@ -1,0 +1,48 @@
+// chat: rooms over telnet. The first line of a client is its name. /join ROOM, /who and /quit are
+// commands, and all else is said to its room. With --bus all processes on NATS are one chat.
+#include "app.hpp"
+#include "chat_room.hpp"
+
+namespace {
+
+struct conversation {
+    chat& all;
+
+    ice::task<> converse(chat_client& peer) {
+        auto asked = peer.send("* your name?");
+        if (co_await std::move(asked)) co_return;
+        const auto first = co_await peer.receive();
+        if (!first) co_return;
+        std::string name(*first);
+        if (!is_name(name) || all.has(name)) {
+            tell(peer, "* no: a name has letters and digits, and nobody else has it");
+            co_return;
+        }
+        guest user(all, peer, std::move(name));
+        for (;;) {
+            const auto line = co_await peer.receive();
+            if (!line || *line == "/quit") co_return;
+            user.said(printable(*line));
+        }
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string listen = "127.0.0.1:9999", nats;
+
+    command_line cli{"Rooms for telnet, in one process or in many.", "chat"};
+    cli.add_address("--listen", listen, "where to listen");
+    cli.add_text("--bus", nats, "where others are met, such as nats://10.0.0.1:4222,10.0.0.2:4222");
+
+    return cli.run(argc, argv, [&] {
+        ice::server srv;
+        ice::bus bus(srv, brokers(nats), {.prefix = "chat."});
+        chat all(bus);
+        print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
+                                .protocol(ice::telnet{})
+                                .logic(conversation{all})));
+        srv.run();
+    });
+}

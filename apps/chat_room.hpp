@@ -1,0 +1,90 @@
+// chat_room: who is in which room of apps/chat, and what a client may say. A process knows only its
+// own clients; all else goes over the bus.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <ice/bus.hpp>
+#include <ice/protocols/telnet.hpp>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "chat_words.hpp"
+
+using chat_client = ice::session<ice::telnet>;
+
+// A client that reads too slowly is dropped: its room does not wait for it.
+inline void tell(chat_client& to, std::string_view text) {
+    if (to.push(text)) to.close();
+}
+
+// The clients of this process. Each room is a topic.
+struct chat {
+    explicit chat(ice::bus& b) : bus(b) {
+        bus.subscribe("who", [this](std::string_view asked) {  // "TOPIC ROOM": where to answer
+            const std::size_t blank = asked.find(' ');
+            const auto found = rooms.find(blank == asked.npos ? "" : asked.substr(blank + 1));
+            if (found == rooms.end()) return;
+            std::string list;
+            for (const auto& [member, name] : found->second) list += " " + name;
+            (void)bus.publish(asked.substr(0, blank), "*" + list);
+        });
+        bus.on_gap([this](std::string_view topic, std::uint64_t lost) {
+            const auto found = rooms.find(topic);
+            if (found == rooms.end()) return;
+            for (const auto& [member, name] : found->second)
+                tell(*member, fmt::format("* {} lost", lost));
+        });
+    }
+
+    bool has(const std::string& name) const { return names.contains(name); }
+
+    ice::bus& bus;
+    std::map<std::string, std::map<chat_client*, std::string>, std::less<>> rooms{};
+    std::set<std::string> names{};
+};
+
+// One client, from its name to its end. It has a topic of its own, for answers.
+struct guest {
+    guest(chat& c, chat_client& p, std::string n) : all(c), peer(p), name(std::move(n)) {
+        all.names.insert(name);
+        to_it = all.bus.subscribe(own, [this](std::string_view text) { tell(peer, text); });
+        join("lobby");
+    }
+    ~guest() {
+        leave();
+        all.bus.unsubscribe(to_it);
+        all.names.erase(name);
+    }
+    void said(std::string_view line) {
+        if (line == "/who") say("who", fmt::format("{} {}", own, topic));
+        else if (!line.starts_with("/join ")) say(topic, fmt::format("{}: {}", name, line));
+        else if (!is_name(line.substr(6))) tell(peer, "* a room has letters and digits");
+        else leave(), join(line.substr(6));
+    }
+    void join(std::string_view room) {
+        topic = fmt::format("room.{}", room);
+        to_room = all.bus.subscribe(topic, [this](std::string_view text) { tell(peer, text); });
+        all.rooms[topic][&peer] = name;
+        say(topic, fmt::format("* {} is in {}", name, room));
+    }
+    void leave() {
+        all.bus.unsubscribe(to_room);
+        if (all.rooms[topic].erase(&peer), all.rooms[topic].empty()) all.rooms.erase(topic);
+        say(topic, fmt::format("* {} has left", name));
+    }
+    void say(std::string_view to, std::string_view text) {
+        if (const auto ec = all.bus.publish(to, text))
+            tell(peer, fmt::format("* others have not got this: {}", ec.message()));
+    }
+
+    chat& all;
+    chat_client& peer;
+    const std::string name;
+    const std::string own = fmt::format("{}.{}", all.bus.id(), peer.uid().number());
+    std::string topic{};
+    std::uint64_t to_it = 0, to_room = 0;
+};
