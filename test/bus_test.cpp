@@ -543,6 +543,16 @@ BOOST_FIXTURE_TEST_CASE(a_handler_that_ends_keeps_no_message_from_others, alone)
     BOOST_TEST(p.seen == (strings{"1", "1", "2"}));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_subscriber_that_comes_in_a_handler_gets_the_next_message, alone) {
+    p.bus->subscribe("t", [&](std::string_view m) {
+        if (m == "1") p.note("t");
+    });
+    BOOST_TEST(!p.bus->publish("t", "1"));
+    BOOST_TEST(p.seen.empty());
+    BOOST_TEST(!p.bus->publish("t", "2"));
+    BOOST_TEST(p.seen == strings{"2"});
+}
+
 // The danger: the last subscriber leaves in its handler, and comes back in it.
 BOOST_FIXTURE_TEST_CASE(a_handler_may_replace_itself, fixture) {
     std::uint64_t own = 0;
