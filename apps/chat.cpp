@@ -37,8 +37,10 @@ int main(int argc, char** argv) {
     cli.add_text("--bus", nats, "where others are met, such as nats://10.0.0.1:4222,10.0.0.2:4222");
 
     return cli.run(argc, argv, [&] {
+        // [bus]
         ice::server srv;
         ice::bus bus(srv, brokers(nats), {.prefix = "chat."});
+        // [bus]
         chat all(bus);
         print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
                                 .protocol(ice::telnet{})

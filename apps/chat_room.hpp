@@ -32,12 +32,14 @@ struct chat {
             for (const auto& [member, name] : found->second) list += " " + name;
             (void)bus.publish(asked.substr(0, blank), "*" + list);
         });
+        // [gap]
         bus.on_gap([this](std::string_view topic, std::uint64_t lost) {
             const auto found = rooms.find(topic);
             if (found == rooms.end()) return;
             for (const auto& [member, name] : found->second)
                 tell(*member, fmt::format("* {} lost", lost));
         });
+        // [gap]
     }
 
     bool has(const std::string& name) const { return names.contains(name); }
@@ -65,21 +67,25 @@ struct guest {
         else if (!is_name(line.substr(6))) tell(peer, "* a room has letters and digits");
         else leave(), join(line.substr(6));
     }
+    // [join]
     void join(std::string_view room) {
         topic = fmt::format("room.{}", room);
         to_room = all.bus.subscribe(topic, [this](std::string_view text) { tell(peer, text); });
         all.rooms[topic][&peer] = name;
         say(topic, fmt::format("* {} is in {}", name, room));
     }
+    // [join]
     void leave() {
         all.bus.unsubscribe(to_room);
         if (all.rooms[topic].erase(&peer), all.rooms[topic].empty()) all.rooms.erase(topic);
         say(topic, fmt::format("* {} has left", name));
     }
+    // [say]
     void say(std::string_view to, std::string_view text) {
         if (const auto ec = all.bus.publish(to, text))
             tell(peer, fmt::format("* others have not got this: {}", ec.message()));
     }
+    // [say]
 
     chat& all;
     chat_client& peer;
