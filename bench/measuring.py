@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import select
+import selectors
 import socket
 import subprocess
 import sys
@@ -165,6 +166,17 @@ class Envoy(Redis):
             {"static_resources": {"listeners": [listener], "clusters": [cluster]}}))
         return ["envoy", "-c", str(settings), "--concurrency", "1", "--disable-hot-restart",
                 "--log-level", "off"]
+
+
+class Nats(Redis):
+    """A nats-server beside the generator, as it is no part of what is measured."""
+    name, question, reply = "nats-server", b"", b"INFO "
+
+    def __init__(self):
+        super().__init__(core=1)
+
+    def command(self, port):
+        return ["nats-server", "-a", "127.0.0.1", "-p", str(port)]
 
 
 def share(before, after, seconds):
@@ -356,6 +368,57 @@ def fed_byte_by_byte(command, size):
             other.sendall(b"\r\n")
             receive(other, 2)
         return cpu_and_wait(server.pid)[0] - before
+
+
+def broadcast(servers, clients, lines, interval, over_bus):
+    """CPU seconds of each server while `lines` are said, one in each interval, and all `clients` of
+    each server get them. Over the bus a client of each server says one in turn; without it, each
+    line is said to each server."""
+    with contextlib.ExitStack() as all_of_them, selectors.DefaultSelector() as selector:
+        got = {}
+
+        def read_until(done, until):
+            while not done() and (left := until - time.monotonic()) > 0:
+                for key, _ in selector.select(left):
+                    got[key.fd] += len(receive_some(key.fileobj))
+            return done()
+
+        def heard(count):
+            return lambda: all(n == count * len(LINE) for n in got.values())
+        speakers = []
+        for server in servers:
+            held = [all_of_them.enter_context(server.connect()) for _ in range(clients)]
+            speakers.append(held[0])
+            for s in held:
+                selector.register(s, selectors.EVENT_READ)
+                got[s.fileno()] = 0
+        # A process may not know of another one yet, and then some do not hear the first lines.
+        for _ in range(100):
+            got = dict.fromkeys(got, 0)
+            for s in speakers:
+                s.sendall(LINE)
+            if read_until(heard(len(speakers) if over_bus else 1), time.monotonic() + 0.5):
+                break
+        else:
+            raise Failed("not all have heard the first lines")
+        got = dict.fromkeys(got, 0)
+        before = [cpu_and_wait(server.pid)[0] for server in servers]
+        begin = time.monotonic()
+        for number in range(lines):
+            read_until(lambda: False, begin + number * interval)
+            for s in speakers[number % len(speakers):][:1] if over_bus else speakers:
+                s.sendall(LINE)
+        if not read_until(heard(lines), time.monotonic() + ENOUGH):
+            raise Failed("not all have heard all lines")
+        return [cpu_and_wait(server.pid)[0] - was
+                for server, was in zip(servers, before, strict=True)]
+
+
+def receive_some(s):
+    data = s.recv(65536)
+    if not data:
+        raise Failed("the server closed a connection")
+    return data
 
 
 def needs_two_cores():

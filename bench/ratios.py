@@ -305,6 +305,34 @@ def redis_proxy_memory(depth, goal):
                (*PROXIES, "envoy"), at_most=True)
 
 
+def bus(clients, goal):
+    """CPU time of processes whose clients hear what those of all of them say over a bus, beside as
+    many processes that say as much to their own: all deliver the same lines at the same times."""
+    interval = 0.005  # so that each line is delivered alone
+
+    def measure(run, row):
+        command, lines = [run.build / "bench/broadcast"], int(run.seconds / interval)
+        with contextlib.ExitStack() as all_of_them:
+            def three(*options):
+                return [all_of_them.enter_context(measuring.Server([*command, *options, "0"]))
+                        for _ in range(3)]
+            nats = all_of_them.enter_context(measuring.Nats())
+            ours, theirs = three("--bus", nats.address), three()
+
+            def cost(servers):
+                return max(measuring.broadcast(servers, clients, lines, interval,
+                                               over_bus=servers is ours))
+            a, b = interleaved(run, lambda: cost(ours), lambda: cost(theirs))
+        result = spread([x / y for x, y in zip(a, b, strict=True)])
+        each = 1e6 / lines / clients
+        return {**result, "value": result["ratio"],
+                "detail": f"{middle(a) * each:.2f} µs, {middle(b) * each:.2f} µs of CPU for each "
+                          "delivery, in the process that needs most",
+                "verdict": judged(result["ratio"], row.goal, True)}
+    return Row(14, f"bus of three processes, {clients} clients in each: CPU", "local broadcasts",
+               goal, measure, ("bench/broadcast", "nats-server"), at_most=True)
+
+
 def memory(name, goal):
     count, burst = 9_900, 64
 
@@ -440,6 +468,7 @@ ROWS = [
     redis_proxy(1, 0.67), redis_proxy(16, 0.2), redis_proxy(64, 0.15),
     *(redis_proxy(depth, 0.5, measuring.Envoy) for depth in (1, 16, 64)),
     redis_proxy_memory(64, 0.25),
+    bus(100, 1.2),
     throughput(8, "a connection for each line", "ice", "raw_line", 0.9, "connect"),
     ceiling(),
     compiling(),

@@ -84,7 +84,7 @@ def test_throughput_names_the_process_that_was_busy(tmp_path):
 
 
 def test_every_goal_has_a_row():
-    assert {row.number for row in ratios.ROWS if row.goal is not None} == set(range(1, 14))
+    assert {row.number for row in ratios.ROWS if row.goal is not None} == set(range(1, 15))
 
 
 @pytest.mark.skipif(not (shutil.which("redis-server") and shutil.which("redis-benchmark")),
@@ -137,3 +137,16 @@ def test_missing_programs_are_named(tmp_path):
 def test_wrong_usage(arguments, said):
     done = run(*arguments)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_each_line_of_a_broadcast_reaches_all_clients_of_all_processes():
+    # Danger: a bus that delivers less costs less.
+    command = [BUILT / "broadcast"]
+    with measuring.Server([*command, "0"]) as alone:
+        assert len(measuring.broadcast([alone], 3, 20, 0.001, over_bus=False)) == 1
+    if not shutil.which("nats-server"):
+        pytest.skip("nats-server is not installed")
+    with measuring.Nats() as nats:
+        over_bus = [*command, "--bus", nats.address, "0"]
+        with measuring.Server(over_bus) as one, measuring.Server(over_bus) as other:
+            assert len(measuring.broadcast([one, other], 3, 20, 0.001, over_bus=True)) == 2
