@@ -3,32 +3,6 @@
 #include "app.hpp"
 #include "chat_room.hpp"
 
-namespace {
-
-struct conversation {
-    chat& all;
-
-    ice::task<> converse(chat_client& peer) {
-        auto asked = peer.send("* your name?");
-        if (co_await std::move(asked)) co_return;
-        const auto first = co_await peer.receive();
-        if (!first) co_return;
-        std::string name(*first);
-        if (!is_name(name) || all.has(name)) {
-            tell(peer, "* no: a name has letters and digits, and nobody else has it");
-            co_return;
-        }
-        guest user(all, peer, std::move(name));
-        for (;;) {
-            const auto line = co_await peer.receive();
-            if (!line || *line == "/quit") co_return;
-            user.said(printable(*line));
-        }
-    }
-};
-
-}  // namespace
-
 int main(int argc, char** argv) {
     std::string listen = "127.0.0.1:9999", nats;
 
@@ -44,7 +18,7 @@ int main(int argc, char** argv) {
         chat all(bus);
         print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}
                                 .protocol(ice::telnet{})
-                                .logic(conversation{all})));
+                                .logic(chat_logic{all})));
         srv.run();
     });
 }

@@ -1,11 +1,13 @@
 // chat_room: who is in which room of apps/chat, and what a client may say. A process knows only its
-// own clients; all else goes over the bus.
+// own clients; all else goes over the bus. test/chat_room_test.cpp runs it in virtual time.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <ice/bus.hpp>
 #include <ice/protocols/telnet.hpp>
+#include <ice/session.hpp>
+#include <ice/task.hpp>
 #include <map>
 #include <set>
 #include <string>
@@ -93,4 +95,27 @@ struct guest {
     const std::string own = fmt::format("{}.{}", all.bus.id(), peer.uid().number());
     std::string topic{};
     std::uint64_t to_it = 0, to_room = 0;
+};
+
+// What is said to a client that connects, and what it says.
+struct chat_logic {
+    chat& all;
+
+    ice::task<> converse(chat_client& peer) {
+        auto asked = peer.send("* your name?");
+        if (co_await std::move(asked)) co_return;
+        const auto first = co_await peer.receive();
+        if (!first) co_return;
+        std::string name(*first);
+        if (!is_name(name) || all.has(name)) {
+            tell(peer, "* no: a name has letters and digits, and nobody else has it");
+            co_return;
+        }
+        guest user(all, peer, std::move(name));
+        for (;;) {
+            const auto line = co_await peer.receive();
+            if (!line || *line == "/quit") co_return;
+            user.said(printable(*line));
+        }
+    }
 };
