@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
     return cli.run(argc, argv, [&] {
         // [bus]
         ice::server srv;
-        ice::bus bus(srv, brokers(nats), {.prefix = "chat."});
+        ice::bus bus(srv, brokers(nats), chat_bus);
         // [bus]
         chat all(bus);
         print_ready(srv.add(ice::tcp_server_action{ice::address(listen)}

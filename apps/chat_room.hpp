@@ -18,9 +18,13 @@
 
 using chat_client = ice::session<ice::telnet>;
 
-// A client that reads too slowly is dropped: its room does not wait for it.
+// A line of telnet has at most so many bytes, and so has a message.
+inline const ice::bus_options chat_bus{.prefix = "chat.", .message = 8 * 1024};
+
+// A client that reads too slowly is dropped: its room does not wait for it. What is no line is
+// dropped as well, as any client of NATS can send it.
 inline void tell(chat_client& to, std::string_view text) {
-    if (to.push(text)) to.close();
+    if (to.push(text) == ice::errc::outbox_full) to.close();
 }
 
 // The clients of this process. Each room is a topic.
@@ -31,7 +35,8 @@ struct chat {
             const auto found = rooms.find(blank == asked.npos ? "" : asked.substr(blank + 1));
             if (found == rooms.end()) return;
             std::string list;
-            for (const auto& [member, name] : found->second) list += " " + name;
+            for (const auto& [member, name] : found->second)
+                if (list.size() < longest_list) list += " " + name;
             (void)bus.publish(asked.substr(0, blank), "*" + list);
         });
         // [gap]
@@ -43,6 +48,8 @@ struct chat {
         });
         // [gap]
     }
+
+    static constexpr std::size_t longest_list = 4000;  // of names, which is one line
 
     bool has(const std::string& name) const { return names.contains(name); }
 
@@ -85,7 +92,7 @@ struct guest {
     // [say]
     void say(std::string_view to, std::string_view text) {
         if (const auto ec = all.bus.publish(to, text))
-            tell(peer, fmt::format("* others have not got this: {}", ec.message()));
+            tell(peer, fmt::format("* not all have got this: {}", ec.message()));
     }
     // [say]
 

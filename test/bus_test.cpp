@@ -380,8 +380,24 @@ BOOST_FIXTURE_TEST_CASE(a_message_has_a_bound, fixture) {
     BOOST_TEST(a.bus->counters().refused == 0U);
 }
 
+// The danger: any client of NATS can end the connections of all processes.
+BOOST_FIXTURE_TEST_CASE(what_others_publish_may_be_larger, fixture) {
+    a.note("t");
+    sim.run_for(1ms);
+    broker.publish("ice.t", std::string(500'000, 'x'));
+    process d(sim, 4, broker_address, {.message = 100'000, .nats = {.name = "bus", .payload = 9}});
+    sim.run_for(10ms);
+    BOOST_TEST(!publish(d, std::string(100'000, 'x')));
+    sim.run_for(1s);
+    BOOST_TEST_REQUIRE(a.seen.size() == 2U);
+    BOOST_TEST(a.seen[0].size() == 500'000U);
+    BOOST_TEST(a.seen[1].size() == 100'000U);
+    BOOST_TEST(a.bus->client()->link().counters().connects == 1U);
+}
+
 BOOST_FIXTURE_TEST_CASE(the_link_may_refuse_what_its_process_has_got, fixture) {
-    process d(sim, 4, broker_address, {.nats = {.name = "bus", .outbox = 150'000}});
+    process d(sim, 4, broker_address,
+              {.nats = {.name = "bus", .payload = 1000, .outbox = 150'000}});
     a.note("t");
     d.note("t");
     a.note_gaps();

@@ -31,8 +31,7 @@ struct chat_process {
     chat_process(ice::testing::simulation& sim, int number)
         : where(fmt::format("10.0.1.{}", number), 9999),
           srv(std::make_unique<quiet_server>(sim.host(where.host()))),
-          bus(std::make_unique<ice::bus>(*srv, ice::address("10.0.0.1", 4222),
-                                         ice::bus_options{.prefix = "chat."})),
+          bus(std::make_unique<ice::bus>(*srv, ice::address("10.0.0.1", 4222), chat_bus)),
           all(std::make_unique<chat>(*bus)) {
         srv->add(ice::tcp_server_action{where}
                      .protocol(ice::telnet{})
@@ -153,8 +152,26 @@ BOOST_FIXTURE_TEST_CASE(without_a_broker_a_process_serves_its_own, fixture) {
     ann->say("hello");
     sim.run_for(10ms);
     BOOST_TEST(bob->lines.back() == "ann: hello");
-    BOOST_TEST(ann->lines.back().starts_with("* others have not got this: "));
+    BOOST_TEST(ann->lines.back().starts_with("* not all have got this: "));
     BOOST_TEST(eve->lines.back() == "* eve is in lobby");
+}
+
+// The danger: what is no line of telnet ends the connections of all who are told it.
+BOOST_FIXTURE_TEST_CASE(what_is_no_line_is_not_said, fixture) {
+    const auto ann = enter(0, "ann"), bob = enter(1, "bob");
+    const std::size_t most = 8 * 1024 - std::string("ann: ").size();
+    ann->say(std::string(most, 'x'));
+    ann->say(std::string(most + 1, 'x'));
+    sim.run_for(10ms);
+    BOOST_TEST(bob->lines.back() == "ann: " + std::string(most, 'x'));
+    BOOST_TEST(ann->lines.back().starts_with("* not all have got this: "));
+    broker.publish("chat.room.lobby", std::string(100'000, 'x'));
+    broker.publish("chat.room.lobby", "two\r\nlines");
+    for (const char* asked : {"", "no_room", " ", "a..b room.lobby", "> room.lobby"})
+        broker.publish("chat.who", asked);
+    broker.publish("chat.room.lobby", "of another client");
+    sim.run_for(10ms);
+    for (const auto& one : {ann, bob}) BOOST_TEST(one->lines.back() == "of another client");
 }
 
 // The danger: a line is lost and nobody is told, or one is told as lost that has come.

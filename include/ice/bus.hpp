@@ -19,8 +19,9 @@ struct bus_options {
     // Stands before each topic in the subjects of NATS: with "chat." the topic "room" has the
     // subject "chat.room". Two services that share a broker have different ones.
     std::string prefix = "ice.";
-    // Bytes of one message. Beyond it publish() returns errc::message_too_large. It replaces
-    // nats_client_options::payload. 64 KiB: a larger one holds up all topics of the process.
+    // Bytes of a message that this process publishes. Beyond it publish() returns
+    // errc::message_too_large. 64 KiB: a larger one holds up all topics of the process. What others
+    // publish is bounded by nats_client_options::payload, which is at least this and a header.
     std::size_t message = 64 * 1024;
     // Messages that handlers may publish while one message is delivered. Beyond it publish()
     // returns errc::outbox_full. 1024: handlers that answer each other for ever meet it at once.
@@ -32,7 +33,7 @@ struct bus_options {
     // Pairs of a topic and another process of which the bus remembers the last message. Beyond it
     // the bus forgets the oldest (bus_counters::forgotten), whose next gap is not counted.
     std::size_t publishers = 16 * 1024;
-    // Of its link. The bus sets `payload`, and login.echo to false.
+    // Of its link. The bus sets login.echo to false.
     nats_client_options nats{.name = "bus"};
 };
 

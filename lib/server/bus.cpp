@@ -257,7 +257,8 @@ bus::bus(server& srv, pool_addresses where, bus_options options)
     : state_(std::make_shared<state>(srv, std::move(options))) {
     if (where.all.empty()) return;
     nats_client_options o = state_->options.nats;
-    o.payload = state_->options.message + bus_header_size;
+    // What other clients of NATS publish may be larger, and must not end the connection.
+    o.payload = std::max(o.payload, state_->options.message + bus_header_size);
     o.login.echo = false;  // publish() has called the subscribers of this process
     state_->nats = std::make_unique<nats_client>(srv, std::move(where), std::move(o));
 }

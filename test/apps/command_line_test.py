@@ -9,7 +9,7 @@ import pytest
 from app import SLOWER, program
 from client import hours_ahead
 
-APPS = ["echo", "time", "telnet", "cached_time", "keyvalue", "login", "redis_proxy"]
+APPS = ["echo", "time", "telnet", "cached_time", "keyvalue", "login", "redis_proxy", "chat"]
 
 
 def run(name, *options):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from app import ENOUGH, program, until
 
-APPS = ["echo", "time", "telnet", "cached_time", "keyvalue", "login", "redis_proxy"]
+APPS = ["echo", "time", "telnet", "cached_time", "keyvalue", "login", "redis_proxy", "chat"]
 
 
 def run(name, redirections, *options):
