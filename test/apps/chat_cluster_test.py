@@ -36,7 +36,7 @@ class Member:
     def connect(self):
         """As a user does that has lost a connection: what was before it is forgotten."""
         self.heard, self.missing, self.told, self.unread = {}, {}, 0, b""
-        self.resumed, self.is_in = None, False
+        self.resumed, self.is_in, self.is_refused = None, False, False
         self.socket = socket.socket()
         self.socket.settimeout(ENOUGH)
         self.socket.bind((f"127.0.1.{self.home + 1}", 0))
@@ -63,7 +63,10 @@ class Member:
         except OSError:
             data = b""
         if not data:
-            return self.close()
+            self.close()
+            if self.is_refused:
+                self.connect()
+            return
         *lines, self.unread = (self.unread + data).split(b"\r\n")
         for line in lines:
             if line[:1] != b"*":
@@ -71,6 +74,8 @@ class Member:
                 self.hear(name, int(number))
             elif line.endswith(b" lost"):
                 self.told += int(line.split()[1])
+            elif line.startswith(b"* no: "):  # its process has not seen the end of the last one
+                self.is_refused = True
             elif line == b"* %b is in %b" % (self.name, self.room):
                 self.is_in = True
 
