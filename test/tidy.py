@@ -19,10 +19,10 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
     ("values", "version export error result duration limits backoff", "", ""),  # need no Asio
     ("core", "task until_resumed address uid buffer deadline event log task_group cancel_at "
      "standard_*", "", "asio/a[wns]* asio/post.hpp asio/use_awaitable.hpp"),
-    ("protocols", "protocol memc* nats_[im]* nats_co* resp_* tel* protocols/raw protocols/line "
-     "protocols/resp protocols/*", "core", ""), ("transport", "desc* channel time_limit transport "
-     "server_*", "protocols", "*"), ("conversation", "session_* session logic answer* serve", "",
-     "*"), ("actions", "failure fan_out health* reply* act* run_session listener* link*", "", "*"),
+    ("protocols", "protocol part_* memc* nats_[im]* nats_co* resp_* tel* */raw */line */resp "
+     "protocols/*", "core", ""), ("transport", "desc* channel time_limit transport server_*",
+     "protocols", "*"), ("conversation", "session_* session logic answer* serve", "", "*"),
+    ("actions", "failure fan_out health* reply* act* run_session listener* link*", "", "*"),
     ("pool", "breaker upstream* pool_con* retry* pool_state pool_core ex*_state connection_pool "
      "pool_base pip* lease pool forward res*", "", "*"), ("server", "server asio nats_c* bus", "",
      "*"), ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]

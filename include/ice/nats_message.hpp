@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <ice/detail/export.hpp>
+#include <ice/detail/part_iterator.hpp>
 #include <ice/protocol.hpp>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -104,36 +104,7 @@ public:
         return std::nullopt;
     }
 
-    // A forward iterator over headers.
-    class iterator {
-    public:
-        using value_type = nats_header;
-        using difference_type = std::ptrdiff_t;
-
-        iterator() = default;
-        nats_header operator*() const { return header_; }
-        const nats_header* operator->() const { return &header_; }
-        iterator& operator++() {
-            *this = iterator(rest_.substr(size_));
-            return *this;
-        }
-        iterator operator++(int) {
-            const auto before = *this;
-            ++*this;
-            return before;
-        }
-        bool operator==(const iterator& b) const { return rest_.size() == b.rest_.size(); }
-
-    private:
-        friend class basic_nats_message;
-        explicit iterator(std::string_view rest)
-            : rest_(rest), size_(detail::nats_next(rest, header_)) {
-            if (size_ == 0) rest_ = {};
-        }
-        std::string_view rest_;
-        nats_header header_;
-        std::size_t size_ = 0;
-    };
+    using iterator = detail::part_iterator<nats_header, detail::nats_next>;
     struct range {
         iterator first;
         iterator begin() const { return first; }

@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstdint>
 #include <ice/detail/export.hpp>
+#include <ice/detail/part_iterator.hpp>
 #include <ice/memcached_command.hpp>
 #include <ice/protocol.hpp>
 #include <optional>
@@ -65,36 +66,8 @@ class basic_memcached_reply {
 public:
     using owns = std::is_same<Bytes, std::string>;  // see ice::owned
 
-    // A forward iterator over the items of type `values`.
-    class iterator {
-    public:
-        using value_type = memcached_item;
-        using difference_type = std::ptrdiff_t;
-
-        iterator() = default;
-        memcached_item operator*() const { return item_; }
-        const memcached_item* operator->() const { return &item_; }
-        iterator& operator++() {
-            *this = iterator(rest_.substr(size_));
-            return *this;
-        }
-        iterator operator++(int) {
-            const auto before = *this;
-            ++*this;
-            return before;
-        }
-        bool operator==(const iterator& b) const { return rest_.size() == b.rest_.size(); }
-
-    private:
-        friend class basic_memcached_reply;
-        explicit iterator(std::string_view rest)
-            : rest_(rest), size_(detail::memcached_next(rest, item_)) {
-            if (size_ == 0) rest_ = {};
-        }
-        std::string_view rest_;
-        memcached_item item_;
-        std::size_t size_ = 0;  // bytes of the item with which rest_ begins
-    };
+    // Over the items of type `values`.
+    using iterator = detail::part_iterator<memcached_item, detail::memcached_next>;
 
     // A reply without items.
     basic_memcached_reply() = default;
