@@ -3,10 +3,14 @@
 
 #include <array>
 #include <cstdlib>
+#include <ice/bus.hpp>
+#include <ice/testing/sim.hpp>
 #include <map>
 #include <new>
 
 #include "conversation.hpp"
+#include "nats_broker.hpp"
+#include "quiet_server.hpp"
 #include "world.hpp"
 
 namespace {
@@ -279,6 +283,38 @@ BOOST_AUTO_TEST_CASE(a_coroutine_logic_allocates_nothing_over_tcp) {
 BOOST_AUTO_TEST_CASE(a_forwarded_burst_allocates_little) {
     BOOST_TEST(forwarded_over_tcp(1) <= 2u * measured);
     BOOST_TEST(forwarded_over_tcp(64) <= 7u * measured);
+}
+
+// What is delivered over NATS as well: a further subscriber makes no difference.
+BOOST_AUTO_TEST_CASE(a_bus_allocates_nothing_for_a_subscriber) {
+    ice::testing::simulation sim;
+    quiet_server srv(sim.net());
+    std::size_t heard = 0;
+    const auto hear = [&](std::string_view) { ++heard; };
+    ice::bus alone(srv);
+    for (int n = 0; n < 3; ++n) alone.subscribe("topic", hear);
+    const std::size_t before = allocations;
+    for (int n = 0; n < measured; ++n) BOOST_TEST_REQUIRE(!alone.publish("topic", "message"));
+    BOOST_TEST(allocations - before == 0u);
+    BOOST_TEST(heard == 3u * measured);
+
+    const ice::address where("10.0.0.1", 4222);
+    nats_broker broker(sim, where);
+    ice::bus bus(srv, where);
+    const auto received = [&] {
+        sim.run_for(10ms);
+        const std::size_t begin = allocations;
+        for (int n = 0; n < 10; ++n) broker.publish("ice.topic", "message");
+        sim.run_for(10ms);
+        return allocations - begin;
+    };
+    bus.subscribe("topic", hear);
+    for (int n = 0; n < 3; ++n) received();
+    const std::size_t with_one = received();
+    for (int n = 0; n < 3; ++n) bus.subscribe("topic", hear);
+    heard = 0;
+    BOOST_TEST(received() == with_one);
+    BOOST_TEST(heard == 40u);
 }
 
 // A destructor returns the connection: an exception in it would end the process.

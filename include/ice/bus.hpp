@@ -39,11 +39,10 @@ struct bus_options {
 
 // Events of one bus since it was made.
 struct bus_counters {
-    std::uint64_t published = 0;  // by publish(), for the subscribers of this process at least
-    std::uint64_t refused = 0;    // of these, those that the link has refused
-    std::uint64_t received = 0;   // over NATS, of other processes and other clients of NATS
-    std::uint64_t unnumbered =
-        0;                   // of these, those that no bus has sent, or whose number is forged
+    std::uint64_t published = 0;   // by publish(), for the subscribers of this process at least
+    std::uint64_t refused = 0;     // of these, those that the link has refused
+    std::uint64_t received = 0;    // over NATS, of other processes and other clients of NATS
+    std::uint64_t unnumbered = 0;  // of these: of no bus, or with a forged number
     std::uint64_t lost = 0;  // messages that other processes have published and that are missing
     std::uint64_t gaps = 0;  // calls of on_gap(): each tells of one or more lost messages
     std::uint64_t late = 0;  // messages that came after later ones of their process: dropped
