@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <ice/bus.hpp>
 #include <ice/protocols/telnet.hpp>
 #include <ice/session.hpp>
@@ -71,7 +72,7 @@ struct guest {
         all.names.erase(name);
     }
     void said(std::string_view line) {
-        if (line == "/who") say("who", fmt::format("{} {}", own, topic));
+        if (line == "/who") ask_who();
         else if (!line.starts_with("/join ")) say(topic, fmt::format("{}: {}", name, line));
         else if (!is_name(line.substr(6))) tell(peer, "* a room has letters and digits");
         else leave(), join(line.substr(6));
@@ -89,6 +90,12 @@ struct guest {
         if (all.rooms[topic].erase(&peer), all.rooms[topic].empty()) all.rooms.erase(topic);
         say(topic, fmt::format("* {} has left", name));
     }
+    // Once a second, as each process answers with a long line.
+    void ask_who() {
+        if (peer.now() < who_again) return tell(peer, "* wait a second");
+        who_again = peer.now() + std::chrono::seconds(1);
+        say("who", fmt::format("{} {}", own, topic));
+    }
     // [say]
     void say(std::string_view to, std::string_view text) {
         if (const auto ec = all.bus.publish(to, text))
@@ -102,6 +109,7 @@ struct guest {
     const std::string own = fmt::format("{}.{}", all.bus.id(), peer.uid().number());
     std::string topic{};
     std::uint64_t to_it = 0, to_room = 0;
+    ice::time_point who_again{};
 };
 
 // What is said to a client that connects, and what it says.

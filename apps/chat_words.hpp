@@ -16,10 +16,18 @@ inline bool is_name(std::string_view text) {
     return !text.empty() && text.size() <= 32 && std::all_of(text.begin(), text.end(), is_good);
 }
 
-// A line without control characters, which would be commands to the terminals of others.
+// A line without control characters, which would be commands to the terminals of others: those of
+// ASCII, and those from U+0080 to U+009F in UTF-8.
 inline std::string printable(std::string_view line) {
-    std::string text(line);
-    std::erase_if(text, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+    const auto byte = [&](std::size_t i) {
+        return i < line.size() ? static_cast<unsigned char>(line[i]) : 0U;
+    };
+    std::string text;
+    for (std::size_t i = 0; i != line.size(); ++i) {
+        const bool is_c1 = byte(i) == 0xc2 && byte(i + 1) >= 0x80 && byte(i + 1) <= 0x9f;
+        if (is_c1) ++i;
+        else if (byte(i) >= ' ' && byte(i) != 0x7f) text += line[i];
+    }
     return text;
 }
 

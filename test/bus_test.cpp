@@ -299,8 +299,8 @@ BOOST_FIXTURE_TEST_CASE(forged_headers_count_nothing, fixture) {
     BOOST_TEST(a.seen.back() == "2");
     BOOST_TEST(a.bus->counters().lost == 0U);
     // The largest gap that is true.
-    forge("Ice-Bus: 00000000000000ff 0 4294967298", "after it");
-    BOOST_TEST(a.bus->counters().lost == 4294967295U);
+    forge("Ice-Bus: 00000000000000ff 0 1048578", "after it");
+    BOOST_TEST(a.bus->counters().lost == 1048575U);
 }
 
 // -- bounds
@@ -633,6 +633,75 @@ BOOST_FIXTURE_TEST_CASE(the_report_of_a_gap_may_destroy_the_bus, fixture) {
     forge("Ice-Bus: 00000000000000ff 0 1", "1");
     forge("Ice-Bus: 00000000000000ff 0 3", "3");
     BOOST_TEST(a.seen == (strings{"1", "1 of t"}));
+}
+
+// -- the end of handlers
+
+// Ends another subscription at its own end, as what a handler captures may do.
+struct ends_another {
+    ice::bus& bus;
+    std::uint64_t number = 0;
+    ~ends_another() {
+        if (number != 0) bus.unsubscribe(number);
+    }
+};
+
+// The bus went on with what the nested call had erased.
+BOOST_FIXTURE_TEST_CASE(the_end_of_a_handler_may_end_another_subscription, alone) {
+    ice::bus& bus = *p.bus;
+    int called = 0;
+    auto guard = std::make_shared<ends_another>(bus);
+    std::weak_ptr<ends_another> weak = guard;
+    const auto first = bus.subscribe("t", [own = guard](std::string_view) {});
+    guard->number = bus.subscribe("t", [&](std::string_view) { ++called; });
+    const auto third = bus.subscribe("t", [&](std::string_view) { called += 10; });
+    guard.reset();
+    bus.unsubscribe(first);
+    BOOST_TEST(weak.expired());
+    BOOST_TEST(!bus.publish("t", "x"));
+    BOOST_TEST(called == 10, "only the third is left");
+    bus.unsubscribe(third);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_bus_may_end_with_handlers_that_end_subscriptions, fixture) {
+    for (auto* at : {&a, &b}) {
+        auto guard = std::make_shared<ends_another>(*at->bus);
+        guard->number = at->bus->subscribe("u", [](std::string_view) {});
+        at->bus->subscribe("t", [guard](std::string_view) {});
+    }
+    sim.run_for(1ms);
+    a.bus.reset();
+    sim.run_for(1ms);
+    BOOST_TEST(!publish(b, "x"));
+}
+
+// The broker would send it all messages as long as the link lives.
+BOOST_FIXTURE_TEST_CASE(a_bus_that_ends_unsubscribes, fixture) {
+    a.note("t");
+    sim.run_for(1ms);
+    auto& link = a.bus->client()->link();
+    a.bus.reset();
+    sim.run_for(1ms);
+    const auto before = link.counters().messages;
+    BOOST_TEST(!publish(b, "x"));
+    sim.run_for(1ms);
+    BOOST_TEST(link.counters().messages == before);
+    BOOST_CHECK_EXCEPTION(ice::bus(*a.srv, broker_address), std::invalid_argument,
+                          [](const auto& e) { return std::string(e.what()).find("'bus'") != 0; });
+    ice::bus again(*a.srv, broker_address, {.nats = {.name = "another"}});
+    sim.run_for(1s);
+    BOOST_TEST(again.is_connected());
+}
+
+BOOST_FIXTURE_TEST_CASE(an_unlimited_message_is_no_small_one, fixture) {
+    process d(sim, 4, broker_address, {.message = ice::unlimited});
+    d.note("t");
+    sim.run_for(1s);
+    BOOST_TEST(!publish(d, std::string(2000, 'x')));
+    BOOST_TEST(!publish(a, std::string(2000, 'y')));
+    sim.run_for(1s);
+    BOOST_TEST(d.seen.size() == 2u);
+    BOOST_TEST(d.bus->is_connected());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

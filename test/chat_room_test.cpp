@@ -143,6 +143,19 @@ BOOST_FIXTURE_TEST_CASE(who_has_an_answer_of_each_process, fixture) {
     BOOST_TEST_REQUIRE(ann->lines.size() == 2U);
     BOOST_TEST(ann->lines[0] == "* ann");
     BOOST_TEST((ann->lines[1] == "* bob eve" || ann->lines[1] == "* eve bob"), ann->lines[1]);
+    ann->say("/who");
+    sim.run_for(10ms);
+    BOOST_TEST(ann->lines.back() == "* wait a second");
+    sim.run_for(1s);
+    ann->say("/who");
+    sim.run_for(10ms);
+    BOOST_TEST(ann->lines.size() == 5U);
+}
+
+// The terminals of others take them for commands.
+BOOST_AUTO_TEST_CASE(control_characters_are_not_said) {
+    BOOST_TEST(printable("a\x1b[2J\x7f\tb") == "a[2Jb");
+    BOOST_TEST(printable("\xc2\x9b\xc2\xa9\xc3\x9f\xc2") == "\xc2\xa9\xc3\x9f\xc2");
 }
 
 BOOST_FIXTURE_TEST_CASE(without_a_broker_a_process_serves_its_own, fixture) {

@@ -61,7 +61,9 @@ struct bus_counters {
 // topic, in the header "Ice-Bus"; a subscriber counts the numbers that it has not seen. A message
 // that is lost is told when a later one of the same process arrives on its topic; the first message
 // of a process that a subscriber sees tells of none. Other clients of NATS may subscribe to the
-// subjects, and publish on them: their messages have no numbers.
+// subjects, and publish on them: their messages have no numbers. Who may publish there can also
+// forge numbers, and so make true messages of a process late: up to a million of them. Let the
+// permissions of the servers keep others out.
 class ICE_API bus {
 public:
     // Bytes of a topic with its prefix: the line of a message, of 4096 bytes, has other words too.
@@ -74,6 +76,8 @@ public:
     // program can be both. Throws std::invalid_argument if nats_client does, or if the prefix
     // begins no subject.
     bus(server& srv, pool_addresses where, bus_options options = {});
+    // Unsubscribes. The link stays until the server ends, so a further bus on this server needs
+    // another bus_options::nats.name.
     ~bus();
     bus(const bus&) = delete;
     bus& operator=(const bus&) = delete;
@@ -81,7 +85,9 @@ public:
     // Sends a message to all subscribers of a topic. Those of this process have it when publish()
     // returns; in a handler, when the handlers of the current message have returned.
     // An error of the link, such as errc::not_connected, outbox_full, draining or stopped, means
-    // that other processes have not got it, and count it as lost; this process has got it.
+    // that other processes have not got it, and count it as lost; this process has got it. So do
+    // errc::message_too_large and unencodable if the server of NATS takes less than this bus, or no
+    // headers.
     // Nobody has got it if the topic is no subject of NATS, has wildcards or is longer than
     // subject_limit (errc::unencodable), if the message is too large (errc::message_too_large), or
     // if handlers have published too many (errc::outbox_full, bus_options::nested).

@@ -24,7 +24,7 @@ constexpr std::size_t bus_header_size = 128;
 
 // No process loses so many messages: a larger gap is a forged number, after which each true one
 // would be late.
-constexpr std::uint64_t bus_largest_gap = std::uint64_t{1} << 32;
+constexpr std::uint64_t bus_largest_gap = std::uint64_t{1} << 20;
 
 // Where a message stands among those of its process on its topic. A process that has forgotten how
 // many it has published begins another stream, at 1.
@@ -92,6 +92,8 @@ struct bus::state : std::enable_shared_from_this<state> {
     void lost(const topic& of, std::uint64_t count);
     void deliver(std::shared_ptr<topic> to, std::string_view message);
     void call(topic& to, std::string_view message);
+    std::shared_ptr<topic> add(std::string name);
+    void end_if_unused(topic&);
     template <class F, class... A>
     void guarded(const F& f, const topic& of, A... arguments) noexcept;
     void write(log_level level, std::string_view kind, const std::string& text) {
@@ -258,16 +260,18 @@ bus::bus(server& srv, pool_addresses where, bus_options options)
     if (where.all.empty()) return;
     nats_client_options o = state_->options.nats;
     // What other clients of NATS publish may be larger, and must not end the connection.
-    o.payload = std::max(o.payload, state_->options.message + bus_header_size);
+    const std::size_t most = std::min(state_->options.message, unlimited - bus_header_size);
+    o.payload = std::max(o.payload, most + bus_header_size);
     o.login.echo = false;  // publish() has called the subscribers of this process
     state_->nats = std::make_unique<nats_client>(srv, std::move(where), std::move(o));
 }
 
+// The end of a handler may end the subscription of another: unsubscribe() finds none any more.
 bus::~bus() {
     state_->is_over = true;
-    state_->report = nullptr;
-    state_->topics.clear();
-    state_->subscriptions.clear();
+    const auto report = std::exchange(state_->report, nullptr);
+    const auto topics = std::exchange(state_->topics, {});
+    const auto subscriptions = std::exchange(state_->subscriptions, {});
     state_->nats.reset();
 }
 
@@ -280,21 +284,38 @@ std::uint64_t bus::subscribe(std::string name, std::function<void(std::string_vi
     state& s = *state_;
     if (!s.is_good(name))
         throw std::invalid_argument(fmt::format("bus: '{}' is no topic", escaped(name)));
-    auto& to = s.topics[name];
-    if (to == nullptr) {
-        to = std::make_shared<state::topic>();
-        to->name = std::move(name);
-        to->number = ++s.last_topic;
-        if (s.nats)
-            to->sid = s.nats->subscribe(s.subject(to->name),
-                                        [&s, to = std::weak_ptr(to)](const nats_view& m) {
-                                            if (const auto t = to.lock()) s.received(t, m);
-                                        });
-    }
+    const auto known = s.topics.find(name);
+    const auto to = known != s.topics.end() ? known->second : s.add(std::move(name));
     const std::uint64_t subscription = ++s.last_subscription;
-    to->handlers.emplace_back(subscription, std::make_shared<state::handler>(std::move(handle)));
-    s.subscriptions.emplace(subscription, to);
+    try {
+        to->handlers.emplace_back(subscription,
+                                  std::make_shared<state::handler>(std::move(handle)));
+        s.subscriptions.emplace(subscription, to);
+    } catch (...) {  // no memory
+        std::erase_if(to->handlers, [&](const auto& h) { return h.first == subscription; });
+        s.end_if_unused(*to);
+        throw;
+    }
     return subscription;
+}
+
+// Its NATS subscription comes last: only it has an effect outside.
+std::shared_ptr<bus::state::topic> bus::state::add(std::string name) {
+    const auto to = std::make_shared<topic>();
+    to->name = std::move(name);
+    to->number = ++last_topic;
+    const auto added = topics.emplace(to->name, to).first;
+    try {
+        if (nats)
+            to->sid = nats->subscribe(subject(to->name),
+                                      [this, at = std::weak_ptr(to)](const nats_view& m) {
+                                          if (const auto t = at.lock()) received(t, m);
+                                      });
+    } catch (...) {
+        topics.erase(added);
+        throw;
+    }
+    return to;
 }
 
 void bus::unsubscribe(std::uint64_t subscription) {
@@ -306,13 +327,19 @@ void bus::unsubscribe(std::uint64_t subscription) {
     auto& all = from->handlers;
     const auto one = std::find_if(all.begin(), all.end(),
                                   [&](const auto& h) { return h.first == subscription; });
-    one->second = nullptr;
+    // The end of the handler may end other subscriptions: it comes last.
+    const auto handle = std::exchange(one->second, nullptr);
     if (s.called != from.get()) all.erase(one);
-    if (std::any_of(all.begin(), all.end(), [](const auto& h) { return h.second != nullptr; }))
-        return;
-    s.topics.erase(from->name);
-    s.others.erase({from->number, 0}, {from->number, std::numeric_limits<std::uint64_t>::max()});
-    if (s.nats) s.nats->unsubscribe(from->sid);
+    s.end_if_unused(*from);
+}
+
+void bus::state::end_if_unused(topic& t) {
+    const auto is_used = [](const auto& h) { return h.second != nullptr; };
+    if (std::any_of(t.handlers.begin(), t.handlers.end(), is_used)) return;
+    const auto sid = t.sid;
+    others.erase({t.number, 0}, {t.number, std::numeric_limits<std::uint64_t>::max()});
+    topics.erase(t.name);
+    if (nats) nats->unsubscribe(sid);
 }
 
 void bus::on_gap(std::function<void(std::string_view, std::uint64_t)> report) {

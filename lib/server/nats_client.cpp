@@ -20,6 +20,9 @@ constexpr std::uint64_t nats_inbox_sid = 1;  // those of users follow
 
 // Beside headers and payload: the line of a message, and its line end.
 constexpr std::size_t nats_framing = nats::line_limit + 2;
+constexpr std::size_t nats_framed(std::size_t payload) noexcept {
+    return payload > unlimited - nats_framing ? unlimited : payload + nats_framing;
+}
 
 // One caller of request(), in its frame.
 struct nats_request {
@@ -212,8 +215,8 @@ nats_client::nats_client(server& srv, pool_addresses where, nats_client_options 
     state_->link = &srv.add(tcp_link_action<nats>(std::move(where), o.name)
                                 .protocol(nats(o.login, o.payload))
                                 .logic(logic{state_, end})
-                                .limits({.message = o.payload + nats_framing,
-                                         .outbox = std::max(o.outbox, o.payload) + nats_framing,
+                                .limits({.message = nats_framed(o.payload),
+                                         .outbox = nats_framed(std::max(o.outbox, o.payload)),
                                          .queue = o.queue})
                                 .timeouts(o.timeouts)
                                 .backoff(o.backoff)
@@ -222,8 +225,14 @@ nats_client::nats_client(server& srv, pool_addresses where, nats_client_options 
 
 nats_client::~nats_client() {
     state_->is_over = true;
-    state_->report = nullptr;
-    state_->subscriptions.clear();
+    const auto report = std::exchange(state_->report, nullptr);
+    const auto subscriptions = std::exchange(state_->subscriptions, {});
+    try {
+        for (const auto& [sid, one] : subscriptions) {
+            if (state_->peer != nullptr) (void)state_->peer->push(nats_unsub(sid));
+        }
+    } catch (const std::bad_alloc&) {  // the messages that still come have no handler
+    }
     state_->end_requests(errc::stopped);
 }
 
@@ -247,7 +256,9 @@ std::uint64_t nats_client::add(std::string pattern, std::string queue, handler_f
 }
 
 void nats_client::unsubscribe(std::uint64_t sid) {
-    if (state_->subscriptions.erase(sid) == 0 || state_->peer == nullptr) return;
+    // The end of the handler may end other subscriptions: it comes last.
+    const auto ended = state_->subscriptions.extract(sid);
+    if (ended.empty() || state_->peer == nullptr) return;
     // If it does not fit into the outbox, the messages that still come have no handler.
     (void)state_->peer->push(nats_unsub(sid));
 }

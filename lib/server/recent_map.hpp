@@ -26,17 +26,17 @@ public:
 
     // Requires: there is no value under this key. Returns whether it has forgotten another one.
     bool add(Key key, Value value) {
-        const bool is_full = values_.size() == most_;
-        if (is_full) {
-            places_.erase(values_.back().first);
-            values_.pop_back();
-        }
         values_.emplace_front(key, std::move(value));
         try {
             places_.emplace(std::move(key), values_.begin());
         } catch (...) {
             values_.pop_front();
             throw;
+        }
+        const bool is_full = values_.size() > most_;
+        if (is_full) {
+            places_.erase(values_.back().first);
+            values_.pop_back();
         }
         return is_full;
     }
