@@ -189,7 +189,7 @@ link_base::registration::registration(std::shared_ptr<link_base> l,
 
 link_base::registration::~registration() {
     if (!session_) return;
-    link_->session_ = nullptr;
+    link_->session_ = nullptr;  // mutant: link_forgets
     link_->counters_.unsent_bytes += session_->bytes().unsent();
     session_base::destroy(std::move(session_));
     link_->session_ended(why);

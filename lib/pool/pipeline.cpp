@@ -32,7 +32,7 @@ pending_request::~pending_request() {
     if (line_ == nullptr) return;
     requests_in_order& all = line_->asked_;
     for (std::size_t i = 0; i < all.size(); ++i) {
-        if (all[i].caller == this) all[i].caller = nullptr;
+        if (all[i].caller == this) all[i].caller = nullptr;  // mutant: leaves_pipeline
     }
 }
 

@@ -78,6 +78,20 @@ MUTANTS = {
     "sends_a_refused_push": (
         "a push that is refused for want of room in the outbox is sent all the same",
         {"push_taken_back": gone}),
+    # answer_queue.cpp, pipeline.cpp
+    "answers_swap": (
+        "the answer to a later message leaves before that to an earlier one in flight",
+        {"queue_at_the_end": instead("w.next = oldest_; oldest_ = &w;")}),
+    "replies_to_the_dead": (
+        "a forwarded message whose session has ended stays in the pipeline of its pool",
+        {"leaves_pipeline": gone}),
+    # link_base.cpp
+    "keeps_a_dead_session": (
+        "a link ends the session of a connection that is gone",
+        {"link_forgets": gone}),
+    "pushes_too_early": (
+        "a link pushes before opened() of its logic has returned",
+        {"link_is_established": instead("return session_;")}),
 }
 
 TABLE = Table(MUTANTS, {}, ["--seconds", str(SECONDS)])

@@ -15,6 +15,8 @@
 
 namespace torture {
 
+class upstream;
+
 // A place to connect to.
 struct door {
     sockaddr_storage at{};
@@ -95,8 +97,10 @@ private:
     std::vector<std::unique_ptr<outsider>> all_;
 };
 
-// A polite peer of a listener: it asks questions and reads all answers, in pieces.
-std::unique_ptr<outsider> make_polite(world&, const door&, speech);
+// A polite peer of a listener: it asks questions and reads all answers, in pieces. Of a listener
+// that forwards, it gets the replies of `through`.
+std::unique_ptr<outsider> make_polite(world&, const door&, speech,
+                                      const upstream* through = nullptr);
 // A hostile peer.
 std::unique_ptr<outsider> make_hostile(world&, const door&, speech);
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <optional>
 
-#include "outsiders.hpp"
+#include "upstream.hpp"
 
 namespace torture {
 namespace {
@@ -91,7 +91,8 @@ protected:
 
 class polite final : public peer {
 public:
-    polite(world& w, const door& d, speech s) : peer(w, d, s) {
+    polite(world& w, const door& d, speech s, const upstream* through)
+        : peer(w, d, s), through_(through) {
         auto& c = w.chance;
         const std::uint64_t most =
             s != speech::raw ? 40 : std::min<std::size_t>(3000, piece_ * 100);
@@ -145,8 +146,14 @@ private:
         for (std::uint64_t i = 0; i < n; ++i) {
             ++asked_;
             if (speech_ == speech::raw) out_ += raw_byte(number_, asked_);
-            else pack_question(speech_, {asked_, sizes_.emplace_back(drawn_size())}, out_);
+            else pack_question(speech_, next_question(), out_);
         }
+    }
+
+    // An upstream must know the questions of all peers apart.
+    question next_question() {
+        return questions_.emplace_back(
+            question{through_ ? ++w_.last_request : asked_, drawn_size()});
     }
 
     void look() {
@@ -164,6 +171,10 @@ private:
                 continue;
             }
             const auto a = to_answer(*text);
+            if (through_ != nullptr) {
+                look_at_reply(a);
+                continue;
+            }
             check(a.has_value(), "an answer that is none");
             w_.saw(a->kind == 'a' ? "answers" : "pushes that arrived");
             if (a->kind == 'b') {
@@ -183,9 +194,25 @@ private:
                 fail(fmt::format("{}{} of u{} came behind a{}", a->kind, a->id, a->session,
                                  answered_));
             ++answered_;
-            check(a->id <= asked_ && a->size == sizes_[a->id - 1],
+            check(a->id <= asked_ && a->size == questions_[a->id - 1].size,
                   "the answer to another question");
         }
+    }
+
+    // The reply to the oldest question, or a failure; or garbage of the upstream.
+    void look_at_reply(const std::optional<answer>& a) {
+        check(answered_ < asked_, "more answers than questions");
+        const question& q = questions_[answered_++];
+        if (!a) return check(through_->is_garbling(), "an answer that is none");
+        if (a->id != q.id)
+            fail(fmt::format("the reply to {} came to the asker of {}", a->id, q.id));
+        if (a->kind == 'f') {
+            w_.saw("forward: failures that arrived");
+            return check(!w_.is_calm || w_.has_begun_to_end, "no reply in a calm world");
+        }
+        w_.saw("forward: replies that arrived");
+        check(a->kind == 'a' && a->size == q.size, "the reply to another question");
+        check(through_->executed(q.id) == 1, "a reply to what was not executed");
     }
 
     void ended() {
@@ -208,7 +235,8 @@ private:
     std::uint64_t total_, window_, number_;
     std::uint64_t asked_ = 0, answered_ = 0, due_ = 0;  // the last of each; of raw: bytes
     std::uint64_t session_ = 0, pushed_ = 0, broadcast_ = 0;
-    std::vector<std::size_t> sizes_;  // that were asked for
+    std::vector<question> questions_;  // that were asked; not of raw
+    const upstream* through_;
     bool half_closes_, half_closed_ = false, welcomed_ = true;
 };
 
@@ -316,8 +344,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<outsider> make_polite(world& w, const door& d, speech s) {
-    return std::make_unique<polite>(w, d, s);
+std::unique_ptr<outsider> make_polite(world& w, const door& d, speech s, const upstream* through) {
+    return std::make_unique<polite>(w, d, s, through);
 }
 std::unique_ptr<outsider> make_hostile(world& w, const door& d, speech s) {
     return std::make_unique<hostile>(w, d, s);

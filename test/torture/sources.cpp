@@ -1,18 +1,25 @@
 // Pools and their callers, which check that each reply is the one to their request.
-#include "stage.hpp"
+#include "forwarder.hpp"
 
 namespace torture {
 namespace {
 
 template <class P>
 struct requests {
+    using served = P;  // the protocol of a listener whose messages are such requests
     static std::string of(const question& q) { return to_text(q); }
     static std::string text(std::string_view reply) { return std::string(reply); }
+    static P make_served() {
+        if constexpr (std::same_as<P, greeting>) return {};
+        else return P("\r\n", 100'000);
+    }
 };
 template <>
 struct requests<ice::resp> {
+    using served = ice::resp_requests;
     static ice::resp_value of(const question& q) { return ice::resp_command(to_text(q)); }
     static std::string text(ice::resp_view reply) { return std::string(reply.text()); }
+    static served make_served() { return served(100'000); }
 };
 
 template <class P>
@@ -30,6 +37,7 @@ public:
         l.preconnect = c.hit(0.5) ? c.below(size + 1) : ice::unlimited;
         if (c.hit(0.3)) l.pipeline = c.between(2, 8);
         ice::pool_timeouts t;
+        t.request = t.acquire = 5s;  // of a forwarded request: a calm world has no failures
         if (!w_.is_calm) {
             for (auto* const one : {&t.connect, &t.handshake, &t.acquire, &t.request, &t.idle,
                                     &t.retry_interval, &t.check, &t.max_lifetime}) {
@@ -55,7 +63,6 @@ public:
     ice::task<bool> ask() override {
         const counted here(in_flight);
         const question q = next();
-        ++asked;
         const bool is_short = !w_.is_calm && w_.inside.hit(0.3);
         const ice::duration timeout = is_short ? w_.inside.below(ice::duration(20ms)) : 5s;
         auto message = requests<P>::of(q);
@@ -65,8 +72,15 @@ public:
             judge(q, requests<P>::text(*reply));
             co_return true;
         }
-        judge(q, reply.error(), reply.failure().may_have_been_executed());
+        source::judge(w_, q, reply.error(), reply.failure().may_have_been_executed());
         co_return false;
+    }
+
+    std::unique_ptr<place> make_forwarder(const ice::address& at, const ice::limits& l,
+                                          const ice::timeouts& t) override {
+        is_forwarded_to = true;
+        using made = forwarder<typename requests<P>::served, P>;
+        return std::make_unique<made>(stage_, *this, *pool_, at, requests<P>::make_served(), l, t);
     }
 
     ice::task<bool> talk() override {
@@ -78,7 +92,7 @@ public:
             co_return false;
         }
         auto& peer = **lent;
-        if (++leases_ % 4 != 0) lent->keep();  // the others close their connections
+        if (++leases % 4 != 0) lent->keep();  // the others close their connections
         // A second reply to the first request would count as the reply to the second.
         for (auto n = w_.inside.between(0, up->may_reply_twice() ? 1 : 3); n != 0; --n) {
             const question q = next();
@@ -99,12 +113,10 @@ public:
     }
 
 private:
-    std::uint64_t leases_ = 0;
-
     question next() {
         const auto kind = w_.inside.below(10);
-        note("request", static_cast<long>(stage_.last_request + 1));
-        return {++stage_.last_request, w_.inside.below(kind < 6 ? 40 : kind < 9 ? 2000 : 20'000)};
+        note("request", static_cast<long>(w_.last_request + 1));
+        return {++w_.last_request, w_.inside.below(kind < 6 ? 40 : kind < 9 ? 2000 : 20'000)};
     }
 
     void judge(const question& q, const std::string& text) {
@@ -118,14 +130,6 @@ private:
             fail(fmt::format("the reply to {} came to the caller of {}", a->id, q.id));
         check(up->executed(q.id) == 1, "a reply to what was not executed");
     }
-    void judge(const question& q, ice::error_code why, bool perhaps) {
-        w_.saw(fmt::format("request: {}", why.message()));
-        // Aborted: the peer of a logic with several messages in flight has reset its connection.
-        const bool is_aborted = why == asio::error::operation_aborted;
-        if (w_.is_calm && !w_.has_begun_to_end && !is_aborted)
-            fail(fmt::format("a request failed in a calm world: {}", why.message()));
-        check(perhaps || up->executed(q.id) == 0, "a request was executed that says it was not");
-    }
 
     stage& stage_;
     world& w_;
@@ -134,11 +138,24 @@ private:
 
 }  // namespace
 
+void source::judge(world& w, const question& q, ice::error_code why, bool perhaps) const {
+    w.saw(fmt::format("request: {}", why.message()));
+    // Aborted: the peer of a logic with several messages in flight has reset its connection.
+    const bool is_aborted = why == asio::error::operation_aborted;
+    if (w.is_calm && !w.has_begun_to_end && !is_aborted)
+        fail(fmt::format("a request failed in a calm world: {}", why.message()));
+    check(perhaps || up->executed(q.id) == 0, "a request was executed that says it was not");
+}
+
 void source::check_end() {
     auto& p = base();
     const auto& c = p.counters();
     check(in_flight == 0, "a caller waits for ever");
-    if (p.busy() != 0 || p.waiting() != 0 || p.state().open() != 0 || c.replies != replies)
+    // Nobody tells of the reply to a forwarded request.
+    const bool has_replies = is_forwarded_to ? c.replies >= replies : c.replies == replies;
+    const auto ended = c.replies + c.timeouts + c.failures + c.refused + leases;
+    if (p.busy() != 0 || p.waiting() != 0 || p.state().open() != 0 || !has_replies ||
+        c.requests != ended)
         fail(p.report());
 }
 

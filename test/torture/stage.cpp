@@ -64,6 +64,21 @@ manners draw_manners(world& w) {
     return m;
 }
 
+broker_manners draw_broker_manners(world& w) {
+    auto& c = w.chance;
+    broker_manners m;
+    m.in_pieces = c.hit(0.5) ? 0.5 : 0;
+    m.sends = c.hit(0.8) ? static_cast<double>(c.between(1, 50)) / 100 : 0;
+    m.stalls = c.hit(0.3) ? 0.005 : 0;
+    if (w.is_calm) return m;
+    for (double* one : {&m.closes_at_once, &m.resets_at_once, &m.says_nothing, &m.never_reads})
+        *one = c.hit(0.3) ? static_cast<double>(c.between(1, 50)) / 100 : 0;
+    for (double* one :
+         {&m.closes, &m.resets, &m.half_closes, &m.garbage, &m.too_long, &m.urgent, &m.dies})
+        *one = c.hit(0.3) ? static_cast<double>(c.between(1, 50)) / 1000 : 0;
+    return m;
+}
+
 habits draw_habits(world& w) {
     auto& c = w.chance;
     habits h;
@@ -122,6 +137,10 @@ public:
         stage_.srv = &*srv_;
         const bool is_gateway = c.hit(0.3);
         if (is_gateway || c.hit(0.4)) make_sources(c.between(1, 2));
+        make_forwarders();
+        if (c.hit(0.35)) {
+            for (auto n = c.between(1, 2); n != 0; --n) make_feed_of(c.between(1, 3));
+        }
         if (is_gateway || stage_.sources.empty() || c.hit(0.3)) make_places(c.between(1, 3));
         lasts_ = now() + ms(c.between(5, 40));
         draw_ending();
@@ -131,6 +150,13 @@ public:
                 leaving_.push_back(std::make_unique<asio::cancellation_signal>());
                 ++stage_.callers;
                 spawn(calls(*from, c.between(1, 20)), leaving_.back()->slot());
+            }
+        }
+        for (auto& f : stage_.feeds) {
+            for (auto n = c.between(1, 3); n != 0; --n) {
+                leaving_.push_back(std::make_unique<asio::cancellation_signal>());
+                ++stage_.callers;
+                spawn(f->use(), leaving_.back()->slot());
             }
         }
     }
@@ -144,11 +170,17 @@ public:
     void check_end() {
         for (const auto& p : stage_.places) p->count(w_);
         for (const auto& s : stage_.sources) s->count(w_);
+        for (const auto& f : stage_.feeds) f->count(w_);
         const bool in_time = now() - ended_ < 450ms;  // else logics that wait are not waited for
         if (how_ == ending::destroy || (!io_ && !in_time)) return;
         for (const auto& p : stage_.places) p->check_end();
         if (!io_) return;  // callers end with the loop
         for (const auto& s : stage_.sources) s->check_end();
+        const bool drains = how_ == ending::drain || how_ == ending::signal;
+        if (!stage_.feeds.empty() && drains && w_.is_calm) {
+            for (int i = 0; i < 10'000; ++i) kernel_.let_act();  // so that brokers read all
+        }
+        for (const auto& f : stage_.feeds) f->check_end(drains);
         check(stage_.callers == 0, "a caller is left");
     }
 
@@ -188,15 +220,50 @@ private:
                 is_unix ? ice::address("unix:" + a_path("in")) : ice::address("127.0.0.1", 0);
             const bool waits = c.hit(0.6);
             auto made = make_place(stage_, how, at, waits, draw_limits(w_), draw_timeouts(w_));
-            made->ways = draw_habits(w_);
-            const auto& l = made->base();
-            const door d = is_unix ? door_to(l.endpoint().path()) : door_to(l.endpoint().port());
-            for (auto k = c.below(5); k != 0; --k) others_.add(make_polite(w_, d, how));
-            for (auto k = c.below(6); k != 0; --k) others_.add(make_hostile(w_, d, how));
             w_.saw(fmt::format("listener: {}{}{}", name(how), waits ? ", waits" : "",
                                is_unix ? ", Unix" : ""));
-            stage_.places.push_back(std::move(made));
+            add_place(std::move(made), how, nullptr);
         }
+    }
+
+    // Listeners that pass their messages on to the pools.
+    void make_forwarders() {
+        auto& c = w_.chance;
+        for (auto& from : stage_.sources) {
+            if (!c.hit(0.5)) continue;
+            ice::limits l = draw_limits(w_);
+            l.in_flight = c.hit(0.7) ? 64 : 1;
+            auto made = from->make_forwarder(ice::address("127.0.0.1", 0), l, draw_timeouts(w_));
+            w_.saw(fmt::format("listener: forwards {} in flight", l.in_flight));
+            add_place(std::move(made), from->up->language(), from->up);
+        }
+    }
+
+    // A link with several brokers, of which its action has the first.
+    void make_feed_of(std::uint64_t n) {
+        auto& c = w_.chance;
+        const speech how = c.hit(0.5) ? speech::line : speech::greeting;
+        std::vector<broker*> brokers;
+        for (; n != 0; --n) {
+            const std::string path = c.hit(0.3) ? a_path("broker") : "";
+            auto b = std::make_unique<broker>(w_, how, path, draw_broker_manners(w_));
+            brokers.push_back(b.get());
+            others_.add(std::move(b));
+        }
+        w_.saw(fmt::format("link: {}", name(how)));
+        stage_.feeds.push_back(
+            make_feed(stage_, how, std::move(brokers), fmt::format("feed{}", stage_.feeds.size())));
+    }
+
+    // With peers.
+    void add_place(std::unique_ptr<place> made, speech how, const upstream* through) {
+        auto& c = w_.chance;
+        made->ways = draw_habits(w_);
+        const ice::address at = made->base().endpoint();
+        const door d = at.is_unix() ? door_to(at.path()) : door_to(at.port());
+        for (auto k = c.below(5); k != 0; --k) others_.add(make_polite(w_, d, how, through));
+        for (auto k = c.below(6); k != 0; --k) others_.add(make_hostile(w_, d, how));
+        stage_.places.push_back(std::move(made));
     }
 
     void draw_ending() {
@@ -272,7 +339,7 @@ private:
             io_->notify_fork(is_child_ ? asio::execution_context::fork_child
                                        : asio::execution_context::fork_parent);
         if (!is_child_) return;
-        stage_.last_request += 1'000'000;  // which the parent will not use
+        w_.last_request += 1'000'000;  // which the parent will not use
         how_ = ending::stop;
         child_ends_ = now() + 5ms;
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../greeting.hpp"
+#include "broker.hpp"
 #include "upstream.hpp"
 
 namespace torture {
@@ -47,17 +48,37 @@ public:
     // One request, or a few in a lease, with checks of the replies.
     virtual ice::task<bool> ask() = 0;
     virtual ice::task<bool> talk() = 0;
+    // A listener that forwards its messages to this pool.
+    virtual std::unique_ptr<place> make_forwarder(const ice::address&, const ice::limits&,
+                                                  const ice::timeouts&) = 0;
+    // Checks what a request has failed with.
+    void judge(world&, const question&, ice::error_code why, bool perhaps) const;
     void check_end();
     void count(world&);
 
     upstream* up = nullptr;
-    std::uint64_t asked = 0, replies = 0;
+    std::uint64_t replies = 0;  // of ask()
+    std::uint64_t leases = 0;
     std::size_t in_flight = 0;  // coroutines in ask() or talk()
+    bool is_forwarded_to = false;
+};
+
+// A link of any protocol, with its brokers.
+class feed {
+public:
+    virtual ~feed() = default;
+    virtual const ice::link_base& base() const = 0;
+    // Pushes, learns addresses and leaves brokers.
+    virtual ice::task<> use() = 0;
+    // `has_drained`: the server, so what a calm world has pushed must have arrived.
+    virtual void check_end(bool has_drained) const = 0;
+    void count(world&) const;
 };
 
 std::unique_ptr<place> make_place(stage&, speech, const ice::address&, bool waits,
                                   const ice::limits&, const ice::timeouts&);
 std::unique_ptr<source> make_source(stage&, speech, upstream&, const std::string& name);
+std::unique_ptr<feed> make_feed(stage&, speech, std::vector<broker*>, std::string name);
 
 struct stage {
     explicit stage(world& of) : w(of) {}
@@ -68,7 +89,8 @@ struct stage {
     bool ends_in_logic = false;  // the next logic does it
     std::vector<std::unique_ptr<place>> places;
     std::vector<std::unique_ptr<source>> sources;
-    std::uint64_t last_push = 0, last_request = 0;
+    std::vector<std::unique_ptr<feed>> feeds;
+    std::uint64_t last_push = 0;
     std::size_t callers = 0;  // that are not in a logic
 
     // A logic has been called.

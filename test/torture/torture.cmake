@@ -4,9 +4,9 @@ set(ICE_TORTURE_CALLS recv send accept4 socket connect shutdown close epoll_crea
     epoll_wait timerfd_settime)
 list(TRANSFORM ICE_TORTURE_CALLS PREPEND LINKER:--wrap= OUTPUT_VARIABLE ICE_TORTURE_WRAPS)
 add_library(ice-torture-parts OBJECT
-    torture/arrival.cpp torture/calls.cpp torture/logics.cpp torture/outsiders.cpp
-    torture/peers.cpp torture/sources.cpp torture/stage.cpp torture/torture.cpp
-    torture/upstream.cpp torture/words.cpp)
+    torture/arrival.cpp torture/broker.cpp torture/calls.cpp torture/links.cpp torture/logics.cpp
+    torture/outsiders.cpp torture/peers.cpp torture/sources.cpp torture/stage.cpp
+    torture/torture.cpp torture/upstream.cpp torture/words.cpp)
 target_link_libraries(ice-torture-parts PUBLIC ice::testing ice-command-line)
 ice_own_target(ice-torture-parts)
 set_target_properties(ice-torture-parts PROPERTIES UNITY_BUILD OFF)  # parts share names

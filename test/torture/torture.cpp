@@ -1,5 +1,6 @@
-// torture: servers, pools and misbehaving peers on real sockets, a world of some milliseconds for
-// each seed. The other half of the swarm: it runs the code that a simulation replaces.
+// torture: servers, pools, links and misbehaving peers on real sockets, a world of some
+// milliseconds for each seed. The other half of the swarm: it runs the code that a simulation
+// replaces.
 //     torture --seconds 60        worlds until then, all of whose faults must have happened
 //     torture --seed 17           that world, a hundred times: the kernel and the clock are real
 #include <array>
@@ -179,7 +180,43 @@ constexpr std::string_view expected[] = {"calm worlds",
                                          "end: from inside a logic",
                                          "end: signal",
                                          "end: stop",
-                                         "fork: the child waits"};
+                                         "fork: the child waits",
+                                         "listener: forwards 1 in flight",
+                                         "listener: forwards 64 in flight",
+                                         "forward: answers itself",
+                                         "forward: failures that arrived",
+                                         "forward: has no reply",
+                                         "forward: replies that arrived",
+                                         "forward: throws",
+                                         "forward: throws without a reply",
+                                         "broker: closes",
+                                         "broker: closes at once",
+                                         "broker: dies",
+                                         "broker: half-closes",
+                                         "broker: never reads",
+                                         "broker: resets",
+                                         "broker: resets at once",
+                                         "broker: says nothing",
+                                         "broker: sends garbage",
+                                         "broker: sends no end",
+                                         "broker: sends urgent data",
+                                         "broker: stalls",
+                                         "heartbeats",
+                                         "link: broken",
+                                         "link: closed",
+                                         "link: connect_failures",
+                                         "link: heartbeats_lost",
+                                         "link: is to reconnect",
+                                         "link: its logic closes",
+                                         "link: learns addresses",
+                                         "link: logic_threw",
+                                         "link: outbox_full",
+                                         "link: queues a push",
+                                         "link: reconnects",
+                                         "link: spawns",
+                                         "link: throws in closed()",
+                                         "link: throws in opened()",
+                                         "link: waits until it is connected"};
 
 void run(std::uint64_t seed, tally& seen) {
     running = seed;
@@ -214,7 +251,7 @@ int print(const tally& seen, std::uint64_t worlds, double seconds, bool must_all
 }  // namespace torture
 
 int main(int argc, char** argv) {
-    command_line cli("Tortures servers and pools on real sockets, a small world for each seed.",
+    command_line cli("Tortures servers, pools and links on real sockets, a world for each seed.",
                      "torture");
     std::uint64_t start = 1, seeds = 0, seed = 0;
     double seconds = 10;

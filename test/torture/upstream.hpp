@@ -28,6 +28,7 @@ public:
     void act() override;
     bool is_gone() const override { return false; }
     std::string where() const;  // as ice::address reads it
+    speech language() const noexcept { return speech_; }
 
     // Where callers share a connection, no pool can tell to which request a second reply belongs.
     bool may_reply_twice() const noexcept { return ways_.twice > 0; }

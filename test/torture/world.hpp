@@ -28,6 +28,7 @@ struct world : test::random_world {
     dice inside;   // what logics and callers do
 
     std::set<std::uint64_t> refused;  // pushes that must not arrive
+    std::uint64_t last_request = 0;   // of callers, and of peers whose questions are forwarded
 
     // In a calm world only the peers themselves end the sessions of polite peers, so each question
     // must be answered. In other worlds a session may end at any time.
