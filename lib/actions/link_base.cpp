@@ -171,8 +171,8 @@ void link_base::learn_addresses(const std::vector<address>& learnt) {
     const auto add = [&](const address& a) {
         if (all.size() < addresses_limit && index(a) == all.size()) all.push_back(a);
     };
-    if (state_ != link_state::waiting) add(where());
-    for (const address& a : learnt) add(a);
+    if (state_ != link_state::waiting) add(where());  // mutant: learn_where
+    for (const address& a : learnt) add(a);           // mutant: learn_all
     const std::size_t here = index(where());
     at_ = here == all.size() ? 0 : here;
     options_.addresses = std::move(all);
@@ -223,7 +223,7 @@ void link_base::session_ended(error_code why) noexcept {
     }
     if (!was_connected) return attempt_failed(why);
     why_ = why;
-    const bool is_asked = std::exchange(reconnects_, false);
+    const bool is_asked = std::exchange(reconnects_, false);  // mutant: reconnect_once
     const bool has_lasted = net_->now() - connected_since_ >= proven;
     if (is_asked) ++counters_.reconnects;
     else if (why == errc::closed) ++counters_.closed;

@@ -2,9 +2,11 @@
 // whether or not the link is connected.
 #include <ice/link.hpp>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -145,6 +147,7 @@ private:
                 ~at_end() {
                     s.talks_ = false;
                     ++s.closed_;
+                    s.left_ = s.w_.sim.now();
                 }
             } const end{s};
             if (s.w_.does("closed_waits", s.waits_)) co_await peer.sleep(s.w_.chance.below(3s));
@@ -170,9 +173,23 @@ private:
         throws_ = some(0.05);
     }
 
+    // Of which the link's action does not know.
+    void draw_more_brokers() {
+        for (auto n = w_.options.between(1, 3); n != 0; --n) {
+            const int next = static_cast<int>(brokers_.size());
+            auto& b = *brokers_.emplace_back(std::make_unique<broker>(w_, next));
+            b.closes = w_.options.hit(0.3) ? 0.05 : 0;
+            if (w_.options.hit(0.9)) b.start();
+        }
+        learns_ = 0.02;
+        leaves_ = w_.options.hit(0.7) ? 0.02 : 0;
+    }
+
     void draw_link() {
         std::vector<ice::address> where;
         for (const auto& b : brokers_) where.push_back(b->where);
+        configured_ = where;
+        if (w_.options.hit(0.5)) draw_more_brokers();
         limits_ = {.outbox = w_.chance.between(500, 20'000), .queue = w_.chance.below(10)};
         ice::link_timeouts t;
         t.connect = std::chrono::milliseconds(w_.chance.between(100, 3000));
@@ -196,6 +213,8 @@ private:
             const ice::duration most = w_.chance.hit(0.05) ? 5s : 50ms;
             co_await w_.sim.net()->sleep(w_.chance.below(most));
             if (is_over_) co_return;
+            if (w_.options.hit(learns_)) learn();
+            if (w_.options.hit(leaves_)) leave();
             for (auto burst = w_.chance.below(4); burst != 0; --burst) push();
         }
         pushed_all_ = true;
@@ -219,6 +238,39 @@ private:
             w_.check(queued == limits_.queue, "a message was refused though the queue had room");
         }
         if (ec) refused_.push_back(id);
+    }
+
+    // Any part of the brokers, some of them twice, and some addresses without one.
+    void learn() {
+        w_.saw("learns");
+        std::vector<ice::address> learnt;
+        for (auto n = w_.options.below(6); n != 0; --n)
+            learnt.emplace_back(fmt::format("10.0.0.{}", w_.options.between(1, 8)), 7);
+        learn(learnt);
+    }
+    // Those of the action stay, and the one in use, which is still that one.
+    void learn(const std::vector<ice::address>& learnt) {
+        std::vector<ice::address> all = configured_;
+        const auto add = [&](const ice::address& a) {
+            if (std::ranges::find(all, a) == all.end()) all.push_back(a);
+        };
+        const ice::address before = link_->where();
+        const bool waits = link_->state() == ice::link_state::waiting;
+        if (!waits) add(before);
+        for (const ice::address& a : learnt) add(a);
+        link_->learn_addresses(learnt);
+        w_.check(link_->addresses() == all, "a link has other addresses than it has learnt");
+        w_.check(waits || link_->where() == before, "a link has forgotten where it is connected");
+    }
+    void leave() {
+        w_.saw("reconnects");
+        if (link_->is_connected()) asked_.insert(opened_);
+        link_->reconnect();
+    }
+    const ice::address& next_address() const {
+        const auto& all = link_->addresses();
+        const auto here = std::ranges::find(all, link_->where());
+        return here + 1 == all.end() ? all.front() : *(here + 1);
     }
 
     ice::task<> crash() {
@@ -259,6 +311,28 @@ private:
         settle(10ms);
         for (const auto& b : brokers_) b->start();
         run_until([&] { return link_->is_connected(); }, 20s, "another connection after a crash");
+        if (learns_ > 0) walk();
+    }
+
+    // It leaves each broker for the next one, at once, and has no connection to end in between.
+    void walk() {
+        std::vector<ice::address> all;
+        for (const auto& b : brokers_) all.push_back(b->where);
+        learn(all);
+        for (std::size_t i = 0; i <= brokers_.size(); ++i) {
+            settle(2s);  // it has lasted
+            const ice::address next = next_address();
+            const auto before = link_->counters();
+            asked_.insert(opened_);
+            link_->reconnect();
+            link_->reconnect();  // no effect: it is about to
+            run_until([&] { return link_->counters().connects != before.connects; }, 20s,
+                      "a connection after reconnect()");
+            const auto after = link_->counters();
+            w_.check(link_->where() == next, "a link did not reconnect to the next address");
+            w_.check(after.reconnects == before.reconnects + 1, "reconnect() is not counted once");
+            w_.check(w_.sim.now() - left_ < 10ms, "a link paused before it reconnected");
+        }
     }
 
     std::size_t times_delivered(std::uint64_t id) const {
@@ -278,8 +352,9 @@ private:
         const auto n = link_->counters();
         settle(10s);  // closed() of the logic may wait
         w_.check(!talks_ && opened_ == closed_, "closed() was not called, or twice");
-        w_.check(n.connects >= n.closed + n.broken && n.connects <= n.closed + n.broken + 1,
-                 "connections are not counted once");
+        const std::uint64_t lost = n.closed + n.broken + n.reconnects;
+        w_.check(n.connects >= lost && n.connects <= lost + 1, "connections are not counted once");
+        w_.check(n.reconnects <= asked_.size(), "a connection was lost as if by reconnect()");
         for (const std::uint64_t id : refused_)
             w_.check(times_delivered(id) == 0, "a message was sent that push() had refused");
         for (const std::uint64_t id : accepted_)
@@ -307,9 +382,12 @@ private:
     std::unique_ptr<unlogged_server> srv_ = std::make_unique<unlogged_server>(w_.sim.net());
     ice::link<frames>* link_ = nullptr;
     ice::link_limits limits_;
-    double waits_ = 0, throws_ = 0;
-    bool talks_ = false;     // between opened() and closed()
-    std::int64_t next_ = 0;  // the next message of the connection
+    double waits_ = 0, throws_ = 0, learns_ = 0, leaves_ = 0;
+    std::vector<ice::address> configured_;  // the addresses of the action
+    std::set<std::uint64_t> asked_;  // the connections that reconnect() was to end, by opened_
+    ice::time_point left_{};         // when closed() of the last one returned
+    bool talks_ = false;             // between opened() and closed()
+    std::int64_t next_ = 0;          // the next message of the connection
     std::uint64_t opened_ = 0, closed_ = 0;
     std::uint64_t last_id_ = 1;
     std::vector<std::uint64_t> accepted_, refused_;

@@ -131,6 +131,23 @@ MUTANTS = {
     "repeats_what_was_sent": (
         "a request whose connection ended is repeated although the upstream may have executed it",
         {"was_sent": never}),
+    "joins_without_proof": (
+        "a caller that asks again joins the pipeline whose last reply it had, though more bytes "
+        "may have come with that",
+        {"pipeline_ends_first": gone,
+         "resume_caller": after("if (line->size() == 0) line.reset();")}),
+    "forgets_its_connection": (
+        "a link that learns addresses takes another one for that of its connection",
+        {"learn_where": gone}),
+    "learns_nothing": (
+        "a link does not try the addresses that it has learnt",
+        {"learn_all": gone}),
+    "reconnects_for_ever": (
+        "each connection that is lost after reconnect() counts as one that was to end",
+        {"reconnect_once": instead("const bool is_asked = reconnects_;")}),
+    "pauses_to_reconnect": (
+        "a link that is to leave its upstream pauses before it connects to the next address",
+        {"link_replaces": instead("try_again(false);")}),
     "closes_before_read": (
         "a graceful close does not wait until the peer has read",
         {"graceful_close": never}),

@@ -24,12 +24,14 @@ public:
         draw_faults(w_);
         draw_manners();
         draw_pool();
+        if (alone_) leave_alone();
         up_.start();
         for (auto& twin : twins_) {
             twin->ways = up_.ways;
             twin->start();
         }
-        const std::uint64_t callers = w_.chance.between(1, 8);
+        const std::uint64_t drawn = w_.chance.between(1, 8);
+        const std::uint64_t callers = alone_ ? 1 : drawn;
         const std::uint64_t each = (requests + callers - 1) / callers;
         for (std::uint64_t i = 0; i < callers; ++i) w_.sim.spawn(calls(each));
         for (auto crashes = w_.chance.below(4); crashes != 0; --crashes) w_.sim.spawn(crash());
@@ -156,6 +158,17 @@ private:
         else up_.ways.unasked = 0.02;
     }
 
+    // A single caller never has two requests in flight, so each reply is to the last one: the pool
+    // must detect every second reply that has come with the first. A caller that leaves early would
+    // have left its request in flight.
+    void leave_alone() {
+        w_.saw("alone");
+        impatient_ = fickle_ = 0;
+        auto& ways = up_.ways;
+        ways.silent = ways.late = ways.dumb = ways.unasked = ways.unresponsive = 0;
+        ways.duplicate = static_cast<double>(w_.options.between(1, 30)) / 100;
+    }
+
     // -- callers
 
     ice::task<> calls(std::uint64_t n) {
@@ -207,6 +220,8 @@ private:
         check_timeout(reply.error(), begin + timeout);
         judge(id, reply);
         if (!reply && !reply.failure().may_have_been_executed()) unexecuted_.push_back(id);
+        while (!reply && alone_ && pool_ != nullptr && pool_->busy() != 0)
+            co_await net_->sleep(10ms);  // until its request has left its connection
     }
 
     // A deadline that an earlier request left behind would fire at any time.
@@ -219,7 +234,8 @@ private:
         if (reply) {
             const auto got = id_of('a', *reply);
             ++replies_;
-            if (pipelined_ && !calm_ && got >= 0 && lied(static_cast<std::uint64_t>(got))) {
+            if (pipelined_ && !alone_ && !calm_ && got >= 0 &&
+                lied(static_cast<std::uint64_t>(got))) {
                 if (got != static_cast<std::int64_t>(id)) w_.does("shifted", 1);
                 return;
             }
@@ -426,6 +442,7 @@ private:
 
     world& w_;
     bool pipelined_;
+    bool alone_ = pipelined_ && w_.options.hit(0.2);
     bool calm_ = false;
     std::shared_ptr<ice::transport> net_ = w_.sim.net();
     upstream up_{w_, w_.sim.host("10.0.0.1"), ice::address("10.0.0.1", 7)};

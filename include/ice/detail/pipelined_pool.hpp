@@ -211,8 +211,8 @@ private:
             }
             pending_request* const over = line->pop_oldest(at);
             // Before the caller asks again: the next request needs proof that nothing is left.
-            if (line->size() == 0) line.reset();
-            if (over != nullptr) over->resume();
+            if (line->size() == 0) line.reset();  // mutant: pipeline_ends_first
+            if (over != nullptr) over->resume();  // mutant: resume_caller
         }
     }
 
