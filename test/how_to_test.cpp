@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <ice/ice.hpp>
+#include <ice/testing/captured_log.hpp>
 #include <ice/testing/script.hpp>
 #include <ice/testing/sim.hpp>
 #include <map>
@@ -26,6 +27,18 @@ using ice::testing::simulation;
 
 const ice::address SERVER{"127.0.0.1", 9999};
 const ice::address REDIS{"127.0.0.1", 6379}, REPLICA{"127.0.0.2", 6379};
+
+// A store that a line sets or gets.
+struct set_or_get {
+    std::string operator()(std::string_view line) {
+        const std::size_t end = line.find(' ', 4);
+        const std::string key(line.substr(4, end == line.npos ? end : end - 4));
+        if (line.starts_with("get ")) return values[key];
+        values[key] = line.substr(end + 1);
+        return "done";
+    }
+    std::map<std::string, std::string> values{};
+};
 
 // [protocol]
 // A request to a store. On the wire: 16 bits of length, and in so many bytes the operation, the
@@ -954,5 +967,24 @@ BOOST_AUTO_TEST_CASE(a_gateway_asks_three_upstreams_within_one_limit) {
     sim.run_for(1s);
     BOOST_TEST(sim.run(fastest(srv, "where?")).starts_with("pool 'far' of 10.0.0.1:5: "));
 }
+
+// [own_peer]
+BOOST_AUTO_TEST_CASE(a_client_sets_a_key_and_gets_it) {
+    ice::testing::simulation sim;
+    ice::server srv{sim.net()};
+    const ice::testing::captured_log lines(srv.log());
+    srv.add(ice::tcp_server_action{SERVER}.protocol(ice::line{"\n", 80}).logic(set_or_get{}));
+
+    auto opened = sim.run(sim.open(SERVER, ice::line{"\n", 1000}, {.idle = 2s}));
+    auto& client = *opened.value();
+    BOOST_TEST(!sim.run(client.send("set colour red")));
+    BOOST_TEST(sim.run(client.receive()).value() == "done");
+    BOOST_TEST(!sim.run(client.send("get colour")));
+    BOOST_TEST(sim.run(client.receive()).value() == "red");
+    BOOST_TEST(!sim.run(client.send(std::string(100, 'x'))));  // longer than the server takes
+    BOOST_TEST(!sim.run(client.receive()));
+    BOOST_TEST(lines.contains("too large"), lines.text());
+}
+// [own_peer]
 
 BOOST_AUTO_TEST_SUITE_END()

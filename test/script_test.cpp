@@ -14,6 +14,10 @@ using ice::testing::split_difference;
 using text = parsed<std::string_view>;
 using messages = std::vector<std::string>;
 
+std::string cut_of(const std::string& difference) {
+    return difference.substr(0, difference.find('\n'));
+}
+
 // Lines that end in LF. '#' is skipped, '!' is an error, '?' is answered by the protocol itself.
 struct sound {
     text parse(std::string_view input, std::string& out) {
@@ -153,13 +157,42 @@ BOOST_AUTO_TEST_CASE(a_correct_protocol_has_no_difference) {
 
 BOOST_AUTO_TEST_CASE(a_protocol_that_is_wrong_at_one_split_is_found) {
     // Each of these protocols works with unsplit input.
-    BOOST_TEST(split_difference(forgets{}, "long line\nx\n") == "cut at 2");
-    BOOST_TEST(split_difference(misses_a_cut_delimiter{}, "ab\r\n") == "byte by byte");
-    BOOST_TEST(split_difference(every_piece{}, "ab") == "byte by byte");
-    BOOST_TEST(split_difference(answers_per_call{}, "ab\n") == "byte by byte");
-    BOOST_TEST(split_difference(impatient{}, "abc\n") == "byte by byte");
-    BOOST_TEST(split_difference(swallows{}, "abc\n") == "cut at 2");
-    BOOST_TEST(split_difference(wrong_in_three_pieces{}, "abcdef\n") == "cut at 2 and 4");
+    BOOST_TEST(cut_of(split_difference(forgets{}, "long line\nx\n")) == "cut at 2");
+    BOOST_TEST(cut_of(split_difference(misses_a_cut_delimiter{}, "ab\r\n")) == "byte by byte");
+    BOOST_TEST(cut_of(split_difference(every_piece{}, "ab")) == "byte by byte");
+    BOOST_TEST(cut_of(split_difference(answers_per_call{}, "ab\n")) == "byte by byte");
+    BOOST_TEST(cut_of(split_difference(impatient{}, "abc\n")) == "byte by byte");
+    BOOST_TEST(cut_of(split_difference(swallows{}, "abc\n")) == "cut at 2");
+    BOOST_TEST(cut_of(split_difference(wrong_in_three_pieces{}, "abcdef\n")) == "cut at 2 and 4");
+}
+
+BOOST_AUTO_TEST_CASE(a_difference_comes_with_what_was_made_of_the_bytes) {
+    // Without both transcripts a user has to run the protocol again by hand.
+    BOOST_TEST(split_difference(forgets{}, "long line\nx\n") ==
+               "cut at 2\n"
+               "  at once: 2 messages: \"long line\", \"x\"; 0 bytes left\n"
+               "  in pieces: 1 message: \"long line\"; 2 bytes left");
+    BOOST_TEST(split_difference(answers_per_call{}, "ab") ==
+               "byte by byte\n"
+               "  at once: 0 messages; answers \".\"; 2 bytes left\n"
+               "  in pieces: 0 messages; answers \"..\"; 2 bytes left");
+    BOOST_TEST(split_difference(forgets{}, "long line\n1\n2\n3\n4\n5\n6\n") ==
+               "cut at 2\n"
+               "  at once: 7 messages, from number 1 on: \"1\", \"2\", \"3\", \"4\", \"5\", ..; "
+               "0 bytes left\n"
+               "  in pieces: 4 messages, from number 1 on: \"1\\x0a2\", \"3\\x0a4\", \"5\\x0a6\"; "
+               "0 bytes left");
+}
+
+BOOST_AUTO_TEST_CASE(a_transcript_says_what_a_protocol_has_made) {
+    BOOST_TEST(to_string(play(sound{}, "one\n\x01\n?\nrest")) ==
+               "3 messages: \"one\", \"\\x01\", \"?\"; answers \"here;\"; 4 bytes left");
+    const auto seen = play(sound{}, "1\n2\n3\n4\n5\n6\n7\n!");
+    const auto why = ice::make_error_code(ice::errc::bad_message).message();
+    BOOST_TEST(to_string(seen) ==
+               "7 messages: \"1\", \"2\", \"3\", \"4\", \"5\", ..; " + why + "; 1 byte left");
+    BOOST_TEST(to_string(seen, 5) ==
+               "7 messages, from number 5 on: \"6\", \"7\"; " + why + "; 1 byte left");
 }
 
 BOOST_AUTO_TEST_CASE(a_difference_in_each_part_of_a_transcript_is_found) {

@@ -181,4 +181,34 @@ BOOST_AUTO_TEST_CASE(the_history_has_the_last_events) {
     BOOST_TEST(told.find("mine         99 ") == told.npos);
 }
 
+BOOST_AUTO_TEST_CASE(a_peer_may_have_options_of_its_protocol_and_timeouts) {
+    // The default protocol would wait for another line end, and the default timeout for 75 s.
+    simulation world;
+    const ice::line semicolons{";", 10};
+    quiet_server srv(world.net());
+    srv.add(ice::tcp_server_action{here}.protocol(semicolons));
+    auto opened = world.run(world.open(here, semicolons, {.idle = 3s}));
+    auto& peer = *opened.value();
+    BOOST_TEST(!world.run(peer.send("hello")));
+    auto reply = world.run(peer.receive());
+    BOOST_TEST(reply.value() == "hello");
+    const auto begin = world.now();
+    reply = world.run(peer.receive());
+    BOOST_TEST(reply.error() == ice::errc::idle_timeout);
+    BOOST_TEST((world.now() - begin == 3s));
+}
+
+BOOST_AUTO_TEST_CASE(each_peer_has_timeouts_of_its_own) {
+    simulation world;
+    quiet_server srv(world.net());
+    srv.add(ice::tcp_server_action{here}.protocol(ice::line{}));
+    const auto one = world.run(world.open(here, ice::line{}, {.idle = 3s})).value();
+    const auto other = world.run(world.open(here, ice::line{}, {.idle = 5s})).value();
+    const auto begin = world.now();
+    BOOST_TEST(world.run(one->receive()).error() == ice::errc::idle_timeout);
+    BOOST_TEST((world.now() - begin == 3s));
+    BOOST_TEST(world.run(other->receive()).error() == ice::errc::idle_timeout);
+    BOOST_TEST((world.now() - begin == 8s));  // its own time begins with its receive()
+}
+
 BOOST_AUTO_TEST_SUITE_END()

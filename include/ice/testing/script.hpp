@@ -4,10 +4,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <concepts>
+#include <ice/log.hpp>
 #include <ice/protocol.hpp>
-#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace ice::testing {
@@ -23,6 +26,35 @@ struct transcript {
 
     friend bool operator==(const transcript&, const transcript&) = default;
 };
+
+// Messages that a text for people shows.
+inline constexpr std::size_t messages_shown = 5;
+
+// For people: the messages from number `first` on, at most `messages_shown`, then the rest of the
+// transcript: `2 messages: "one", "two"; answers "here"; bad message; 3 bytes left`. A message that
+// is no text, and that fmt cannot format, is `..`. The wording may change.
+template <protocol P>
+std::string to_string(const transcript<P>& seen, std::size_t first = 0) {
+    const auto text_of = [](const auto& m) -> std::string {
+        using type = std::remove_cvref_t<decltype(m)>;
+        if constexpr (std::convertible_to<const type&, std::string_view>)
+            return fmt::format("\"{}\"", escaped(m, 64));
+        else if constexpr (fmt::is_formattable<type>::value)
+            return escaped(fmt::format("{}", m), 64);
+        else return "..";
+    };
+    const std::size_t n = seen.messages.size(), end = std::min(n, first + messages_shown);
+    std::string text = fmt::format("{} message{}", n, n == 1 ? "" : "s");
+    for (std::size_t i = first; i < end; ++i) {
+        if (i == first) text += first == 0 ? ": " : fmt::format(", from number {} on: ", first);
+        else text += ", ";
+        text += text_of(seen.messages[i]);
+    }
+    if (end < n) text += ", ..";
+    if (!seen.answers.empty()) text += fmt::format("; answers \"{}\"", escaped(seen.answers));
+    if (seen.error) text += "; " + seen.error.message();
+    return text + fmt::format("; {} byte{} left", seen.left, seen.left == 1 ? "" : "s");
+}
 
 // Feeds the pieces as a session would: it appends each to the bytes that are not yet consumed, and
 // calls parse() until it consumes nothing. It takes `p` by value: pass a protocol in its first
@@ -59,27 +91,40 @@ transcript<P> play(P p, std::string_view bytes) {
 
 // Checks that a protocol makes the same of `bytes` however they arrive: byte by byte, cut in two at
 // every point and, up to 128 bytes, cut in three at every pair of points. TCP may split a stream
-// anywhere. Returns "" if so, or else the first cut that made a difference, such as "cut at 7".
+// anywhere. Returns "" if so. Otherwise it returns the first cut that made a difference, such as
+// "cut at 7", and two lines with what the protocol made of all bytes at once and of the pieces,
+// from the first message that differs if there are many.
 template <protocol P>
 std::string split_difference(const P& p, std::string_view bytes) {
     const auto whole = play(p, bytes);
+    transcript<P> seen;
     const auto same = [&](const std::vector<std::string_view>& pieces) {
-        const auto seen = play(p, pieces);
+        seen = play(p, pieces);
         // An error may come before the rest is fed, so `left` differs then.
         return seen.messages == whole.messages && seen.answers == whole.answers &&
                seen.error == whole.error && (whole.error || seen.left == whole.left);
     };
+    const auto difference = [&](const std::string& where) {
+        const std::size_t n = seen.messages.size(), m = whole.messages.size();
+        std::size_t first = 0;
+        if (std::max(n, m) > messages_shown) {
+            while (first < std::min(n, m) && seen.messages[first] == whole.messages[first]) ++first;
+        }
+        return fmt::format("{}\n  at once: {}\n  in pieces: {}", where, to_string(whole, first),
+                           to_string(seen, first));
+    };
     std::vector<std::string_view> single;
     for (std::size_t i = 0; i < bytes.size(); ++i) single.push_back(bytes.substr(i, 1));
-    if (!same(single)) return "byte by byte";
+    if (!same(single)) return difference("byte by byte");
     for (std::size_t i = 1; i < bytes.size(); ++i) {
-        if (!same({bytes.substr(0, i), bytes.substr(i)})) return fmt::format("cut at {}", i);
+        if (!same({bytes.substr(0, i), bytes.substr(i)}))
+            return difference(fmt::format("cut at {}", i));
     }
     if (bytes.size() > 128) return "";  // n * n / 2 cuts of n bytes each: short ones only
     for (std::size_t i = 1; i < bytes.size(); ++i) {
         for (std::size_t j = i + 1; j < bytes.size(); ++j) {
             if (!same({bytes.substr(0, i), bytes.substr(i, j - i), bytes.substr(j)}))
-                return fmt::format("cut at {} and {}", i, j);
+                return difference(fmt::format("cut at {} and {}", i, j));
         }
     }
     return "";

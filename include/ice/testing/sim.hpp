@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <forward_list>
 #include <ice/detail/export.hpp>
 #include <ice/detail/server_context.hpp>
 #include <ice/server.hpp>
@@ -135,9 +136,20 @@ public:
     template <protocol P>
     task<result<std::unique_ptr<session<P>>>> open(address to,
                                                    duration timeout = std::chrono::minutes(1)) {
-        auto bytes = co_await net()->connect(std::move(to), after(now(), timeout));
-        if (!bytes) co_return bytes.error();
-        co_return std::make_unique<session<P>>(*std::move(bytes), P{}, uid(++peers_), settings_);
+        return open_with(std::move(to), P{}, settings_, timeout);
+    }
+    // The same with a protocol that has options or a state, and with the timeouts of this session.
+    // `message`, `idle` and `write` end its receive() and send(); the others have no effect, as
+    // only the test runs this session.
+    template <class Q, class P = std::remove_cvref_t<Q>>
+        requires protocol<P>
+    task<result<std::unique_ptr<session<P>>>> open(address to, Q&& p,
+                                                   const ice::timeouts& times = {},
+                                                   duration timeout = std::chrono::minutes(1)) {
+        detail::refuse_braced_aggregate<Q>();
+        session_settings& own = own_settings_.emplace_front();
+        own.timeouts = times;
+        return open_with(std::move(to), P(std::forward<Q>(p)), own, timeout);
     }
 
     // Ends the sending side of a channel; the peer can go on reading, as after shutdown(2).
@@ -167,6 +179,15 @@ public:
     std::uint64_t events() const noexcept;
 
 private:
+    template <protocol P>
+    task<result<std::unique_ptr<session<P>>>> open_with(address to, P p, session_settings& settings,
+                                                        duration timeout) {
+        auto bytes = co_await net()->connect(std::move(to), after(now(), timeout));
+        if (!bytes) co_return bytes.error();
+        co_return std::make_unique<session<P>>(*std::move(bytes), std::move(p), uid(++peers_),
+                                               settings);
+    }
+
     template <protocol P, class M>
     task<result<owned_t<message_t<P>>>> ask_with_own(address to, M message, duration timeout) {
         const time_point until = after(now(), timeout);
@@ -194,9 +215,11 @@ private:
     // false.
     bool step(time_point end);
 
+    // Sessions refer to them, also those of coroutines that the network destroys.
+    session_settings settings_;
+    std::forward_list<session_settings> own_settings_;
     std::unique_ptr<network> network_;
     std::shared_ptr<transport> net_;
-    session_settings settings_;
     std::uint64_t peers_ = 0;
     dice chance_;
 };
