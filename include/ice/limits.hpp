@@ -103,11 +103,11 @@ struct timeouts {
     // The time in which the peer's system acknowledges no byte while some wait to be sent.
     duration write = std::chrono::seconds(30);
 
-    // The time for one answer of a logic that waits, for its opened() and for its closed(). For a
-    // message that is not the first of a burst the logic may take up to twice as long, as the
-    // session does not read the clock for each. At its end the session cancels the logic (see
-    // logic_for). A logic that goes on all the same loses its connection a second later, whatever
-    // it does.
+    // The time for one answer of a logic that waits, for its opened() and for its closed(), and for
+    // handle() of a protocol. For a message that is not the first of a burst the logic may take up
+    // to twice as long, as the session does not read the clock for each. At its end the session
+    // cancels the logic (see logic_for). A logic that goes on all the same loses its connection a
+    // second later, whatever it does.
     duration logic = std::chrono::seconds(30);
 
     // The time from the end of this side's stream to the end of the peer's. If the session closed

@@ -112,8 +112,9 @@ struct message_of<P> {
 //     parsed<M> parse(std::string_view input);
 //     parsed<M> parse(std::string_view input, std::string& out);    appends answers of its own
 //     task<parsed<M>> handle(std::string_view input, session<P>&);  and `using message_type = M;`
-// where `input` is all that is received and not yet consumed. For each type A that it can send it
-// has
+// where `input` is all that is received and not yet consumed. handle() may wait. In a listener or a
+// link it is cancelled as a logic is: by stop() and at the end of timeouts::logic.
+// For each type A that it can send it has
 //     void packet(const A& message, std::string& out);              appends; may return error_code
 // If it needs a handshake it has the following function, which the session calls once per
 // connection, on both sides, before the first message, within timeouts::handshake:

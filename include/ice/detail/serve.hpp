@@ -40,14 +40,18 @@ task<error_code> serve_in_turn(session<P>& peer, L& logic) {
         } else {
             for (bool first = true;; first = false) {
                 std::optional<message_t<P>> request;
-                if constexpr (handles<P>) request = co_await peer.handled();
-                else request = peer.next();
+                if constexpr (handles<P>) {
+                    if (first) peer.arm_logic_timeout();  // it may wait, as a logic
+                    request = co_await peer.handled();
+                } else {
+                    request = peer.next();
+                }
                 if (!request) break;
 
                 if constexpr (!is_task<answer_type>) {
                     answer_plainly(peer, logic, *request);
                 } else {
-                    if (first) peer.arm_logic_timeout();
+                    if (!handles<P> && first) peer.arm_logic_timeout();
                     // Should this logic wait, the answers before it go out meanwhile.
                     if (!peer.bytes().out().empty()) peer.bytes().flush_soon();
                     if constexpr (std::same_as<answer_type, task<void>>) {
