@@ -1,4 +1,5 @@
-// nats_server: a real nats-server on a port of loopback that was free.
+// nats_server: a real nats-server on a port of loopback that was free. The environment variable
+// ICE_NATS_SERVER names another program than the installed one.
 #pragma once
 
 #include <fmt/format.h>
@@ -6,8 +7,10 @@
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <string>
 #include <string_view>
 
 #include "real_server.hpp"
@@ -17,7 +20,11 @@ namespace test {
 class nats_server : public real_server {
 public:
     static boost::test_tools::assertion_result is_installed(boost::unit_test::test_unit_id) {
-        return is_there("nats-server");
+        return is_there(program());
+    }
+    static std::string program() {
+        const char* const named = std::getenv("ICE_NATS_SERVER");
+        return named != nullptr ? named : "nats-server";
     }
     static std::uint16_t free_port() {
         asio::io_context io;
@@ -32,7 +39,7 @@ public:
         const std::string file = folder() + "/config";
         std::ofstream(file) << config << '\n';
         std::vector<std::string> command{
-            "nats-server", "-a", "127.0.0.1", "-p", fmt::format("{}", port_), "-c", file};
+            program(), "-a", "127.0.0.1", "-p", fmt::format("{}", port_), "-c", file};
         command.insert(command.end(), more.begin(), more.end());
         start(std::move(command));
     }

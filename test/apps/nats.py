@@ -1,4 +1,6 @@
-"""A real nats-server on a port of loopback. No tests here."""
+"""A real nats-server on a port of loopback. No tests here.
+The environment variable ICE_NATS_SERVER names another program than the installed one."""
+import os
 import re
 import shutil
 import socket
@@ -7,8 +9,11 @@ from app import ENOUGH, until
 from real_server import RealServer
 
 
+PROGRAM = os.environ.get("ICE_NATS_SERVER", "nats-server")
+
+
 def installed():
-    return shutil.which("nats-server") is not None
+    return shutil.which(PROGRAM) is not None
 
 
 def free_port():
@@ -26,7 +31,7 @@ class Nats(RealServer):
         self.address = f"127.0.0.1:{self.port}"
 
     def command(self):
-        return ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), *self.options]
+        return [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), *self.options]
 
     def ask(self, commands, end=r"PONG\r\n"):
         """Sends commands and a PING, and returns what the server sends before `end`."""
