@@ -104,6 +104,13 @@ struct line_of_weighed : ice::line {
     }
 };
 
+struct line_that_throws : ice::line {
+    ice::error_code packet(std::string_view text, std::string& out) {
+        if (text == "throw!") throw std::runtime_error("no luck");
+        return ice::line::packet(text, out);
+    }
+};
+
 // What has failed is told in a turn of the loop, which may never come: the listener, and the
 // transport that is its own, are gone then. The address sanitizer looks at this.
 void end_in_the_middle(int turns, int more_turns) {
@@ -277,6 +284,27 @@ BOOST_AUTO_TEST_CASE(what_failed_throws_closes_that_connection) {
     peer.reset();
     g.sim.run_for(1ms);
     BOOST_TEST(l.size() == 1u);
+}
+
+// The danger: what the protocol of a client throws counts as a failure of the upstream.
+BOOST_AUTO_TEST_CASE(a_reply_that_the_client_cannot_be_sent_is_a_reply) {
+    gateway g;
+    g.start_upstream();
+    auto& pool = g.add_pool();
+    auto& l = g.srv.add(ice::tcp_server_action{FRONT}
+                            .protocol(line_that_throws{})
+                            .limits({.in_flight = 16})
+                            .logic(ice::forward(pool, failed)));
+    auto peer = g.open();
+    g.send(*peer, "a,20 b,throw,c,");
+    BOOST_TEST(g.receive(*peer, 2) == "a!,20 b!,");
+    peer = g.open();
+    g.send(*peer, "throw,");
+    BOOST_TEST(g.receive(*peer, 1) == make_error_code(ice::errc::closed).message() + ",");
+    g.sim.run_for(1s);
+    BOOST_TEST(l.counters().logic_threw == 2u);
+    BOOST_TEST(pool.counters().requests == pool.counters().replies);
+    BOOST_TEST(pool.counters().failures == 0u);
 }
 
 // The danger: the protocol of the pool cannot express a message, and a client asks in a loop.
