@@ -301,7 +301,7 @@ std::uint64_t bus::subscribe(std::string name, std::function<void(std::string_vi
 
 // Its NATS subscription comes last: only it has an effect outside.
 std::shared_ptr<bus::state::topic> bus::state::add(std::string name) {
-    const auto to = std::make_shared<topic>();
+    auto to = std::make_shared<topic>();
     to->name = std::move(name);
     to->number = ++last_topic;
     const auto added = topics.emplace(to->name, to).first;
