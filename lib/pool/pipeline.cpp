@@ -11,6 +11,7 @@ namespace {
 // requests in flight most are not there. The entry is a part of its caller, such as a worker of an
 // answer_queue, so what is around it is used, too.
 void prefetch(const pending_request* next) noexcept {
+    if (next == nullptr) return;  // it has left
     constexpr std::ptrdiff_t line = 64, before = 3, from_here = 4;
     const char* const at = reinterpret_cast<const char*>(next);
     for (std::ptrdiff_t i = -before; i != from_here; ++i) __builtin_prefetch(at + i * line, 1);
