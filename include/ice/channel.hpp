@@ -94,11 +94,11 @@ public:
     // as the channel. The flush functions remove what the kernel has taken, so remember no offset
     // across one.
     std::string& out() noexcept { return out_; }
-    // Called before the second message of a burst: reserves memory for more of them, as the little
-    // that the string has would grow step by step.
+    // Called before a message that is pushed: from the second of a burst on it reserves memory for
+    // more of them, as the little that the string has would grow step by step.
     void reserve_out() {
         constexpr std::size_t some = 512;
-        if (out_.capacity() < some) out_.reserve(some);
+        if (!out_.empty() && out_.capacity() < some) out_.reserve(some);
     }
 
     // Sends without waiting. Returns true if the kernel has taken all of out(). Otherwise flush()

@@ -48,6 +48,7 @@ public:
     [[nodiscard]] error_code push(A&& m) {
         detail::refuse_braced_aggregate<A>();
         const std::size_t before = bytes().out().size();
+        bytes().reserve_out();
         const error_code ec = append(m);
         return ec ? ec : queued(before);
     }
@@ -245,7 +246,6 @@ private:
 
     template <class A>
     [[gnu::always_inline]] error_code append(const A& m) {
-        if (!bytes().out().empty()) bytes().reserve_out();
         const error_code ec = packet(protocol_, m, bytes().out());
         if (!ec) ++asked_;  // mutant: count_asked
         return ec;

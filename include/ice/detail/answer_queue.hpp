@@ -238,6 +238,7 @@ private:
         requires can_packet<P, R>
     bool send_at_once(typed_worker& w, const R& reply) {
         if (!is_next(w)) return false;
+        peer().bytes().reserve_out();
         send_answer(peer(), logic_, reply);
         return true;
     }
@@ -280,6 +281,7 @@ private:
     void send(worker& one) override {
         auto& w = static_cast<typed_worker&>(one);
         if (was_sent(w)) return w.request.reset();
+        peer().bytes().reserve_out();
         if constexpr (!is_silent) send_answer(peer(), logic_, *w.answer);  // mutant: answer_once
         if (!passes_on<L> || !is_small(*w.answer)) w.answer.reset();
         w.request.reset();
