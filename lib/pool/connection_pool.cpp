@@ -132,10 +132,8 @@ connection_pool::connection_lease connection_pool::try_acquire(time_point at) {
 
 // What was pushed has been sent since then, in part, so an outbox may have room again.
 pool_connection* connection_pool::share(pool_caller* k, time_point at) noexcept {
-    if (core_.has_full()) {
-        for (const auto& c : core_.connections()) {
-            if (c->is_full && has_room(*c)) core_.sent(*c);
-        }
+    for (const auto& c : core_.connections()) {
+        if (c->is_full && has_room(*c)) core_.sent(*c);
     }
     pool_connection* const shared = core_.share(k, at);
     carry_out();
@@ -143,7 +141,6 @@ pool_connection* connection_pool::share(pool_caller* k, time_point at) noexcept 
 }
 
 connection_pool::acquired connection_pool::try_share(time_point at) {
-    if (pool_connection* const again = core_.share_again(at)) return acquired(*again);
     connection_lease idle = try_acquire(at);
     if (!idle.is_empty()) return acquired(std::move(idle));
     pool_connection* const shared = share(nullptr, at);

@@ -113,7 +113,7 @@ task<error_code> pool_base::prepare_retry(time_point until) {
 }
 
 void pool_base::watch_outbox(pipeline& line) {
-    if (line.is_full()) spawn(context(), wake_if_sent(self(), line.connection()), name());
+    spawn(context(), wake_if_sent(self(), line.connection()), name());
 }
 
 // It waits beside the coroutine that receives, so the connection may end before the wait returns.

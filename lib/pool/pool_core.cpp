@@ -210,9 +210,8 @@ void pool_core::end_lease(pool_connection& c, time_point now) noexcept {
     upstream& u = *c.at;
     --busy_;
     if (!c.is_kept) end_asking(u, now);
-    mark_full(c, false);
     if (found_ == &c) in_a_row_ = 0;
-    c.is_shared = c.is_new = c.is_kept = false;
+    c.is_shared = c.is_full = c.is_new = c.is_kept = false;
     c.requests = 0;
 }
 

@@ -112,14 +112,9 @@ void pool_core::wake_some_sharers() noexcept {
     }
 }
 
-void pool_core::mark_full(pool_connection& c, bool is) noexcept {
-    full_ += (is ? 1 : 0) - (c.is_full ? 1 : 0);
-    c.is_full = is;
-}
-
 void pool_core::joined(pool_connection& c, bool is_full) noexcept {
     ++c.requests;
-    mark_full(c, is_full);
+    c.is_full = is_full;
     wake_sharers();
 }
 
@@ -127,13 +122,13 @@ void pool_core::replied(pool_connection& c, bool is_full, time_point now) noexce
     assert(c.requests != 0);
     now_ = now;
     --c.requests;
-    mark_full(c, is_full);
+    c.is_full = is_full;
     has_replied(c, now);
     wake_sharers();
 }
 
 void pool_core::sent(pool_connection& c) noexcept {
-    mark_full(c, false);
+    c.is_full = false;
     wake_sharers();
 }
 

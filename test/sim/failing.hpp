@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <boost/test/unit_test.hpp>
 #include <cstddef>
 #include <new>
 #include <string_view>
@@ -66,6 +67,16 @@ void in_spite_of_it(F run) {
             return run();
         } catch (const std::bad_alloc&) { ++came_out; }
     }
+}
+
+// Runs `strike` twice. The first run makes what is made once in a program; the second leaves
+// nothing.
+template <class F>
+void strike_twice(F strike) {
+    strike();
+    const auto before = heap::in_use();
+    strike();
+    BOOST_TEST(heap::in_use() == before);
 }
 
 }  // namespace failing

@@ -2,9 +2,7 @@
 // Their answers leave in the order of the requests.
 #pragma once
 
-#include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
-#include <asio/post.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cstddef>
 #include <exception>
@@ -138,6 +136,7 @@ template <class Q, class W, class L>
 struct passed_on {
     passed_on(Q&, W&) {}
 };
+
 template <protocol P, class L>
 class answer_queue final : public answer_queue_base,
                            public std::enable_shared_from_this<answer_queue<P, L>> {

@@ -112,8 +112,8 @@ protected:
     // request may be repeated, or errc::not_sent if its time is over, the pool ends or
     // pool_limits::retries is reached.
     task<error_code> prepare_retry(time_point until);
-    // After a request on a shared connection: if its outbox is full, wakes the callers that wait
-    // for room when the bytes are sent.
+    // The outbox of a shared connection is full: wakes the callers that wait for room when bytes
+    // are sent.
     void watch_outbox(pipeline&);
 
     // What a pool<P, R> adds: a session of its protocol, its handshake, and its health check.

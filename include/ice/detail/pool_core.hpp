@@ -75,8 +75,6 @@ public:
     // leaves in one write and returns in one read; but that connection gets at most a quarter more
     // requests than the one with the fewest.
     pool_connection* share_again(time_point now) noexcept;
-    // Whether a shared connection is marked as full.
-    bool has_full() const noexcept { return full_ != 0; }
     // The caller waits, in the order of tickets, until its action `wake`. Returns an error if it
     // may not. A caller that waits again keeps its place.
     error_code wait(pool_caller& k, time_point now) noexcept;
@@ -193,7 +191,6 @@ private:
         wake_some_sharers();
     }
     void wake_some_sharers() noexcept;
-    void mark_full(pool_connection&, bool is) noexcept;
     void learn(bool found_room) noexcept;
     std::size_t room() const noexcept;
 
@@ -259,7 +256,6 @@ private:
     std::size_t waiting_alone_ = 0;  // of those, callers that share no connection
     std::size_t notified_ = 0;       // of those, callers that know of room and have not looked yet
     std::size_t notifies_ = 32;      // how many such there may be
-    std::size_t full_ = 0;           // shared connections with is_full
     pool_connection* found_ = nullptr;  // by share(), for `in_a_row_` more callers
     time_point found_at_{};
     std::size_t in_a_row_ = 0;
