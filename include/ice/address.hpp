@@ -2,6 +2,7 @@
 // host names as they are written, and looks none up. A value; any thread may use its own copy.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <ice/result.hpp>
@@ -79,7 +80,7 @@ struct fmt::formatter<ice::address> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }
     template <class Context>
     auto format(const ice::address& a, Context& context) const {
-        const std::string text = a.text();  // std::string itself is formatted by fmt/format.h alone
-        return fmt::format_to(context.out(), "{}", fmt::string_view(text.data(), text.size()));
+        const std::string text = a.text();
+        return std::copy(text.begin(), text.end(), context.out());
     }
 };

@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -132,7 +133,7 @@ struct fmt::formatter<ice::failure> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }
     template <class Context>
     auto format(const ice::failure& f, Context& context) const {
-        const std::string text = f.text();  // std::string itself is formatted by fmt/format.h alone
-        return fmt::format_to(context.out(), "{}", fmt::string_view(text.data(), text.size()));
+        const std::string text = f.text();
+        return std::copy(text.begin(), text.end(), context.out());
     }
 };

@@ -55,7 +55,8 @@ struct passed_on<Q, W, L> final : L::forwarded {
     void resume() override { queue.over(own); }
     void resume_later(const asio::any_io_executor& executor) noexcept override {
         try {
-            asio::post(executor, [q = queue.shared_from_this(), &w = own] { q->over(w); });
+            asio::post(executor,
+                       [held = queue.shared_from_this(), &q = queue, &w = own] { q.over(w); });
         } catch (...) { queue.vanished(); }
     }
     Q& queue;

@@ -80,19 +80,9 @@ public:
 protected:
     using link_base::link_base;
 
-    // Sends what waits in the queue, while the session receives. What is left when the connection
-    // is lost waits for the next one.
-    task<> send_queued(session<P>& peer) {
-        while (!queue_.empty() && !peer.bytes().cancelled() && !peer.failed()) {
-            if (push_oldest(peer)) continue;
-            auto room = peer.bytes().wait_for_room();
-            if (co_await std::move(room)) co_return;
-        }
-    }
-
 private:
-    // Returns false if the message has to wait until bytes before it are sent.
-    bool push_oldest(session<P>& peer) {
+    bool push_oldest(session_base& s) override {
+        auto& peer = static_cast<session<P>&>(s);
         error_code refused;
         try {
             refused = queue_.front()(peer);
@@ -239,37 +229,17 @@ private:
     }
     error_code push_heartbeat() override { return heartbeat_(*this->current()); }
 
-    task<> run_session(link_base::registration known) override {
-        auto& peer = static_cast<session<P>&>(known.session());
-        try {
-            known.why = co_await talk(peer, logic_.of(peer));
-        } catch (...) { this->broke(std::current_exception()); }
+    task<error_code> open(session_base& s, bool& opened) override {
+        return open_session(of(s), logic_.of(of(s)), opened);
     }
-
-    task<error_code> talk(session<P>& peer, L& logic) {
-        error_code why;
-        bool opened = false;
-        try {
-            why = co_await open_session(peer, logic, opened);
-            if (!why) why = co_await serve_established(peer, logic);
-        } catch (...) { why = this->threw(peer, std::current_exception()); }
-        this->closing();
-        peer.no_logic_runs();
-        co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-        std::exception_ptr thrown;
-        co_await close_session(peer, logic, opened, why, thrown);
-        if (thrown) why = this->threw(peer, std::move(thrown));
-        co_await peer.finish(why);
-        co_return why;
+    task<error_code> serve_messages(session_base& s) override {
+        return serve(of(s), logic_.of(of(s)));
     }
-
-    task<error_code> serve_established(session<P>& peer, L& logic) {
-        if (this->has_ended()) co_return errc::draining;
-        this->established();
-        if (this->queued() != 0 && peer.is_established()) peer.start(this->send_queued(peer));
-        const error_code why = co_await serve(peer, logic);
-        co_return why;
+    task<> close(session_base& s, bool opened, error_code why,
+                 std::exception_ptr& thrown) override {
+        return close_session(of(s), logic_.of(of(s)), opened, why, thrown);
     }
+    static session<P>& of(session_base& s) noexcept { return static_cast<session<P>&>(s); }
 
     P protocol_;
     session_logic<P, A> logic_;

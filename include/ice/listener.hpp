@@ -2,7 +2,6 @@
 // calls the logic with the messages of all sessions.
 #pragma once
 
-#include <asio/this_coro.hpp>
 #include <ice/action.hpp>
 #include <ice/detail/listener_base.hpp>
 #include <ice/detail/run_session.hpp>
@@ -85,39 +84,17 @@ private:
         return logic_.make_session(std::move(bytes), protocol_, id, this->settings_);
     }
 
-    task<> run_session(listener_base::registration known) override {
-        try {
-            error_code why;
-            bool opened = false;
-            try {
-                why = co_await open(known, opened);
-                if (!why) why = co_await serve_messages(known);
-            } catch (...) { why = this->threw(session_of(known), std::current_exception()); }
-            session_of(known).no_logic_runs();
-            if constexpr (may_wait)
-                co_await asio::this_coro::reset_cancellation_state(
-                    asio::enable_terminal_cancellation());
-            co_await end(session_of(known), opened, why);
-        } catch (...) { this->broke(session_of(known).uid(), std::current_exception()); }
+    task<error_code> open(session_base& s, bool& opened) override {
+        return open_session(of(s), logic_.of(of(s)), opened);
     }
-    task<> end(session<P>& peer, bool opened, error_code why) {
-        std::exception_ptr thrown;
-        co_await close_session(peer, logic_.of(peer), opened, why, thrown);
-        if (thrown) why = this->threw(peer, std::move(thrown));
-        co_await this->finish(peer, why);
+    task<error_code> serve_messages(session_base& s) override {
+        return serve(of(s), logic_.of(of(s)));
     }
-    // Not a variable of run_session(), whose frame each idle connection holds.
-    static session<P>& session_of(const listener_base::registration& known) noexcept {
-        return static_cast<session<P>&>(known.session());
+    task<> close(session_base& s, bool opened, error_code why,
+                 std::exception_ptr& thrown) override {
+        return close_session(of(s), logic_.of(of(s)), opened, why, thrown);
     }
-
-    // Not in run_session() either: what its expressions take would be in its frame.
-    task<error_code> open(const listener_base::registration& known, bool& opened) {
-        return open_session(session_of(known), logic_.of(session_of(known)), opened);
-    }
-    task<error_code> serve_messages(const listener_base::registration& known) {
-        return serve(session_of(known), logic_.of(session_of(known)));
-    }
+    static session<P>& of(session_base& s) noexcept { return static_cast<session<P>&>(s); }
 
     P protocol_;
     session_logic<P, A> logic_;

@@ -87,10 +87,10 @@ public:
         static_assert(
             (logic_for<detail::logic_in_t<L>, P>),
             "ice: the protocol has no packet(), or several that fit, for what this logic answers");
-        auto added = std::make_shared<detail::running_listener<P, L>>(
+        auto* const added = new detail::running_listener<P, L>(
             context_, a.where_, std::move(a.protocol_), std::move(a.logic_), a.limits_, a.timeouts_,
             std::move(a.transport_));
-        keep(added);
+        keep(std::unique_ptr<listener_base>(added));
         return *added;
     }
 
@@ -99,10 +99,9 @@ public:
     // the size is 0, there is no address, or the pool needs a logic to turn a reply into its R.
     template <protocol P, class R>
     pool<P, R>& add(tcp_client_action<P, R> a) {
-        auto added =
-            std::make_shared<pool<P, R>>(context_, std::move(a.options_), std::move(a.protocol_),
-                                         std::move(a.reply_logic_), std::move(a.check_));
-        keep(added);
+        auto* const added = new pool<P, R>(context_, std::move(a.options_), std::move(a.protocol_),
+                                           std::move(a.reply_logic_), std::move(a.check_));
+        keep(std::unique_ptr<connection_pool>(added));
         return *added;
     }
 
@@ -110,8 +109,8 @@ public:
     // std::invalid_argument also if the action has no .connect().
     template <class T>
     resource_pool<T>& add(resource_action<T> a) {
-        auto added = std::make_shared<resource_pool<T>>(context_, std::move(a));
-        keep(added);
+        auto* const added = new resource_pool<T>(context_, std::move(a));
+        keep(std::unique_ptr<connection_pool>(added));
         return *added;
     }
 
@@ -119,10 +118,10 @@ public:
     // Throws std::invalid_argument if another link has the name, or there is no address.
     template <protocol P, class L>
     link<P>& add(tcp_link_action<P, L> a) {
-        auto added = std::make_shared<detail::running_link<P, L>>(
-            context_, std::move(a.options_), std::move(a.protocol_), std::move(a.logic_),
-            std::move(a.heartbeat_));
-        keep(added);
+        auto* const added =
+            new detail::running_link<P, L>(context_, std::move(a.options_), std::move(a.protocol_),
+                                           std::move(a.logic_), std::move(a.heartbeat_));
+        keep(std::unique_ptr<link_base>(added));
         return *added;
     }
 
@@ -221,9 +220,9 @@ private:
     struct loop;
 
     server(std::unique_ptr<loop>, std::shared_ptr<ice::transport>);
-    void keep(std::shared_ptr<listener_base>);
-    void keep(std::shared_ptr<connection_pool>);
-    void keep(std::shared_ptr<link_base>);
+    void keep(std::unique_ptr<listener_base>);
+    void keep(std::unique_ptr<connection_pool>);
+    void keep(std::unique_ptr<link_base>);
     connection_pool& find(std::string_view name) const;
     link_base& find_link(std::string_view name) const;
     [[noreturn]] static void throw_other_type(std::string_view kind, std::string_view name);

@@ -226,7 +226,11 @@ private:
         }
     }
 
-    task<> run_reset(error_code& said) { said = co_await protocol_.reset(*this); }
+    task<> run_reset(error_code& said)
+        requires(detail::resets<P, session>)
+    {
+        said = co_await protocol_.reset(*this);
+    }
     // Runs `work`, which sets `said`, and cancels it after `limit`.
     task<> run_within(duration limit, task<> work, error_code& said) {
         const time_point until = after(now(), limit);

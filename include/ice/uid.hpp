@@ -3,8 +3,10 @@
 // never means another session later. Two servers of one process number their sessions separately.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
+#include <string>
 
 #include <fmt/core.h>
 
@@ -39,6 +41,7 @@ struct fmt::formatter<ice::uid> {
     constexpr auto parse(format_parse_context& context) { return context.begin(); }
     template <class Context>
     auto format(ice::uid id, Context& context) const {
-        return fmt::format_to(context.out(), "#{}", id.number());
+        const std::string text = "#" + std::to_string(id.number());
+        return std::copy(text.begin(), text.end(), context.out());
     }
 };

@@ -140,6 +140,45 @@ void link_base::begin(std::unique_ptr<channel> bytes) {
     }
 }
 
+task<> link_base::run_session(registration known) {
+    try {
+        known.why = co_await talk(known.session());
+    } catch (...) { broke(std::current_exception()); }
+}
+
+task<error_code> link_base::talk(session_base& peer) {
+    error_code why;
+    bool opened = false;
+    try {
+        why = co_await open(peer, opened);
+        if (!why) why = co_await serve_established(peer);
+    } catch (...) { why = threw(peer, std::current_exception()); }
+    if (is_connected() && !ending_) changed_.clear();
+    state_ = link_state::closing;
+    peer.no_logic_runs();
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+    std::exception_ptr thrown;
+    co_await close(peer, opened, why, thrown);
+    if (thrown) why = threw(peer, std::move(thrown));
+    co_await peer.finish(why);
+    co_return why;
+}
+
+task<error_code> link_base::serve_established(session_base& peer) {
+    if (ending_) co_return errc::draining;
+    established();
+    if (queued() != 0 && peer.is_established()) peer.start(send_queued(peer));
+    co_return co_await serve_messages(peer);
+}
+
+task<> link_base::send_queued(session_base& peer) {
+    while (queued() != 0 && !peer.bytes().cancelled() && !peer.failed()) {
+        if (push_oldest(peer)) continue;
+        auto room = peer.bytes().wait_for_room();
+        if (co_await std::move(room)) co_return;
+    }
+}
+
 void link_base::attempt_failed(error_code why) noexcept {
     if (ending_) return;
     ++counters_.connect_failures;
@@ -208,11 +247,6 @@ void link_base::established() {
     timer_.set(after(now, std::min(options_.heartbeat, one_year)));
     changed_.set();
     write(log_level::info, "link is up", [&] { return fmt::format("connected to {}", where()); });
-}
-
-void link_base::closing() noexcept {
-    if (is_connected() && !ending_) changed_.clear();
-    state_ = link_state::closing;
 }
 
 void link_base::session_ended(error_code why) noexcept {

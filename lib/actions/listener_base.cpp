@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
+#include <asio/this_coro.hpp>
 #include <cerrno>
 #include <ice/listener.hpp>
 
@@ -180,14 +181,15 @@ void listener_base::begin(std::unique_ptr<channel> bytes, descriptor_budget::sha
     try {
         registration known(make_session(std::move(bytes), id), std::move(counted));
         if (!can_be_cancelled()) {
-            asio::co_spawn(net_->executor(), run_session(std::move(known)), throws_nothing());
+            asio::co_spawn(net_->executor(), run_session<false>(std::move(known)),
+                           throws_nothing());
             return;
         }
         throws_nothing_cancelled handler{{}, std::make_unique<asio::cancellation_signal>()};
         channel& c = known.session().bytes();
         c.cancels(handler.signal.get());
         if (logic_waits() && !settings_.limits.allow_half_open) c.end_with_peer();
-        asio::co_spawn(net_->executor(), run_session(std::move(known)), std::move(handler));
+        asio::co_spawn(net_->executor(), run_session<true>(std::move(known)), std::move(handler));
     } catch (...) { broke(id, std::current_exception()); }  // such as the copy of the protocol
 }
 
@@ -262,6 +264,32 @@ session_base* listener_base::find_base(uid id) const noexcept {
     const auto found = place_of(id.number());
     if (found == sessions_.end() || found->number != id.number()) return nullptr;
     return is_established(found->session) ? found->session : nullptr;
+}
+
+// Each idle connection holds its frame: what lives shorter is in a coroutine of its own.
+template <bool can_be_cancelled>
+task<> listener_base::run_session(registration known) {
+    try {
+        error_code why;
+        bool opened = false;
+        try {
+            why = co_await open(known.session(), opened);
+            if (!why) why = co_await serve_messages(known.session());
+        } catch (...) { why = threw(known.session(), std::current_exception()); }
+        known.session().no_logic_runs();
+        // Here, as a coroutine that was cancelled can await no other.
+        if constexpr (can_be_cancelled)
+            co_await asio::this_coro::reset_cancellation_state(
+                asio::enable_terminal_cancellation());
+        co_await end(known.session(), opened, why);
+    } catch (...) { broke(known.session().uid(), std::current_exception()); }
+}
+
+task<> listener_base::end(session_base& peer, bool opened, error_code why) {
+    std::exception_ptr thrown;
+    co_await close(peer, opened, why, thrown);
+    if (thrown) why = threw(peer, std::move(thrown));
+    co_await finish(peer, why);
 }
 
 task<> listener_base::finish(session_base& peer, error_code why) {

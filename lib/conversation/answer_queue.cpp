@@ -22,6 +22,31 @@ answer_queue_base::answer_queue_base(session_base& peer)
 
 // -- the session's side
 
+task<error_code> answer_queue_base::serve(std::shared_ptr<answer_queue_base> queue) {
+    answer_queue_base& q = *queue;
+    // Also if the conversation ends by an exception, or its coroutine is destroyed.
+    struct end_at_exit {
+        ~end_at_exit() { queue.end(); }
+        answer_queue_base& queue;
+    } const at_exit{q};
+    session_base& peer = q.peer_;
+    error_code why;
+    std::exception_ptr thrown;  // by the protocol: the answers before are sent
+    while (!why) {
+        try {
+            q.begin_arrived();
+        } catch (...) { thrown = std::current_exception(); }
+        if (thrown) break;
+        if (q.is_full()) why = co_await q.wait_for_room();
+        else why = co_await peer.fill();
+    }
+    const bool has_left =
+        (why == errc::closed || why == errc::truncated) && !peer.settings().limits.allow_half_open;
+    if (thrown || (!is_of_socket(why) && !has_left)) co_await q.join();
+    if (thrown) std::rethrow_exception(thrown);
+    co_return why;
+}
+
 bool answer_queue_base::is_over() const noexcept {
     return thrown_ || peer_.is_unencodable() || peer_.bytes().cancelled();
 }

@@ -72,6 +72,11 @@ task<> session_base::end_spawned() {
     co_await group.join();  // mutant: join_spawned
 }
 
+task<> session_base::end_established() {
+    set_established(false);
+    if (has_spawned()) co_await end_spawned();
+}
+
 task<> session_base::finish(error_code why) {
     if (is_of_peer(why) || channel_->cancelled()) co_return;
     const bool sent = try_flush() || !co_await flush();

@@ -147,7 +147,8 @@ void server::run_what_is_ready() {
     }
 }
 
-void server::keep(std::shared_ptr<listener_base> l) {
+void server::keep(std::unique_ptr<listener_base> added) {
+    const std::shared_ptr<listener_base> l = std::move(added);
     // Before start(): a signal between add() and run() drains the server and does not end the
     // process.
     take_signals();
@@ -156,7 +157,8 @@ void server::keep(std::shared_ptr<listener_base> l) {
     l->start();
 }
 
-void server::keep(std::shared_ptr<connection_pool> p) {
+void server::keep(std::unique_ptr<connection_pool> added) {
+    const std::shared_ptr<connection_pool> p = std::move(added);
     if (!pools_.emplace(p->name(), p).second)
         throw std::invalid_argument(fmt::format("there is a pool '{}' already", p->name()));
     take_signals();
@@ -164,7 +166,8 @@ void server::keep(std::shared_ptr<connection_pool> p) {
     p->start();
 }
 
-void server::keep(std::shared_ptr<link_base> l) {
+void server::keep(std::unique_ptr<link_base> added) {
+    const std::shared_ptr<link_base> l = std::move(added);
     if (!links_.emplace(l->name(), l).second)
         throw std::invalid_argument(fmt::format("there is a link '{}' already", l->name()));
     take_signals();

@@ -21,27 +21,19 @@ namespace ice {
 // the logic. A worker whose answer was sent waits for another request, so a connection makes no
 // more coroutines than it had requests in flight; they end when it pauses for half a minute. All
 // calls are for the loop's thread.
-class ICE_API answer_queue_base {
+class ICE_API answer_queue_base : public std::enable_shared_from_this<answer_queue_base> {
 public:
     explicit answer_queue_base(session_base& peer);
     answer_queue_base(const answer_queue_base&) = delete;
     answer_queue_base& operator=(const answer_queue_base&) = delete;
 
-    bool is_full() const noexcept { return size_ == most_; }
-
-    // Sends what is answered, and waits until the queue has room. An error ends the conversation.
-    task<error_code> wait_for_room();
-
-    // Waits until all requests are answered and the answers sent, or nothing more can be sent.
-    // Rethrows what the logic has thrown.
-    task<> join();
-
-    // Nothing more is answered. Destroys the workers that wait for a request; those that run end
-    // with session_base::end_spawned().
-    void end() noexcept;
+    // Receives and answers requests until the conversation ends, and says why.
+    static task<error_code> serve(std::shared_ptr<answer_queue_base>);
 
 protected:
-    struct worker {
+    bool is_full() const noexcept { return size_ == most_; }
+
+    struct worker : std::enable_shared_from_this<worker> {
         using resume = asio::async_result<asio::use_awaitable_t<>, void()>::handler_type;
 
         worker() = default;
@@ -95,7 +87,17 @@ protected:
     session_base& peer_;
 
 private:
+    // Calls the logic with the requests that have arrived, until the queue is full.
+    virtual void begin_arrived() = 0;
     virtual void send(worker&) = 0;
+    // Sends what is answered, and waits until the queue has room. An error ends the conversation.
+    task<error_code> wait_for_room();
+    // Waits until all requests are answered and the answers sent, or nothing more can be sent.
+    // Rethrows what the logic has thrown.
+    task<> join();
+    // Nothing more is answered. Destroys the workers that wait for a request; those that run end
+    // with session_base::end_spawned().
+    void end() noexcept;
     void send_oldest();
     void threw(std::exception_ptr) noexcept;
     void report(std::exception_ptr&) noexcept;
@@ -117,15 +119,6 @@ private:
 
 namespace detail {
 
-// Ends the queue of a conversation that ends, also by an exception or its destruction.
-struct end_of_queue {
-    explicit end_of_queue(answer_queue_base& q) noexcept : queue(q) {}
-    ~end_of_queue() { queue.end(); }
-    end_of_queue(const end_of_queue&) = delete;
-    end_of_queue& operator=(const end_of_queue&) = delete;
-    answer_queue_base& queue;
-};
-
 // A logic that can pass a message on without a coroutine: forward().
 template <class L>
 concept passes_on = requires { typename L::forwarded; };
@@ -138,15 +131,14 @@ struct passed_on {
 };
 
 template <protocol P, class L>
-class answer_queue final : public answer_queue_base,
-                           public std::enable_shared_from_this<answer_queue<P, L>> {
+class answer_queue final : public answer_queue_base {
     using M = message_t<P>;
     using A = typename called_t<L, P>::value_type;  // of the task
     static constexpr bool is_silent = std::is_void_v<A>;
 
     using copy_type = typename kept<M>::type;
 
-    struct typed_worker : worker, std::enable_shared_from_this<typed_worker> {
+    struct typed_worker : worker {
         explicit typed_worker(answer_queue& q) : passed(q, *this) {}
 
         copy_type copy{};  // what `request` views, in memory that each request uses again
@@ -159,8 +151,8 @@ class answer_queue final : public answer_queue_base,
 public:
     answer_queue(session<P>& peer, L& logic) : answer_queue_base(peer), logic_(logic) {}
 
-    // Calls the logic with the requests that have arrived, until the queue is full.
-    void begin_arrived() {
+private:
+    void begin_arrived() override {
         const burst now(*this);
         while (!is_full()) {
             const std::size_t before = peer().bytes().out().size();
@@ -171,7 +163,6 @@ public:
         }
     }
 
-private:
     session<P>& peer() const noexcept { return static_cast<session<P>&>(peer_); }
 
     void begin(M request) {
@@ -198,7 +189,7 @@ private:
     // Lets the coroutine of a worker call the logic.
     void run(typed_worker& w) {
         if (w.waiting) wake(w);
-        else peer_.start(work(this->shared_from_this(), w.shared_from_this()));
+        else peer_.start(work(shared_from_this(), w.shared_from_this()));
     }
 
     // In a catch block: the protocol or the logic threw, or there is no memory for a coroutine.
@@ -256,16 +247,17 @@ private:
         }
     };
 
-    static task<> work(std::shared_ptr<answer_queue> self, std::shared_ptr<typed_worker> own) {
-        typed_worker& w = *own;
-        const presence here{*self, w};
-        while (!self->has_ended()) {
+    static task<> work(std::shared_ptr<answer_queue_base> queue, std::shared_ptr<worker> own) {
+        auto& self = static_cast<answer_queue&>(*queue);
+        auto& w = static_cast<typed_worker&>(*own);
+        const presence here{self, w};
+        while (!self.has_ended()) {
             if (w.is_answered) {
                 co_await wait_for_request(w);
                 continue;
             }
             try {
-                auto runs = self->begin_logic(w);
+                auto runs = self.begin_logic(w);
                 if constexpr (is_silent) {
                     co_await std::move(runs);
                 } else {
@@ -273,7 +265,7 @@ private:
                     w.answer.emplace(std::move(answer));
                 }
             } catch (...) { w.thrown = std::current_exception(); }
-            self->answered(w);
+            self.answered(w);
         }
     }
 

@@ -135,18 +135,18 @@ protected:
     };
 
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>, uid) = 0;
-    // The whole life of one connection. Throws nothing.
-    virtual task<> run_session(registration) = 0;
+    // The parts of a session's life that depend on its protocol and its logic: run_session.hpp.
+    virtual task<error_code> open(session_base&, bool& opened) = 0;
+    virtual task<error_code> serve_messages(session_base&) = 0;
+    virtual task<> close(session_base&, bool opened, error_code why,
+                         std::exception_ptr& thrown) = 0;
+    // Pushes the oldest message of the queue. Returns false if it has to wait until bytes before it
+    // are sent.
+    virtual bool push_oldest(session_base&) = 0;
     // Pushes the heartbeat's message.
     virtual error_code push_heartbeat() = 0;
-    // The logic's opened() has returned: push() works from here on.
-    void established();
-    // The session ends.
-    void closing() noexcept;
     // Counts and logs an exception of the user's code; what the conversation then ends with.
     error_code threw(session_base&, std::exception_ptr) noexcept;
-    // The same of what is nobody's.
-    void broke(std::exception_ptr) noexcept;
 
     session_settings& settings() noexcept { return settings_; }
     // Refuses a message, as there is no connection.
@@ -156,8 +156,6 @@ protected:
     void count_queued() noexcept { ++counters_.queued; }
     // A message of the queue did not fit into the outbox: it is no message that push() refused.
     void count_no_refusal() noexcept { --settings_.outbox_full; }
-    // Whether drain() or stop() was called.
-    bool has_ended() const noexcept { return ending_; }
     // A message of the queue could not be packed.
     void drop_queued(error_code why) noexcept;
     // The session while the link is connected; null otherwise.
@@ -177,6 +175,17 @@ private:
     void connect() noexcept;
     static task<> connect_once(std::shared_ptr<link_base>);
     void begin(std::unique_ptr<channel>);
+    // The whole life of one connection. Throws nothing.
+    task<> run_session(registration);
+    task<error_code> talk(session_base&);
+    task<error_code> serve_established(session_base&);
+    // Sends what waits in the queue, while the session receives. What is left when the connection
+    // is lost waits for the next one.
+    task<> send_queued(session_base&);
+    // The logic's opened() has returned: push() works from here on.
+    void established();
+    // Logs an exception that is nobody's.
+    void broke(std::exception_ptr) noexcept;
     void attempt_failed(error_code) noexcept;
     void session_ended(error_code) noexcept;
     void try_again(bool at_once) noexcept;

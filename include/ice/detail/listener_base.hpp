@@ -140,18 +140,14 @@ protected:
     virtual std::unique_ptr<session_base> make_session(std::unique_ptr<channel>, uid) = 0;
     // Whether a message may be with the logic while the session waits.
     virtual bool logic_waits() const noexcept = 0;
-    // Whether run_session() calls code of the user that may wait, such as opened(): then it can be
-    // cancelled.
+    // Whether code of the user that a session runs may wait, such as opened(): then run_session()
+    // can be cancelled.
     virtual bool can_be_cancelled() const noexcept = 0;
-    // The whole life of one connection; ends it with finish(). Throws nothing.
-    virtual task<> run_session(registration) = 0;
-
-    // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
-    task<> finish(session_base&, error_code why);
-    // Counts and logs an exception of the user's code; what the conversation then ends with.
-    error_code threw(session_base&, std::exception_ptr) noexcept;
-    // The same where there is no session (any more).
-    void broke(uid, std::exception_ptr) noexcept;
+    // The parts of a session's life that depend on its protocol and its logic: run_session.hpp.
+    virtual task<error_code> open(session_base&, bool& opened) = 0;
+    virtual task<error_code> serve_messages(session_base&) = 0;
+    virtual task<> close(session_base&, bool opened, error_code why,
+                         std::exception_ptr& thrown) = 0;
 
     session_settings settings_;
 
@@ -169,6 +165,16 @@ private:
     bool accept_a_batch();
     void begin(std::unique_ptr<channel>, descriptor_budget::share);
     bool admit(const channel&, peer_count*& of_peer);
+    // The whole life of one connection. Throws nothing.
+    template <bool can_be_cancelled>
+    task<> run_session(registration);
+    task<> end(session_base&, bool opened, error_code why);
+    // Sends what is left, counts and logs why it ended, and lets the peer read to the end.
+    task<> finish(session_base&, error_code why);
+    // Counts and logs an exception of the user's code; what the conversation then ends with.
+    error_code threw(session_base&, std::exception_ptr) noexcept;
+    // The same where there is no session (any more).
+    void broke(uid, std::exception_ptr) noexcept;
     void count(error_code why);
     static std::uint32_t whole_seconds(time_point) noexcept;
 

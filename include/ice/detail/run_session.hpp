@@ -104,22 +104,50 @@ task<> tell_closed(L& logic, session<P>& peer, error_code why) {
 // Separate coroutines, so that their variables do not enlarge the frame of the coroutine that runs
 // the session, which each idle connection holds.
 
-// Shakes hands within timeouts::handshake, and calls opened(). Sets `opened` before that.
-template <class L, class P>
-task<error_code> open_session(session<P>& peer, L& logic, bool& opened) {
+// Shakes hands within timeouts::handshake. Sets `opened` if the session may begin.
+template <class P>
+task<error_code> establish(session<P>& peer, bool& opened) {
     const error_code refused = co_await peer.shake_hands(peer.settings().timeouts.handshake);
     if (refused) co_return refused;
     opened = true;
     peer.set_established(true);
+    co_return error_code();
+}
+
+// The same, and then calls opened().
+template <class L, class P>
+task<error_code> open_with_logic(session<P>& peer, L& logic, bool& opened) {
+    auto begins = establish(peer, opened);
+    if (const error_code refused = co_await std::move(begins)) co_return refused;
     if constexpr (opened_waits<L, P>) {
         peer.arm_logic_timeout();
         co_await logic.opened(peer);
         peer.disarm_logic_timeout();
         if (const error_code ended = peer.bytes().cancelled()) co_return ended;
-    } else if constexpr (has_opened<L, P>) {
+    } else {
         logic.opened(peer);
     }
     co_return error_code();
+}
+
+template <class L, class P>
+task<error_code> open_session(session<P>& peer, L& logic, bool& opened) {
+    if constexpr (has_opened<L, P>) return open_with_logic(peer, logic, opened);
+    else return establish(peer, opened);
+}
+
+template <class L, class P>
+task<> close_with_logic(session<P>& peer, L& logic, bool opened, error_code why,
+                        std::exception_ptr& thrown) {
+    co_await peer.end_established();
+    const bool may_push = is_told_why<L, P> && opened && !peer.settings().stopped;
+    const bool reopened = may_push && peer.reopen();
+    const std::uint64_t sent = peer.bytes().sent();
+    try {
+        if (opened) co_await tell_closed(logic, peer, why);
+    } catch (...) { thrown = std::current_exception(); }
+    const bool pushed = peer.bytes().sent() != sent || peer.bytes().unsent() != 0;
+    if (reopened && !pushed) peer.bytes().cancel(why);
 }
 
 // Waits for the coroutines that the session has spawned, and calls closed() if `opened`. Sets
@@ -127,18 +155,8 @@ task<error_code> open_session(session<P>& peer, L& logic, bool& opened) {
 template <class L, class P>
 task<> close_session(session<P>& peer, L& logic, bool opened, error_code why,
                      std::exception_ptr& thrown) {
-    peer.set_established(false);
-    if (peer.has_spawned()) co_await peer.end_spawned();
-    if constexpr (has_closed<L, P>) {
-        const bool may_push = is_told_why<L, P> && opened && !peer.settings().stopped;
-        const bool reopened = may_push && peer.reopen();
-        const std::uint64_t sent = peer.bytes().sent();
-        try {
-            if (opened) co_await tell_closed(logic, peer, why);
-        } catch (...) { thrown = std::current_exception(); }
-        const bool pushed = peer.bytes().sent() != sent || peer.bytes().unsent() != 0;
-        if (reopened && !pushed) peer.bytes().cancel(why);
-    }
+    if constexpr (has_closed<L, P>) return close_with_logic(peer, logic, opened, why, thrown);
+    else return peer.end_established();
 }
 
 }  // namespace ice::detail

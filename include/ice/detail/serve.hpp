@@ -77,23 +77,7 @@ inline constexpr bool can_be_in_flight =
 template <protocol P, class L>
 task<error_code> serve_in_flight(session<P>& peer, L& logic) {
     refuse_view_of_coroutine<called_t<L, P>>();
-    const auto queue = std::make_shared<answer_queue<P, L>>(peer, logic);
-    const end_of_queue at_exit(*queue);
-    error_code why;
-    std::exception_ptr thrown;  // by the protocol: the answers before are sent
-    while (!why) {
-        try {
-            queue->begin_arrived();
-        } catch (...) { thrown = std::current_exception(); }
-        if (thrown) break;
-        if (queue->is_full()) why = co_await queue->wait_for_room();
-        else why = co_await peer.fill();
-    }
-    const bool has_left =
-        (why == errc::closed || why == errc::truncated) && !peer.settings().limits.allow_half_open;
-    if (thrown || (!is_of_socket(why) && !has_left)) co_await queue->join();
-    if (thrown) std::rethrow_exception(thrown);
-    co_return why;
+    return answer_queue_base::serve(std::make_shared<answer_queue<P, L>>(peer, logic));
 }
 
 }  // namespace detail
