@@ -1,0 +1,30 @@
+// precompiled: what nearly every test includes, parsed once for all of them; and the templates that
+// nearly every test instantiates, which precompiled.cpp compiles once.
+#pragma once
+
+#include <fmt/format.h>
+#include <asio/co_spawn.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/write.hpp>
+#include <boost/test/unit_test.hpp>
+#include <ice/ice.hpp>
+#include <string>
+#include <string_view>
+
+#ifndef ICE_TEMPLATE
+#define ICE_TEMPLATE extern template class
+#endif
+
+ICE_TEMPLATE ice::session<ice::line>;
+ICE_TEMPLATE ice::pool<ice::line>;
+ICE_TEMPLATE ice::pipelined_pool<ice::line, std::string>;
+ICE_TEMPLATE ice::tcp_client_action<ice::line>;
+ICE_TEMPLATE ice::reply_logic<std::string, std::string_view>;
+ICE_TEMPLATE ice::session<ice::raw>;
+ICE_TEMPLATE ice::session<ice::resp>;
+ICE_TEMPLATE ice::pool<ice::resp>;
+ICE_TEMPLATE ice::pipelined_pool<ice::resp, ice::resp_value>;
+
+#undef ICE_TEMPLATE
