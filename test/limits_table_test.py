@@ -1,5 +1,5 @@
-"""docs/limits.md lists each limit and timeout of limits.hpp, and of the options of clients of NATS
-and buses, with the default that it has there."""
+"""docs/limits.md lists each limit and timeout of limits.hpp, and of the options of clients of NATS,
+buses and subscribers of Redis, with the default that it has there."""
 import pathlib
 import re
 
@@ -14,7 +14,8 @@ def options(header, structure):
     return "".join(line for line in body.splitlines(True) if not re.match(NO_LIMIT, line)) + "\n"
 
 
-OPTIONS = options("nats_client", "nats_client_options") + options("bus", "bus_options")
+OPTIONS = (options("nats_client", "nats_client_options") + options("bus", "bus_options")
+           + options("redis_subscriber", "redis_subscriber_options"))
 TABLES = (ROOT / "docs/limits.md").read_text("utf-8")
 
 

@@ -24,7 +24,7 @@ ROOMS = [  # room, its headers in order, rooms above it that it must not see, As
      "protocols", "*"), ("conversation", "session_* session logic answer* serve", "", "*"),
     ("actions", "failure fan_out health* reply* act* run_session listener* link*", "", "*"),
     ("pool", "breaker upstream* pool_con* retry* pool_state pool_core ex*_state connection_pool "
-     "pool_base pip* lease pool forward res*", "", "*"), ("server", "server asio nats_c* bus", "",
+     "pool_base pip* lease pool forward res*", "", "*"), ("server", "server asio nats* bus r*", "",
      "*"), ("top", "ice", "", "*"), ("testing", "testing/*", "", "*"), ("no room", "*", "", "*")]
 
 NEEDED = [  # pattern, where, what, why; a banner aims at 1-4 lines, a long contract takes more

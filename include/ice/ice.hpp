@@ -38,6 +38,7 @@
 #include <ice/protocols/resp.hpp>
 #include <ice/protocols/resp_requests.hpp>
 #include <ice/protocols/telnet.hpp>
+#include <ice/redis_subscriber.hpp>
 #include <ice/resource_action.hpp>
 #include <ice/resource_pool.hpp>
 #include <ice/resp_redirect.hpp>
