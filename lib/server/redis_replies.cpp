@@ -11,7 +11,7 @@ namespace ice {
 void redis_subscriber::state::received(const resp_view& m) {
     if (is_over) return;
     last_received = now();
-    note_pings();
+    note_pings();  // mutant: redis_pings
     if (m.type() != resp_type::push) return replied(m);
     std::array<resp_view, 4> part;
     std::size_t count = 0;
@@ -87,7 +87,7 @@ void redis_subscriber::state::refused(topic& t, std::string_view text) {
 void redis_subscriber::state::answered(const command& c) {
     if (c.opens) --opening;
     push_unsent();
-    if (opening == 0) tell_gap();
+    if (opening == 0) tell_gap();  // mutant: redis_gap
 }
 
 void redis_subscriber::state::unexpected(std::string_view what) {
@@ -103,7 +103,7 @@ void redis_subscriber::state::deliver(redis_kind kind, std::string_view name,
     const auto found = map.find(name);
     // A handler that subscribes again to a channel that is being left gets nothing of the old
     // subscription: its own begins with its confirmation.
-    if (found == map.end() || !found->second->is_subscribed) {
+    if (found == map.end() || !found->second->is_subscribed) {  // mutant: redis_begin
         ++counters.ignored;
         return;
     }

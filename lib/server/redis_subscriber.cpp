@@ -65,7 +65,7 @@ void redis_subscriber::state::closed(error_code why) {
         had_any = t->has_gap = true;
     });
     if (had_any && !lost) lost = {why, last_received};
-    if (was_tracking) drop_all();
+    if (was_tracking) drop_all();  // mutant: redis_drop
 }
 
 // Of a server that ended before its loop closed the connection as well.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Planted bugs in links, which link_test must find.
+"""Planted bugs in links, and in subscriptions of Redis, which link_test and redis_subscriber_test
+must find.
     mutants.py list                      name;source;source.. of each, for CMake
     mutants.py plant NAME DIR SOURCE..   writes what NAME changes to DIR, as in this tree
     mutants.py run DIR [NAME..]          runs programs of DIR; fails if one of them finds nothing
@@ -62,6 +63,18 @@ MUTANTS = {
     "handshake_is_a_connection": (
         "an attempt that fails in its handshake counts as a lost connection",
         {"link_attempt": gone}),
+    "redis_tells_too_early": (
+        "a gap is told before all subscriptions are effective again",
+        {"redis_gap": always}),
+    "redis_cache_is_stale": (
+        "a cache goes on serving while no invalidation can come",
+        {"redis_drop": never}),
+    "redis_counts_no_heartbeat": (
+        "the reply to a heartbeat is taken for that to a subscription",
+        {"redis_pings": gone}),
+    "redis_begins_too_early": (
+        "a subscription gets messages of the one before it",
+        {"redis_begin": condition(lambda text: text.split(" || ", 1)[0])}),
 }
 
 TABLE = Table(MUTANTS, HOLDS, ["--color_output=no"], r'error: in "[^"]*?(\w+)": (.*)')
