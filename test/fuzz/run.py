@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Runs fuzz targets: `./run fuzz [TARGET..] [SECONDS]`, each for so many seconds (20), and prints
 what it did. An input that breaks a target is kept, and printed as a line for seeds/TARGET.txt,
-where each bug that was found stays.
+where each bug that was found stays. With --runs N each target is run N times instead, or for so
+many seconds if they are given and end first.
 
 A seed is a line with \\r, \\n, \\\\ and \\xNN. Behind the data it has what input() in fuzz.hpp
 takes off the end: sizes of pieces, how many of those there are, the target's own choice; a seed
 without them works too. What a run adds to the corpus is kept in the build folder, and the next one
-goes on from there; --smoke begins with the seeds, and makes a fixed number of runs.
+goes on from there; --runs and --smoke begin with the seeds and a fixed number, so they can be
+repeated.
 """
 import argparse
 import os
@@ -21,8 +23,8 @@ SECONDS = 20
 # Some seconds each, on a machine that does other things too; all in all less than a minute.
 SMOKE = {"connection": 2_500}
 SMOKE_ELSE = 60_000
-LIMITS = ["-max_len=4096",  # no protocol knows a state that takes longer to reach
-          "-timeout=10",  # of one input, in seconds: such a one takes a millisecond
+MAX_LEN = 4096  # bytes of an input: no protocol knows a state that takes longer to reach
+LIMITS = ["-timeout=10",  # of one input, in seconds: such a one takes a millisecond
           "-malloc_limit_mb=16",  # at once: nothing that was sent justifies it
           "-rss_limit_mb=1024",  # most of it is what the sanitizer keeps of freed memory
           "-print_final_stats=1"]
@@ -58,14 +60,19 @@ def fuzz(program, corpus, options):
         (corpus / f"seed-{number}").write_bytes(seed)
     found = program.parent / "found"
     found.mkdir(exist_ok=True)
-    how_long = ([f"-runs={SMOKE.get(target, SMOKE_ELSE)}", "-seed=1"] if options.smoke
-                else [f"-max_total_time={options.seconds}"])
-    ran = subprocess.run([program, *LIMITS, *how_long, f"-artifact_prefix={found}/{target}-",
-                          corpus], env=os.environ | SANITIZERS, text=True, errors="replace",
+    runs = SMOKE.get(target, SMOKE_ELSE) if options.smoke else options.runs
+    how_long = [f"-runs={runs}", "-seed=1"] if runs else []
+    if options.seconds:
+        how_long.append(f"-max_total_time={options.seconds}")
+    ran = subprocess.run([program, *LIMITS, f"-max_len={options.max_len}", *how_long,
+                          f"-artifact_prefix={found}/{target}-", corpus],
+                         env=os.environ | SANITIZERS, text=True, errors="replace",
                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     number = re.search(r"^stat::number_of_executed_units: (\d+)", ran.stderr, re.M)
+    speed = re.search(r"^stat::average_exec_per_sec: +(\d+)", ran.stderr, re.M)
     covered = re.findall(r" cov: (\d+) ", ran.stderr)
-    print(f"{target:12} {int(number[1]) if number else 0:>11,} inputs, "
+    print(f"{target:18} {int(number[1]) if number else 0:>11,} inputs, "
+          f"{int(speed[1]) if speed else 0:>7,} a second, "
           f"{covered[-1] if covered else '?':>5} edges: {'failed' if ran.returncode else 'well'}",
           flush=True)
     if ran.returncode == 0:
@@ -82,16 +89,21 @@ def main():
     parser.add_argument("what", nargs="*", help="targets, and how many seconds for each")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where the programs are")
     parser.add_argument("--smoke", action="store_true", help="a fixed number of runs")
-    options = parser.parse_args()
+    parser.add_argument("--runs", type=int, metavar="N", help="so many runs of each target")
+    parser.add_argument("--max-len", type=int, default=MAX_LEN, metavar="BYTES",
+                        help=f"of an input ({MAX_LEN}); short ones are faster")
+    options = parser.parse_intermixed_args()
     known = sorted(path.stem for path in SEEDS.glob("*.txt"))
     targets = [word for word in options.what if not word.isdigit()] or known
-    options.seconds = next((int(word) for word in options.what if word.isdigit()), SECONDS)
+    is_counted = options.smoke or options.runs
+    options.seconds = next((int(word) for word in options.what if word.isdigit()),
+                           None if is_counted else SECONDS)
     if unknown := set(targets) - set(known):
         parser.error(f"no target {', '.join(sorted(unknown))}: there are {', '.join(known)}")
 
     well = True
     for target in targets:
-        if options.smoke:
+        if is_counted:
             with tempfile.TemporaryDirectory() as corpus:
                 well &= fuzz(options.build / target, pathlib.Path(corpus), options)
         else:
