@@ -751,6 +751,29 @@ BOOST_AUTO_TEST_CASE(a_client_does_not_show_the_password) {
     BOOST_TEST(sim.run(client->receive()).error() == ice::errc::closed);
 }
 
+BOOST_AUTO_TEST_CASE(a_client_of_telnet_tells_its_terminal) {
+    simulation sim;
+    quiet_server srv(sim.net()), device(sim.host(DNS.host()));
+    ice::telnet_window seen;
+    device.add(ice::tcp_server_action{DNS}
+                   .protocol(ice::telnet({.window = true}))
+                   .logic([&](std::string_view, ice::session<ice::telnet>& client) {
+                       seen = client.protocol().window();
+                   }));
+    const auto device_address = DNS;
+    // [terminal]
+    auto& link = srv.add(ice::tcp_link_action<ice::telnet>{device_address, "device"}.protocol(
+        ice::telnet({.terminal = {"XTERM-256COLOR", {.columns = 80, .rows = 24}}})));
+    // [terminal]
+    for (const ice::telnet_window size : {ice::telnet_window{80, 24}, {132, 50}}) {
+        if (size.rows == 50) BOOST_TEST(!link.push(size));
+        sim.run_for(1s);
+        BOOST_TEST(!link.push("look"));
+        sim.run_for(1s);
+        BOOST_TEST((seen == size));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(an_answer_of_two_lines_is_an_error_that_the_peer_can_read) {
     simulation sim;
     quiet_server srv(sim.net());

@@ -39,6 +39,7 @@ public:
         pid_ = fork();
         if (pid_ != 0) return;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (input_ != -1) dup2(input_, 0);
         const int log =
             open((folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         dup2(log, 1);
@@ -67,8 +68,10 @@ protected:
         BOOST_TEST_REQUIRE((mkdtemp(name) != nullptr));
         folder_ = name;
     }
-    void start(std::vector<std::string> command) {
+    // `input`, if it is given, becomes its standard input.
+    void start(std::vector<std::string> command, int input = -1) {
         command_ = std::move(command);
+        input_ = input;
         start();
     }
     // Whether there is such a program: the precondition of each test that needs it.
@@ -85,6 +88,7 @@ protected:
 private:
     std::filesystem::path folder_;
     std::vector<std::string> command_;
+    int input_ = -1;
     pid_t pid_ = 0;
 };
 

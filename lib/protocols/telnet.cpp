@@ -1,6 +1,8 @@
 // The state machine of telnet.hpp. It accepts all 256 bytes in every state.
 #include <algorithm>
+#include <cassert>
 #include <ice/protocols/telnet.hpp>
+#include <utility>
 
 namespace ice {
 namespace {
@@ -23,6 +25,13 @@ using detail::telnet_side;
 constexpr char type_is = '\0', send_type = '\1';
 constexpr char charset_request = '\1', charset_accepted = '\2', charset_rejected = '\3';
 constexpr std::size_t longest_type = 40;  // RFC 1091: names of Assigned Numbers
+// Servers ask for the type until it repeats, some four times (MTTS), and once for the window.
+constexpr std::uint8_t most_told = 16;
+
+bool is_type(std::string_view text) noexcept {
+    const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
+    return text.size() <= longest_type && std::ranges::all_of(text, printable);
+}
 
 void append_subnegotiation(telnet_option of, std::initializer_list<std::string_view> parts,
                            std::string& out) {
@@ -40,6 +49,15 @@ void append_text(std::string_view text, std::string& out) {
     out.append(text);
 }
 
+void append_window(const telnet_window& window, std::string& out) {
+    const auto low = [](unsigned n) { return static_cast<char>(n & 0xff); };
+    const char bytes[] = {low(window.columns >> 8U), low(window.columns), low(window.rows >> 8U),
+                          low(window.rows)};
+    std::string doubled;
+    append_text({bytes, sizeof bytes}, doubled);
+    append_subnegotiation(telnet_option::window_size, {doubled}, out);
+}
+
 // Without regard to case, as RFC 2066 compares names.
 bool names_utf8(std::string_view name) noexcept {
     constexpr std::string_view utf8 = "utf-8";
@@ -48,6 +66,26 @@ bool names_utf8(std::string_view name) noexcept {
 }
 
 }  // namespace
+
+// An end has either a terminal of its own or that of its peer, so both are kept in one place.
+telnet::telnet(std::size_t limit, telnet_options options)
+    : limit_(limit), terminal_type_(std::move(options.terminal.type)),
+      window_(options.terminal.window),
+      wants_{options.terminal_type,     options.window, options.utf8, options.binary,
+             options.suppress_go_ahead, options.echo} {
+    assert(is_type(terminal_type_));
+    if (!is_type(terminal_type_)) terminal_type_.clear();
+}
+
+void telnet::as_server() noexcept {
+    is_server_ = true;
+    terminal_type_.clear();
+    window_ = {};
+}
+
+bool telnet::is_echoed() const noexcept {
+    return negotiation_.is_on(telnet_side::peer, telnet_option::echo);
+}
 
 // AYT is answered once in a burst. A burst ends where the session waits for more bytes. After a
 // line the session may wait without another parse(), so the end of the input ends a burst too.
@@ -191,12 +229,12 @@ void telnet::ask(std::string& out) {
     const auto request = [&](bool wanted, telnet_side of, telnet_option what) {
         if (wanted) negotiation_.request(of, what, true, out);
     };
-    request(is_server_ && options_.terminal_type, telnet_side::peer, telnet_option::terminal_type);
-    request(is_server_ && options_.window, telnet_side::peer, telnet_option::window_size);
-    request(is_server_ && options_.utf8, telnet_side::us, telnet_option::charset);
+    request(is_server_ && wants_.terminal_type, telnet_side::peer, telnet_option::terminal_type);
+    request(is_server_ && wants_.window, telnet_side::peer, telnet_option::window_size);
+    request(is_server_ && wants_.utf8, telnet_side::us, telnet_option::charset);
     for (const telnet_side each : {telnet_side::us, telnet_side::peer})
-        request(options_.binary, each, telnet_option::binary);
-    request(options_.suppress_go_ahead, telnet_side::us, telnet_option::suppress_go_ahead);
+        request(wants_.binary, each, telnet_option::binary);
+    request(wants_.suppress_go_ahead, telnet_side::us, telnet_option::suppress_go_ahead);
 }
 
 // The line that answers a prompt with telnet_echo::off. The echo stays off until the logic could
@@ -211,12 +249,17 @@ void telnet::line_came(std::string& out) {
 bool telnet::agrees(std::uint8_t number) const noexcept {
     const bool of_peer = verb_ == will;
     switch (static_cast<telnet_option>(number)) {
-        case telnet_option::binary: return options_.binary;
-        case telnet_option::suppress_go_ahead: return options_.suppress_go_ahead;
-        case telnet_option::charset: return options_.utf8;
-        case telnet_option::echo: return !of_peer && hidden_ != hidden::nothing;
-        case telnet_option::terminal_type: return of_peer && is_server_ && options_.terminal_type;
-        case telnet_option::window_size: return of_peer && is_server_ && options_.window;
+        case telnet_option::binary: return wants_.binary;
+        case telnet_option::suppress_go_ahead: return wants_.suppress_go_ahead;
+        case telnet_option::charset: return wants_.utf8;
+        case telnet_option::echo:
+            return of_peer ? !is_server_ && wants_.echo : hidden_ != hidden::nothing;
+        case telnet_option::terminal_type:
+            if (of_peer) return is_server_ && wants_.terminal_type;
+            return !is_server_ && !terminal_type_.empty();
+        case telnet_option::window_size:
+            if (of_peer) return is_server_ && wants_.window;
+            return !is_server_ && window_ != telnet_window();
     }
     return false;
 }
@@ -224,10 +267,14 @@ bool telnet::agrees(std::uint8_t number) const noexcept {
 // Each of the two further requests is sent once, so that a peer that turns an option off and on
 // cannot make us send more than it does.
 void telnet::answer_option(std::uint8_t number, std::string& out) {
+    const bool was_echoed = is_echoed();
+    const bool told_window = negotiation_.is_on(telnet_side::us, telnet_option::window_size);
     negotiation_.receive(static_cast<detail::telnet_verb>(static_cast<unsigned char>(verb_)),
                          number, agrees(number), out);
     is_binary_ = negotiation_.is_on(telnet_side::peer, telnet_option::binary);
-    if (!is_server_) return;
+    if (is_echoed() != was_echoed) ++changes_;
+    if (negotiation_.is_on(telnet_side::us, telnet_option::window_size) && !told_window)
+        tell_terminal(telnet_option::window_size, out);
     if (!asked_for_type_ && negotiation_.is_on(telnet_side::peer, telnet_option::terminal_type)) {
         asked_for_type_ = true;
         append_subnegotiation(telnet_option::terminal_type, {{&send_type, 1}}, out);
@@ -237,6 +284,15 @@ void telnet::answer_option(std::uint8_t number, std::string& out) {
         charset_ = charset::asked;
         append_subnegotiation(telnet_option::charset, {{&charset_request, 1}, ";UTF-8"}, out);
     }
+}
+
+// A server that asks again and again gets no more than most_told answers, as they are longer than
+// its requests.
+void telnet::tell_terminal(telnet_option of, std::string& out) {
+    if (told_ == most_told) return;
+    ++told_;
+    if (of == telnet_option::window_size) return append_window(window_, out);
+    append_subnegotiation(of, {{&type_is, 1}, terminal_type_}, out);
 }
 
 void telnet::end_subnegotiation(std::string& out) {
@@ -264,16 +320,18 @@ void telnet::subnegotiated(std::string_view data, std::string& out) {
     if (of == telnet_option::terminal_type && data.starts_with(type_is) &&
         negotiation_.is_on(telnet_side::peer, of)) {
         const std::string_view type = data.substr(1);
-        const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
-        if (type.size() > longest_type || !std::ranges::all_of(type, printable)) return;
+        if (!is_type(type)) return;
         if (type != terminal_type_) ++changes_;
         terminal_type_ = type;
     }
+    if (of == telnet_option::terminal_type && data == std::string_view(&send_type, 1) &&
+        negotiation_.is_on(telnet_side::us, of))
+        tell_terminal(of, out);
 }
 
 // RFC 2066. A request is a list of names behind a separator of the peer's choice. The answer is
-// never longer. "[TTABLE]" begins requests that also offer tables, which are refused, and so is a
-// request that crosses our own.
+// never longer. "[TTABLE]" begins requests that also offer tables, which are refused. If the
+// requests of both ends cross, that of the server stands.
 void telnet::answer_charset(std::string_view data, std::string& out) {
     const auto set = [&](charset to) {
         if ((to == charset::utf8) != is_utf8()) ++changes_;
@@ -289,7 +347,8 @@ void telnet::answer_charset(std::string_view data, std::string& out) {
         return;
     std::string_view names = data.substr(1);
     const char separator = names.empty() ? '\0' : names.front();
-    while (!names.empty() && charset_ != charset::asked) {
+    const bool crosses = is_server_ && charset_ == charset::asked;
+    while (!names.empty() && !crosses) {
         names.remove_prefix(1);
         const std::string_view name = names.substr(0, names.find(separator));
         names.remove_prefix(name.size());
@@ -325,6 +384,13 @@ error_code telnet::packet(const telnet_prompt& prompt, std::string& out) {
     }
     hidden_ = off ? hidden::next_line : hidden::nothing;
     append_text(prompt.text, out);
+    return {};
+}
+
+error_code telnet::packet(const telnet_window& window, std::string& out) {
+    assert(!is_server_);
+    window_ = window;
+    if (negotiation_.is_on(telnet_side::us, telnet_option::window_size)) append_window(window, out);
     return {};
 }
 

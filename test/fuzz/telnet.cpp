@@ -7,8 +7,14 @@
 namespace {
 
 constexpr std::string_view yes = "\r\n[Yes]\r\n";
-constexpr ice::telnet_options all{
-    .terminal_type = true, .window = true, .utf8 = true, .binary = true, .suppress_go_ahead = true};
+const ice::telnet_options all{.terminal_type = true,
+                              .window = true,
+                              .utf8 = true,
+                              .binary = true,
+                              .suppress_go_ahead = true,
+                              .echo = true,
+                              .terminal = {"XTERM-256COLOR", {255, 24}}};
+constexpr std::size_t terminal_size = 16 * (6 + 14);  // the most bytes that a client tells of it
 
 // One end feeds what it got to `p`; this is what it says to that.
 std::string answers(ice::telnet& p, std::string_view heard) {
@@ -23,8 +29,9 @@ std::string answers(ice::telnet& p, std::string_view heard) {
 }
 
 // Two ends that answer each other fall silent (RFC 1143, 1: they need not).
-void check_it_ends(std::string said, ice::telnet_options wanted = {}) {
+void check_it_ends(std::string said, const ice::telnet_options& wanted = {}) {
     ice::telnet ends[2] = {ice::telnet(wanted), ice::telnet(wanted)};
+    ends[0].as_server();
     for (unsigned turn = 0; !said.empty(); ++turn) {
         fuzz::check(turn < 10, "a negotiation ends");
         said = answers(ends[turn % 2], said);
@@ -87,6 +94,31 @@ void check_options(std::size_t limit, const fuzz::input& in) {
     check_server(p, in, 36 + 5);
 }
 
+// A client that has a terminal, and agrees to everything, is given the same bytes.
+void check_client(std::size_t limit, const fuzz::input& in) {
+    ice::telnet p(limit, all);
+    const auto whole = ice::testing::play(p, in.data());
+    fuzz::check(whole.answers.size() <= in.data().size() + 36 + terminal_size, "few answers");
+    for (const auto& pieces : {in.pieces(), fuzz::byte_by_byte(in.data())}) {
+        const auto seen = ice::testing::play(p, pieces);
+        fuzz::check(seen.messages == whole.messages && seen.answers == whole.answers &&
+                        seen.error == whole.error,
+                    "cut, it is the same to a client");
+    }
+    // A window that changes at the end is told whole, or not at all.
+    std::string said;
+    for (std::string_view rest = in.data(); !rest.empty();) {
+        const auto found = p.parse(rest, said);
+        if (found.failed() || found.size() == 0) break;
+        rest.remove_prefix(found.size());
+    }
+    said.clear();
+    fuzz::check(!ice::packet(p, ice::telnet_window{0xff00, 0xffff}, said), "a window is sent");
+    fuzz::check(said.empty() || said == "\xff\xfa\x1f\xff\xff" + std::string(1, '\0') +
+                                            "\xff\xff\xff\xff\xff\xf0",
+                "each 255 is doubled");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -111,6 +143,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     check_it_ends(seen.answers, all);
     const auto refusals = check_server(ice::telnet(limit), in, 0);
     fuzz::check(refusals == seen.answers, "a server refuses what a client refuses");
-    if (!in.data().empty()) check_options(limit, in);  // parse() is called, and asks
+    if (in.data().empty()) return 0;  // parse() is not called, and asks for nothing
+    check_options(limit, in);
+    check_client(limit, in);
     return 0;
 }

@@ -10,12 +10,29 @@
 
 namespace ice {
 
+// The size of a window in characters; 0 is unknown.
+struct telnet_window {
+    using owns = std::true_type;  // see ice::owned
+
+    std::uint16_t columns = 0, rows = 0;
+    bool operator==(const telnet_window&) const = default;
+};
+
+// The terminal of a client, which it tells a server that asks.
+struct telnet_terminal {
+    // 1 to 40 printable characters of ASCII, such as "XTERM-256COLOR" (RFC 1091). A client without
+    // a type refuses to tell one.
+    std::string type{};
+    // A client refuses to tell a size of 0 columns and 0 rows.
+    telnet_window window{};
+};
+
 // The options that a telnet asks for and agrees to; it refuses all others. By default it asks for
 // nothing. parse() sends the requests when a session calls it first, before a peer has sent
 // anything. A client without options, such as nc, shows them as a few odd characters.
 struct telnet_options {
-    // A server asks for the type of the client's terminal (RFC 1091): telnet::terminal_type(). A
-    // client refuses it, as a program has no terminal. The same holds for `window`.
+    // A server asks for the type of the client's terminal (RFC 1091): telnet::terminal_type(). It
+    // is not for clients, which have `terminal`. The same holds for `window`.
     bool terminal_type = false;
     // A server asks for the size of the client's window (RFC 1073): telnet::window().
     bool window = false;
@@ -28,12 +45,11 @@ struct telnet_options {
     // No end sends GA (RFC 858). telnet and PuTTY then send each key at once instead of lines, and
     // their users cannot correct what they type.
     bool suppress_go_ahead = false;
-};
-
-// The size of a window in characters; 0 is unknown.
-struct telnet_window {
-    std::uint16_t columns = 0, rows = 0;
-    bool operator==(const telnet_window&) const = default;
+    // A client lets its server show what the user types (RFC 857): telnet::is_echoed(). For a
+    // client with a user; a server that echoes would send a program its own requests back.
+    bool echo = false;
+    // A client tells these if its server asks: by default nothing.
+    telnet_terminal terminal{};
 };
 
 // Whether a client shows what its user types.
@@ -56,15 +72,15 @@ class ICE_API telnet {
 public:
     // A line has at most 8 KiB.
     telnet() = default;
-    explicit telnet(telnet_options options) : options_(options) {}
+    explicit telnet(telnet_options options) : telnet(8 * 1024, std::move(options)) {}
 
-    // A line has at most `limit` bytes, counted without its end and without commands.
-    explicit telnet(std::size_t limit, telnet_options options = {})
-        : limit_(limit), options_(options) {}
+    // A line has at most `limit` bytes, counted without its end and without commands. Requires: the
+    // type of options.terminal is empty or as telnet_terminal says; any other is not told.
+    explicit telnet(std::size_t limit, telnet_options options = {});
 
     // Makes this the server's end of a connection, which answers AYT. A listener calls it; call it
     // yourself for a session without a listener.
-    void as_server() noexcept { is_server_ = true; }
+    void as_server() noexcept;
 
     // Returns a line without its end. A line ends with CR LF, with CR NUL (what clients send for
     // the Enter key in character mode; RFC 1123, 3.3.1: the same as CR LF), or with a bare LF (what
@@ -80,7 +96,8 @@ public:
     // the bytes before it that are urgent, but parse() cannot know which ones are.
     //
     // Bounds: parse() appends at most as many bytes as `input` has, one "[Yes]", and the requests
-    // of this end: 36 bytes for its options, once, and 5 for each line with telnet_echo::off. Once
+    // of this end: 36 bytes for its options, once, and 5 for each line with telnet_echo::off. A
+    // client tells its terminal in up to 46 bytes, at most 16 times for each connection. Once
     // text or a command has begun the line is unfinished, and timeouts::message bounds it. Whole
     // commands alone begin no line, but each restarts timeouts::idle. Errors:
     // errc::message_too_large for a longer line; errc::bad_message for a subnegotiation of more
@@ -104,17 +121,28 @@ public:
     // they show the password. Requires: this is the server's end.
     error_code packet(const telnet_prompt& prompt, std::string& out);
 
-    // -- What the client has told; a logic reads it as peer.protocol().window(). It may come after
-    // the first line, or never. The option must have been asked for.
+    // Tells the server that the client's window has this size now; it appends nothing if the server
+    // has not asked, and tells the size when that asks. Call it again if a push() of it is refused.
+    // A new connection, as of a link, begins with the size of options.terminal. Requires: this is
+    // the client's end.
+    //     (void)session.push(ice::telnet_window{.columns = 132, .rows = 50});
+    error_code packet(const telnet_window& window, std::string& out);
+
+    // -- What the peer has told; a logic reads it as peer.protocol().window(). It may come after
+    // the first line, or never. The option must have been asked for, or agreed to.
 
     // The first type that the client named, such as XTERM-256COLOR: up to 40 printable characters
-    // of ASCII. Empty if unknown. The view is valid until the next parse().
+    // of ASCII. Empty if unknown. The view is valid until the next parse(). A client has its own.
     std::string_view terminal_type() const noexcept { return terminal_type_; }
-    // The size that the client told last.
+    // The size that the client told last. A client has its own.
     telnet_window window() const noexcept { return window_; }
     // Whether both ends have agreed on UTF-8.
     bool is_utf8() const noexcept { return charset_ == charset::utf8; }
-    // How often one of the three has changed. A logic that keeps the number learns of a change.
+    // Whether the server shows what the user of this client types, or hides a password: the client
+    // must not show it. Each line may have its echo as the next message, which is empty after a
+    // password.
+    bool is_echoed() const noexcept;
+    // How often one of the four has changed. A logic that keeps the number learns of a change.
     std::uint32_t changes() const noexcept { return changes_; }
 
 private:
@@ -135,6 +163,7 @@ private:
     void line_came(std::string& out);
     bool agrees(std::uint8_t option) const noexcept;
     void answer_option(std::uint8_t option, std::string& out);
+    void tell_terminal(detail::telnet_option option, std::string& out);
     void end_subnegotiation(std::string& out);
     void subnegotiated(std::string_view data, std::string& out);
     void answer_charset(std::string_view data, std::string& out);
@@ -147,8 +176,11 @@ private:
     telnet_window window_;
     std::uint16_t sub_size_ = 0;  // bytes of the subnegotiation
     detail::telnet_negotiation negotiation_;
-    telnet_options options_;
-    char verb_ = 0;  // WILL, WONT, DO or DONT
+    struct {
+        bool terminal_type, window, utf8, binary, suppress_go_ahead, echo;
+    } wants_{};
+    std::uint8_t told_ = 0;  // how often the terminal was told in answer to the server
+    char verb_ = 0;          // WILL, WONT, DO or DONT
     state state_ = state::text;
     charset charset_ = charset::unknown;
     hidden hidden_ = hidden::nothing;
