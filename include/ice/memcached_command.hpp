@@ -51,7 +51,10 @@ class memcached_builder;
 // * A command line has at most 2048 bytes; that of get and gets has at most the protocol's limit.
 // * A meta command has at most 16 flags, which have neither blanks nor control characters. An
 //   opaque O has a token of 1 to 31 bytes. The flag q is refused: a quiet command may have no
-//   reply, and then the next request would get the wrong one.
+//   reply, and then the next request would get the wrong one. Nor is there a batch of quiet
+//   commands that mn ends: its replies do not say where they begin, and the protocol cannot count
+//   requests, as push() may discard what packet() has made. A pipelined pool sends the commands of
+//   many callers in one write without q, which would only save the few bytes of each miss.
 class ICE_API memcached_command {
 public:
     static constexpr std::size_t key_limit = 250;
