@@ -119,6 +119,24 @@ BOOST_AUTO_TEST_CASE(a_subscription_that_ends_has_no_further_message) {
     bus.unsubscribe(77);
 }
 
+// The danger: the server goes on to send what nobody takes.
+BOOST_AUTO_TEST_CASE(a_subscription_that_ends_while_the_outbox_is_full_ends_with_the_next_message) {
+    auto& bus = add();
+    const auto sid = note("a");
+    sim.run_for(1ms);
+    BOOST_TEST_REQUIRE(sid < 9U);
+    while (!bus.push(ice::nats_pub("b", std::string(1000, 'x')))) {}
+    while (!bus.push(ice::nats_unsub(9))) {}  // as long as that of `sid`
+    bus.unsubscribe(sid);
+    sim.run_for(1s);
+    BOOST_TEST(broker.subscriptions().size() == 2U);
+    broker.publish("a", "1");
+    broker.publish("a", "2");
+    sim.run_for(1s);
+    BOOST_TEST(broker.subscriptions().size() == 1U, "the inbox");
+    BOOST_TEST(seen.empty());
+}
+
 BOOST_AUTO_TEST_CASE(patterns_that_no_server_takes_throw) {
     auto& bus = add();
     for (const char* bad : {"", "a b", "a..b", ">.a"})

@@ -192,6 +192,8 @@ void send_answer(session<P>& peer, L& logic, const std::optional<A>& a) {
 //   gracefully. push() returns an error if the peer has closed, the connection is broken, stop()
 //   was called, or after write_timeout. After the other timeouts only this form can push, not
 //   closed(session<P>&).
+//   closed() is not called for a session that is destroyed with the loop, or because memory ran out
+//   as it was woken: keep its uid(), and ask listener::find(), rather than its address.
 // - An exception that leaves a logic closes that connection only (listener_counters::logic_threw).
 // - At the end of timeouts::logic, and by stop() of the server or the listener, also at the end of
 //   a drain's grace period, a coroutine that waits is cancelled (cancellation_type::terminal of

@@ -55,8 +55,13 @@ struct nats_client::state {
     }
     void link_ended() {
         link = nullptr;
-        peer = nullptr;
         end_requests(errc::stopped);
+    }
+    // If it does not fit into the outbox, or opened() still subscribes, the next message without a
+    // handler tells the server.
+    void unsubscribe(std::uint64_t sid) {
+        session<nats>* const peer = link != nullptr ? link->current() : nullptr;
+        if (peer != nullptr && !peer->push(nats_unsub(sid))) last_unsubscribed = sid;
     }
     void deliver(const nats_view& m, session<nats>& peer);
     void reply_came(const nats_view& m);
@@ -73,11 +78,11 @@ struct nats_client::state {
     nats_client_options options;
     std::string inbox;
     ice::link<nats>* link = nullptr;  // null again when the server has ended
-    session<nats>* peer = nullptr;    // from opened() to closed()
     std::map<std::uint64_t, std::shared_ptr<subscription>> subscriptions;
     std::unordered_map<std::uint64_t, nats_request*> requests;
     std::uint64_t last_sid = nats_inbox_sid;
     std::uint64_t last_token = 0;
+    std::uint64_t last_unsubscribed = 0;
     std::function<void(std::string_view)> report;
     nats_counters counters;
     bool is_leaving = false;  // the server is in lame duck mode
@@ -93,7 +98,6 @@ struct nats_client::logic {
 
     task<> opened(session<nats>& peer) const {
         state& s = *client;
-        s.peer = &peer;
         s.is_leaving = s.has_all = false;
         peer.protocol().take_infos();
         peer.protocol().take_pongs();
@@ -125,7 +129,6 @@ struct nats_client::logic {
     }
 
     void closed(session<nats>&, error_code why) const {
-        client->peer = nullptr;
         client->counters.lost += client->requests.size();
         client->end_requests(why);
     }
@@ -134,7 +137,11 @@ struct nats_client::logic {
 void nats_client::state::deliver(const nats_view& m, session<nats>& to) {
     if (m.sid() == nats_inbox_sid) return reply_came(m);
     const auto found = subscriptions.find(m.sid());
-    if (found == subscriptions.end()) return;  // it has just ended
+    if (found == subscriptions.end()) {  // it has just ended, or unsubscribe() could not tell
+        if (last_unsubscribed != m.sid() && !to.push(nats_unsub(m.sid())))
+            last_unsubscribed = m.sid();
+        return;
+    }
     const auto kept = found->second;           // the handler may end its own subscription
     const auto answer = kept->handle(m);
     if (!answer) return;
@@ -229,7 +236,7 @@ nats_client::~nats_client() {
     const auto subscriptions = std::exchange(state_->subscriptions, {});
     try {
         for (const auto& [sid, one] : subscriptions) {
-            if (state_->peer != nullptr) (void)state_->peer->push(nats_unsub(sid));
+            state_->unsubscribe(sid);
         }
     } catch (const std::bad_alloc&) {  // the messages that still come have no handler
     }
@@ -258,9 +265,7 @@ std::uint64_t nats_client::add(std::string pattern, std::string queue, handler_f
 void nats_client::unsubscribe(std::uint64_t sid) {
     // The end of the handler may end other subscriptions: it comes last.
     const auto ended = state_->subscriptions.extract(sid);
-    if (ended.empty() || state_->peer == nullptr) return;
-    // If it does not fit into the outbox, the messages that still come have no handler.
-    (void)state_->peer->push(nats_unsub(sid));
+    if (!ended.empty()) state_->unsubscribe(sid);
 }
 
 task<result<nats_message>> nats_client::request(std::string_view subject, std::string_view payload,
