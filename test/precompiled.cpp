@@ -1,4 +1,4 @@
 // The one instantiation of what precompiled.hpp says is elsewhere.
-#define ICE_TEMPLATE template class
+#define ICE_EXTERN
 
 #include "precompiled.hpp"

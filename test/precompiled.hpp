@@ -13,18 +13,18 @@
 #include <string>
 #include <string_view>
 
-#ifndef ICE_TEMPLATE
-#define ICE_TEMPLATE extern template class
+#ifndef ICE_EXTERN
+#define ICE_EXTERN extern
 #endif
 
-ICE_TEMPLATE ice::session<ice::line>;
-ICE_TEMPLATE ice::pool<ice::line>;
-ICE_TEMPLATE ice::pipelined_pool<ice::line, std::string>;
-ICE_TEMPLATE ice::tcp_client_action<ice::line>;
-ICE_TEMPLATE ice::reply_logic<std::string, std::string_view>;
-ICE_TEMPLATE ice::session<ice::raw>;
-ICE_TEMPLATE ice::session<ice::resp>;
-ICE_TEMPLATE ice::pool<ice::resp>;
-ICE_TEMPLATE ice::pipelined_pool<ice::resp, ice::resp_value>;
+ICE_EXTERN template class ice::session<ice::line>;
+ICE_EXTERN template class ice::pool<ice::line>;
+ICE_EXTERN template class ice::pipelined_pool<ice::line, std::string>;
+ICE_EXTERN template class ice::tcp_client_action<ice::line>;
+ICE_EXTERN template struct ice::reply_logic<std::string, std::string_view>;
+ICE_EXTERN template class ice::session<ice::raw>;
+ICE_EXTERN template class ice::session<ice::resp>;
+ICE_EXTERN template class ice::pool<ice::resp>;
+ICE_EXTERN template class ice::pipelined_pool<ice::resp, ice::resp_value>;
 
-#undef ICE_TEMPLATE
+#undef ICE_EXTERN

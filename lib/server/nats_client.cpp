@@ -142,7 +142,7 @@ void nats_client::state::deliver(const nats_view& m, session<nats>& to) {
             last_unsubscribed = m.sid();
         return;
     }
-    const auto kept = found->second;           // the handler may end its own subscription
+    const auto kept = found->second;  // the handler may end its own subscription
     const auto answer = kept->handle(m);
     if (!answer) return;
     if (const error_code refused = to.push(*answer)) {
@@ -235,9 +235,7 @@ nats_client::~nats_client() {
     const auto report = std::exchange(state_->report, nullptr);
     const auto subscriptions = std::exchange(state_->subscriptions, {});
     try {
-        for (const auto& [sid, one] : subscriptions) {
-            state_->unsubscribe(sid);
-        }
+        for (const auto& [sid, one] : subscriptions) { state_->unsubscribe(sid); }
     } catch (const std::bad_alloc&) {  // the messages that still come have no handler
     }
     state_->end_requests(errc::stopped);
