@@ -428,6 +428,29 @@ BOOST_AUTO_TEST_CASE(a_subscription_that_the_server_ends_is_asked_for_again) {
     BOOST_TEST(seen == strings{"again"});
 }
 
+// The danger: Redis refuses overlapping prefixes for ever, and what is left keeps sending.
+BOOST_AUTO_TEST_CASE(an_end_that_is_refused_ends_the_connection) {
+    auto& redis = add();
+    cache();
+    sim.run_for(2s);
+    broker.denied = {"TRACKING"};  // as BUSY
+    redis.invalidations([](auto) {}, {"user:"});
+    sim.run_for(1ms);
+    broker.denied.clear();
+    sim.run_for(2s);
+    BOOST_TEST(redis.link().counters().reconnects == 1U);
+    BOOST_TEST(redis.is_tracking());
+    BOOST_TEST(broker.tracked == "CLIENT TRACKING ON BCAST PREFIX user:");
+    const auto one = redis.subscribe("a", note());
+    sim.run_for(2s);
+    broker.denied = {"a"};
+    redis.unsubscribe(one);
+    sim.run_for(2s);
+    BOOST_TEST(redis.link().counters().reconnects == 2U);
+    BOOST_TEST(broker.subscriptions().empty());
+    BOOST_TEST(redis.is_settled());
+}
+
 // -- health and bounds
 
 BOOST_AUTO_TEST_CASE(a_silent_server_is_left) {

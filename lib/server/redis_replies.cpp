@@ -46,6 +46,8 @@ void redis_subscriber::state::replied(const resp_view& reply) {
     if (is_ping) return;  // an error, such as LOADING, shows as well that the server lives
     if (!c.ends && reply.is_error()) refused(*c.of, reply.text());
     else if (!c.ends) subscribed(c.of);
+    // Its prefixes are still tracked, and Redis refuses new ones that overlap them.
+    else if (reply.is_error()) return link->reconnect();
     answered(c);
 }
 
