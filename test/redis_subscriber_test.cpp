@@ -353,6 +353,26 @@ BOOST_AUTO_TEST_CASE(a_gap_lasts_while_a_subscription_is_refused) {
     BOOST_TEST(gaps.size() == 2U);
 }
 
+// The danger: an old loss is told for a new gap, which then seems to be hours long.
+BOOST_AUTO_TEST_CASE(each_subscription_has_its_own_gap) {
+    auto& redis = add();
+    redis.subscribe("a", note());
+    const auto refused = redis.subscribe("b", note());
+    sim.run_for(2s);
+    broker.denied = {"b"};
+    for (int i = 0; i < 2; ++i) {
+        broker.close_all();
+        sim.run_for(1min);
+    }
+    BOOST_TEST_REQUIRE(gaps.size() == 2U);
+    BOOST_TEST((gaps[1].last_received > gaps[0].subscribed));
+    redis.unsubscribe(refused);
+    broker.close_all();
+    sim.run_for(1min);
+    BOOST_TEST_REQUIRE(gaps.size() == 3U);
+    BOOST_TEST((gaps[2].last_received > gaps[1].subscribed));
+}
+
 // The danger: its reply counts as that of a subscription, and all behind it are shifted by one.
 BOOST_AUTO_TEST_CASE(the_reply_of_a_heartbeat_is_no_reply_of_a_subscription) {
     broker.error_of_ping = "LOADING Redis is loading the dataset in memory";

@@ -140,16 +140,14 @@ void redis_subscriber::state::drop_all() {
 }
 
 void redis_subscriber::state::tell_gap() {
-    if (!lost) return;
-    bool is_over_for_some = false, is_over_for_all = true;
+    std::optional<loss> first;
     for_each_topic([&](const auto& t) {
-        if (t->has_gap && t->is_subscribed) is_over_for_some = true;
-        if (t->has_gap && !t->is_subscribed) is_over_for_all = false;  // it is refused now
-        if (t->is_subscribed) t->has_gap = false;
+        if (!t->lost || !t->is_subscribed) return;  // a subscription that is refused keeps its gap
+        if (!first || t->lost->last_received < first->last_received) first = t->lost;
+        t->lost.reset();
     });
-    const redis_gap gap{lost->why, lost->last_received, now()};
-    if (is_over_for_all) lost.reset();
-    if (!is_over_for_some) return;
+    if (!first) return;
+    const redis_gap gap{first->why, first->last_received, now()};
     ++counters.gaps;
     if (const auto tell = gap_report) return guarded(*tell, "on_gap", gap);
     const std::chrono::duration<double> span = gap.subscribed - gap.last_received;

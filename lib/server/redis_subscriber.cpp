@@ -58,13 +58,11 @@ void redis_subscriber::state::closed(error_code why) {
     in_flight.clear();
     opening = 0;
     const bool was_tracking = tracking && tracking->is_subscribed;
-    bool had_any = false;
     for_each_topic([&](const auto& t) {
         t->is_asked = false;
         if (!std::exchange(t->is_subscribed, false) || t == tracking) return;
-        had_any = t->has_gap = true;
+        if (!t->lost) t->lost = loss{why, last_received};
     });
-    if (had_any && !lost) lost = {why, last_received};
     if (was_tracking) drop_all();  // mutant: redis_drop
 }
 

@@ -35,6 +35,10 @@ inline const redis_words& words_of(redis_kind kind) noexcept {
 }
 
 struct redis_subscriber::state {
+    struct loss {
+        error_code why;
+        time_point last_received;
+    };
     // One subscription of the server; for redis_kind::tracking the only one, without handlers here.
     struct topic {
         redis_kind kind = redis_kind::channel;
@@ -45,16 +49,12 @@ struct redis_subscriber::state {
         std::string refusal;         // the server's last words
         bool is_asked = false;       // on this connection, and was not refused
         bool is_subscribed = false;  // on this connection
-        bool has_gap = false;        // was subscribed on an earlier one
+        std::optional<loss> lost;    // was subscribed on an earlier one, which has ended
     };
     struct command {
         std::shared_ptr<topic> of;  // null: PING
         bool ends = false;          // UNSUBSCRIBE
         bool opens = false;         // of those that begin a connection
-    };
-    struct loss {
-        error_code why;
-        time_point last_received;
     };
     using invalidation_handler = std::function<void(std::optional<std::string_view>)>;
     using topic_map = std::map<std::string, std::shared_ptr<topic>, std::less<>>;
@@ -130,7 +130,6 @@ struct redis_subscriber::state {
     std::size_t opening = 0;                // commands that begin the connection, without a reply
     std::uint64_t pings = 0;                // of the link, that in_flight has had
     time_point last_received{};
-    std::optional<loss> lost;
     std::shared_ptr<invalidation_handler> invalidate;
     std::shared_ptr<std::function<void(const redis_gap&)>> gap_report;
     std::shared_ptr<std::function<void(std::string_view)>> error_report;
