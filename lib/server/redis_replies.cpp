@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <utility>
 
 #include "redis_subscriber_state.hpp"
 
@@ -140,9 +141,14 @@ void redis_subscriber::state::drop_all() {
 }
 
 void redis_subscriber::state::tell_gap() {
+    if (!std::exchange(has_loss, false)) return;  // as for most replies
     std::optional<loss> first;
     for_each_topic([&](const auto& t) {
-        if (!t->lost || !t->is_subscribed) return;  // a subscription that is refused keeps its gap
+        if (!t->lost) return;
+        if (!t->is_subscribed) {  // it is refused, and keeps its gap
+            has_loss = true;
+            return;
+        }
         if (!first || t->lost->last_received < first->last_received) first = t->lost;
         t->lost.reset();
     });

@@ -62,6 +62,7 @@ void redis_subscriber::state::closed(error_code why) {
         t->is_asked = false;
         if (!std::exchange(t->is_subscribed, false) || t == tracking) return;
         if (!t->lost) t->lost = loss{why, last_received};
+        has_loss = true;
     });
     if (was_tracking) drop_all();  // mutant: redis_drop
 }

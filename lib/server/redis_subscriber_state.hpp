@@ -135,6 +135,7 @@ struct redis_subscriber::state {
     std::shared_ptr<std::function<void(std::string_view)>> error_report;
     redis_subscriber_counters counters;
     const topic* called = nullptr;  // whose handlers run
+    bool has_loss = false;          // some topic has
     bool is_over = false;           // the subscriber was destroyed
 };
 
