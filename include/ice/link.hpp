@@ -7,7 +7,6 @@
 #include <ice/action.hpp>
 #include <ice/detail/link_base.hpp>
 #include <ice/detail/run_session.hpp>
-#include <ice/detail/serve.hpp>
 #include <memory>
 #include <new>
 #include <string>
@@ -212,37 +211,17 @@ namespace detail {
 // What srv.add() makes of a tcp_link_action.
 template <protocol P, class A>
     requires logic_for<logic_in_t<A>, P>
-class running_link final : public link<P> {
-    using L = logic_in_t<A>;
-
+class running_link final : public runs_sessions<link<P>, P, A> {
 public:
     running_link(std::shared_ptr<server_context> context, link_options o, P p, A l,
                  std::function<error_code(session<P>&)> beat)
-        : link<P>(std::move(context), std::move(o)), protocol_(std::move(p)), logic_(std::move(l)),
-          heartbeat_(std::move(beat)) {
-        check_opened_and_closed<L, P>();
-    }
+        : runs_sessions<link<P>, P, A>(std::move(p), std::move(l), std::move(context),
+                                       std::move(o)),
+          heartbeat_(std::move(beat)) {}
 
 private:
-    std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
-        return logic_.make_session(std::move(bytes), protocol_, id, this->settings());
-    }
     error_code push_heartbeat() override { return heartbeat_(*this->current()); }
 
-    task<error_code> open(session_base& s, bool& opened) override {
-        return open_session(of(s), logic_.of(of(s)), opened);
-    }
-    task<error_code> serve_messages(session_base& s) override {
-        return serve(of(s), logic_.of(of(s)));
-    }
-    task<> close(session_base& s, bool opened, error_code why,
-                 std::exception_ptr& thrown) override {
-        return close_session(of(s), logic_.of(of(s)), opened, why, thrown);
-    }
-    static session<P>& of(session_base& s) noexcept { return static_cast<session<P>&>(s); }
-
-    P protocol_;
-    session_logic<P, A> logic_;
     std::function<error_code(session<P>&)> heartbeat_;
 };
 

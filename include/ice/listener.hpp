@@ -5,7 +5,6 @@
 #include <ice/action.hpp>
 #include <ice/detail/listener_base.hpp>
 #include <ice/detail/run_session.hpp>
-#include <ice/detail/serve.hpp>
 #include <memory>
 #include <ranges>
 
@@ -58,7 +57,7 @@ concept has_as_server = requires(P& p) { p.as_server(); };
 // What srv.add() makes of a tcp_server_action.
 template <protocol P, class A>
     requires logic_for<logic_in_t<A>, P>
-class running_listener final : public listener<P> {
+class running_listener final : public runs_sessions<listener<P>, P, A> {
     using L = logic_in_t<A>;
 
     static_assert(
@@ -68,10 +67,9 @@ class running_listener final : public listener<P> {
 public:
     running_listener(std::shared_ptr<server_context> context, const address& where, P p, A l,
                      const limits& bounds, const timeouts& times, std::shared_ptr<transport> own)
-        : listener<P>(std::move(context), where, bounds, times, std::move(own)),
-          protocol_(std::move(p)), logic_(std::move(l)) {
-        check_opened_and_closed<L, P>();
-        if constexpr (has_as_server<P>) protocol_.as_server();
+        : runs_sessions<listener<P>, P, A>(std::move(p), std::move(l), std::move(context), where,
+                                           bounds, times, std::move(own)) {
+        if constexpr (has_as_server<P>) this->protocol_.as_server();
     }
 
 private:
@@ -80,24 +78,6 @@ private:
 
     bool logic_waits() const noexcept override { return logic_may_wait; }
     bool can_be_cancelled() const noexcept override { return may_wait; }
-    std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
-        return logic_.make_session(std::move(bytes), protocol_, id, this->settings_);
-    }
-
-    task<error_code> open(session_base& s, bool& opened) override {
-        return open_session(of(s), logic_.of(of(s)), opened);
-    }
-    task<error_code> serve_messages(session_base& s) override {
-        return serve(of(s), logic_.of(of(s)));
-    }
-    task<> close(session_base& s, bool opened, error_code why,
-                 std::exception_ptr& thrown) override {
-        return close_session(of(s), logic_.of(of(s)), opened, why, thrown);
-    }
-    static session<P>& of(session_base& s) noexcept { return static_cast<session<P>&>(s); }
-
-    P protocol_;
-    session_logic<P, A> logic_;
 };
 
 }  // namespace detail

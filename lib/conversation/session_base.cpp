@@ -66,15 +66,12 @@ void session_base::add_spawned(task<> work, bool at_once) {
     else all.group.spawn(std::move(work), std::move(threw));
 }
 
-task<> session_base::end_spawned() {
+task<> session_base::end_established() {
+    set_established(false);
+    if (!has_spawned()) co_return;
     task_group& group = settings_.spawned.at(this).group;
     group.cancel();
     co_await group.join();  // mutant: join_spawned
-}
-
-task<> session_base::end_established() {
-    set_established(false);
-    if (has_spawned()) co_await end_spawned();
 }
 
 task<> session_base::finish(error_code why) {

@@ -96,7 +96,7 @@ private:
     // Rethrows what the logic has thrown.
     task<> join();
     // Nothing more is answered. Destroys the workers that wait for a request; those that run end
-    // with session_base::end_spawned().
+    // with session_base::end_established().
     void end() noexcept;
     void send_oldest();
     void threw(std::exception_ptr) noexcept;

@@ -149,7 +149,7 @@ protected:
     virtual task<> close(session_base&, bool opened, error_code why,
                          std::exception_ptr& thrown) = 0;
 
-    session_settings settings_;
+    session_settings& settings() noexcept { return settings_; }
 
 private:
     friend class server;
@@ -178,6 +178,7 @@ private:
     void count(error_code why);
     static std::uint32_t whole_seconds(time_point) noexcept;
 
+    session_settings settings_;
     std::shared_ptr<server_context> context_;
     std::shared_ptr<transport> net_;  // the server's, or that of the action
     std::unique_ptr<acceptor> acceptor_;

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <exception>
 #include <ice/detail/cancel_at.hpp>
+#include <ice/detail/serve.hpp>
 #include <ice/logic.hpp>
 #include <memory>
 #include <type_traits>
@@ -47,40 +48,6 @@ constexpr void check_opened_and_closed() {
                   "ice: opened() and closed() of a logic are called with (ice::session<P>&), or "
                   "closed() with (ice::session<P>&, ice::error_code)");
 }
-
-// The logic of all sessions, or the prototype of theirs, and how a session finds its own. `A` is
-// what the action was given: a logic, or per_session of one.
-template <class P, class A>
-class session_logic {
-public:
-    using type = logic_in_t<A>;
-
-    explicit session_logic(A l) : logic_(std::move(l)) {}
-
-    std::unique_ptr<session<P>> make_session(std::unique_ptr<channel> bytes, const P& p, uid id,
-                                             session_settings& settings) {
-        if constexpr (is_per_session)
-            return std::make_unique<session_with_logic>(std::move(bytes), p, id, settings,
-                                                        logic_.prototype);
-        else return std::make_unique<session<P>>(std::move(bytes), p, id, settings);
-    }
-    // Requires: make_session() made the session.
-    type& of(session<P>& peer) noexcept {
-        if constexpr (is_per_session) return static_cast<session_with_logic&>(peer).logic;
-        else return logic_;
-    }
-
-private:
-    static constexpr bool is_per_session = !std::same_as<A, type>;
-    struct session_with_logic final : session<P> {
-        session_with_logic(std::unique_ptr<channel> bytes, P p, uid id, session_settings& s,
-                           const type& l)
-            : session<P>(std::move(bytes), std::move(p), id, s), logic(l) {}
-        type logic;
-    };
-
-    A logic_;
-};
 
 template <class L, class P>
 decltype(auto) call_closed(L& logic, session<P>& peer, error_code why) {
@@ -158,6 +125,57 @@ task<> close_session(session<P>& peer, L& logic, bool opened, error_code why,
     if constexpr (has_closed<L, P>) return close_with_logic(peer, logic, opened, why, thrown);
     else return peer.end_established();
 }
+
+// The part of a listener or a link that depends on its protocol and its logic. `Base` is
+// listener<P> or link<P>. `A` is what the action was given: a logic, or per_session of one.
+template <class Base, protocol P, class A>
+class runs_sessions : public Base {
+    using L = logic_in_t<A>;
+
+protected:
+    template <class... Arguments>
+    runs_sessions(P p, A l, Arguments&&... of_base)
+        : Base(std::forward<Arguments>(of_base)...), protocol_(std::move(p)), logic_(std::move(l)) {
+        check_opened_and_closed<L, P>();
+    }
+
+    P protocol_;  // each session has a copy
+
+private:
+    static constexpr bool is_per_session = !std::same_as<A, L>;
+    struct session_with_logic final : session<P> {
+        session_with_logic(std::unique_ptr<channel> bytes, P p, uid id, session_settings& s,
+                           const L& l)
+            : session<P>(std::move(bytes), std::move(p), id, s), logic(l) {}
+        L logic;
+    };
+
+    std::unique_ptr<session_base> make_session(std::unique_ptr<channel> bytes, uid id) override {
+        if constexpr (is_per_session)
+            return std::make_unique<session_with_logic>(std::move(bytes), protocol_, id,
+                                                        this->settings(), logic_.prototype);
+        else return std::make_unique<session<P>>(std::move(bytes), protocol_, id, this->settings());
+    }
+    task<error_code> open(session_base& s, bool& opened) override {
+        return open_session(typed(s), logic_of(s), opened);
+    }
+    task<error_code> serve_messages(session_base& s) override {
+        return serve(typed(s), logic_of(s));
+    }
+    task<> close(session_base& s, bool opened, error_code why,
+                 std::exception_ptr& thrown) override {
+        return close_session(typed(s), logic_of(s), opened, why, thrown);
+    }
+
+    static session<P>& typed(session_base& s) noexcept { return static_cast<session<P>&>(s); }
+    // Requires: make_session() made the session.
+    L& logic_of([[maybe_unused]] session_base& s) noexcept {
+        if constexpr (is_per_session) return static_cast<session_with_logic&>(s).logic;
+        else return logic_;
+    }
+
+    A logic_;
+};
 
 }  // namespace ice::detail
 

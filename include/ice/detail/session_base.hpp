@@ -160,9 +160,8 @@ public:
     void start(task<> work);
     // Whether spawn() or start() was called.
     bool has_spawned() const noexcept { return has_spawned_; }
-    // Cancels what was spawned, and returns when all of it has ended. Requires: has_spawned().
-    task<> end_spawned();
-    // The session is not established any more. Returns when all that was spawned has ended.
+    // The session is not established any more: cancels what was spawned, and returns when all of it
+    // has ended.
     task<> end_established();
 
     // Messages sent, and messages received, since the handshake or the lease began. Equal numbers
