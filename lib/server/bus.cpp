@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "handler_list.hpp"
 #include "recent_map.hpp"
 
 namespace ice {
@@ -57,14 +58,11 @@ std::optional<bus_origin> bus_origin_of(std::string_view value) {
 }  // namespace
 
 struct bus::state : std::enable_shared_from_this<state> {
-    using handler = std::function<void(std::string_view)>;
-
     struct topic {
         std::string name;
         std::uint64_t number = 0;  // not used again when all have unsubscribed
         std::uint64_t sid = 0;     // of the client's subscription
-        // In the order of subscribe(). Null: unsubscribed while they run.
-        std::vector<std::pair<std::uint64_t, std::shared_ptr<handler>>> handlers;
+        handler_list<std::string_view> handlers;
     };
     struct nested_message {
         std::shared_ptr<topic> to;
@@ -115,7 +113,6 @@ struct bus::state : std::enable_shared_from_this<state> {
     std::size_t nested_count = 0;  // since the delivery began
     std::uint64_t last_topic = 0, last_subscription = 0;
     bus_counters counters;
-    const topic* called = nullptr;  // whose handlers run
     bool is_delivering = false;
     bool is_over = false;  // the bus was destroyed
 };
@@ -226,14 +223,9 @@ void bus::state::deliver(std::shared_ptr<topic> to, std::string_view message) {
 }
 
 void bus::state::call(topic& to, std::string_view message) {
-    called = &to;
-    const std::size_t before = to.handlers.size();  // who subscribes meanwhile gets the next one
-    for (std::size_t i = 0; i < before && !is_over; ++i) {
-        const auto handle = to.handlers[i].second;  // it may end its own subscription
-        if (handle) guarded(*handle, to, message);
-    }
-    std::erase_if(to.handlers, [](const auto& one) { return one.second == nullptr; });
-    called = nullptr;
+    to.handlers.for_each([&](const auto& handle) {
+        if (!is_over) guarded(handle, to, message);
+    });
 }
 
 template <class F, class... A>
@@ -288,11 +280,10 @@ std::uint64_t bus::subscribe(std::string name, std::function<void(std::string_vi
     const auto to = known != s.topics.end() ? known->second : s.add(std::move(name));
     const std::uint64_t subscription = ++s.last_subscription;
     try {
-        to->handlers.emplace_back(subscription,
-                                  std::make_shared<state::handler>(std::move(handle)));
+        to->handlers.add(subscription, std::move(handle));
         s.subscriptions.emplace(subscription, to);
     } catch (...) {  // no memory
-        std::erase_if(to->handlers, [&](const auto& h) { return h.first == subscription; });
+        to->handlers.remove(subscription);
         s.end_if_unused(*to);
         throw;
     }
@@ -324,18 +315,13 @@ void bus::unsubscribe(std::uint64_t subscription) {
     if (found == s.subscriptions.end()) return;
     const std::shared_ptr<state::topic> from = found->second;
     s.subscriptions.erase(found);
-    auto& all = from->handlers;
-    const auto one = std::find_if(all.begin(), all.end(),
-                                  [&](const auto& h) { return h.first == subscription; });
     // The end of the handler may end other subscriptions: it comes last.
-    const auto handle = std::exchange(one->second, nullptr);
-    if (s.called != from.get()) all.erase(one);
+    const auto handle = from->handlers.remove(subscription);
     s.end_if_unused(*from);
 }
 
 void bus::state::end_if_unused(topic& t) {
-    const auto is_used = [](const auto& h) { return h.second != nullptr; };
-    if (std::any_of(t.handlers.begin(), t.handlers.end(), is_used)) return;
+    if (!t.handlers.is_empty()) return;
     const auto sid = t.sid;
     others.erase({t.number, 0}, {t.number, std::numeric_limits<std::uint64_t>::max()});
     topics.erase(t.name);

@@ -57,10 +57,12 @@ struct nats_client::state {
         link = nullptr;
         end_requests(errc::stopped);
     }
+    // Null without a connection.
+    session<nats>* current() const noexcept { return link != nullptr ? link->current() : nullptr; }
     // If it does not fit into the outbox, or opened() still subscribes, the next message without a
     // handler tells the server.
     void unsubscribe(std::uint64_t sid) {
-        session<nats>* const peer = link != nullptr ? link->current() : nullptr;
+        session<nats>* const peer = current();
         if (peer != nullptr && !peer->push(nats_unsub(sid))) last_unsubscribed = sid;
     }
     void deliver(const nats_view& m, session<nats>& peer);
@@ -235,7 +237,7 @@ nats_client::~nats_client() {
     const auto report = std::exchange(state_->report, nullptr);
     const auto subscriptions = std::exchange(state_->subscriptions, {});
     try {
-        for (const auto& [sid, one] : subscriptions) { state_->unsubscribe(sid); }
+        for (const auto& [sid, one] : subscriptions) state_->unsubscribe(sid);
     } catch (const std::bad_alloc&) {  // the messages that still come have no handler
     }
     state_->end_requests(errc::stopped);
@@ -254,7 +256,7 @@ std::uint64_t nats_client::add(std::string pattern, std::string queue, handler_f
     *made = {std::move(pattern), std::move(queue), std::move(handle)};
     state_->subscriptions.emplace(sid, made);
     // Without a connection, or before opened() has returned, opened() subscribes.
-    session<nats>* const peer = state_->link != nullptr ? state_->link->current() : nullptr;
+    session<nats>* const peer = state_->current();
     if (peer == nullptr || state_->is_leaving) return sid;
     if (peer->push(state_->subscribes(sid, *made))) state_->link->reconnect();
     return sid;
@@ -296,7 +298,7 @@ task<result<nats_message>> nats_client::request(std::shared_ptr<state> s, std::s
         deadline timer;
     };
 
-    session<nats>* const peer = s->link != nullptr ? s->link->current() : nullptr;
+    session<nats>* const peer = s->current();
     error_code refused;
     if (s->is_over || s->link == nullptr) refused = errc::stopped;
     else if (peer == nullptr) refused = errc::not_connected;

@@ -112,14 +112,9 @@ void redis_subscriber::state::deliver(redis_kind kind, std::string_view name,
     }
     ++counters.messages;
     const std::shared_ptr<topic> to = found->second;
-    called = to.get();
-    const std::size_t before = to->handlers.size();  // who subscribes meanwhile gets the next one
-    for (std::size_t i = 0; i < before && !is_over; ++i) {
-        const auto handle = to->handlers[i].second;  // it may end its own subscription
-        if (handle) guarded(*handle, to->name, m);
-    }
-    std::erase_if(to->handlers, [](const auto& one) { return one.second == nullptr; });
-    called = nullptr;
+    to->handlers.for_each([&](const handler& handle) {
+        if (!is_over) guarded(handle, to->name, m);
+    });
 }
 
 void redis_subscriber::state::invalidated(const resp_view& keys) {

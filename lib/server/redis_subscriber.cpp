@@ -174,7 +174,7 @@ redis_subscriber::~redis_subscriber() {
         if (refused) s.link->reconnect();
     }
     // Here, though commands and a handler that runs share the topic.
-    for (const auto& [number, t] : subscriptions) { const auto ended = std::move(t->handlers); }
+    for (const auto& [number, t] : subscriptions) t->handlers.clear();
 }
 
 // Whatever fails leaves nothing behind.
@@ -192,15 +192,14 @@ std::uint64_t redis_subscriber::state::add(redis_kind kind, std::string name, ha
         to->kind = kind;
         to->name = std::move(name);
     }
-    const auto function = std::make_shared<redis_subscriber::handler>(std::move(handle));
-    to->handlers.emplace_back(number, function);
+    to->handlers.add(number, std::move(handle));
     try {
         subscriptions.emplace(number, to);
         if (is_new) map.emplace(to->name, to);
         if (is_new && is_open) ask(to);  // opened() asks for the others
     } catch (...) {                      // no memory
         subscriptions.erase(number);
-        to->handlers.pop_back();
+        to->handlers.remove(number);
         if (is_new) map.erase(to->name);
         throw;
     }
@@ -209,8 +208,7 @@ std::uint64_t redis_subscriber::state::add(redis_kind kind, std::string name, ha
 }
 
 void redis_subscriber::state::end_if_unused(const std::shared_ptr<topic>& t) {
-    const auto is_used = [](const auto& h) { return h.second != nullptr; };
-    if (std::any_of(t->handlers.begin(), t->handlers.end(), is_used)) return;
+    if (!t->handlers.is_empty()) return;
     topics_of(t->kind).erase(t->name);
     if (!t->is_asked) return;
     try {
@@ -235,12 +233,8 @@ void redis_subscriber::unsubscribe(std::uint64_t subscription) {
     if (found == s.subscriptions.end()) return;
     const std::shared_ptr<state::topic> from = found->second;
     s.subscriptions.erase(found);
-    auto& all = from->handlers;
-    const auto one = std::find_if(all.begin(), all.end(),
-                                  [&](const auto& h) { return h.first == subscription; });
     // The end of the handler may end other subscriptions, and the subscriber: it comes last.
-    const auto handle = std::exchange(one->second, nullptr);
-    if (s.called != from.get()) all.erase(one);
+    const auto handle = from->handlers.remove(subscription);
     s.end_if_unused(from);
 }
 

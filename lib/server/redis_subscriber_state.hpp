@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "handler_list.hpp"
+
 namespace ice {
 
 enum class redis_kind : std::uint8_t { channel, pattern, shard, tracking };
@@ -44,8 +46,7 @@ struct redis_subscriber::state {
         redis_kind kind = redis_kind::channel;
         std::string name;
         std::vector<std::string> prefixes;
-        // In the order of subscribe(). Null: unsubscribed while they run.
-        std::vector<std::pair<std::uint64_t, std::shared_ptr<handler>>> handlers;
+        handler_list<const redis_message_view&> handlers;
         std::string refusal;         // the server's last words
         bool is_asked = false;       // on this connection, and was not refused
         bool is_subscribed = false;  // on this connection
@@ -134,9 +135,8 @@ struct redis_subscriber::state {
     std::shared_ptr<std::function<void(const redis_gap&)>> gap_report;
     std::shared_ptr<std::function<void(std::string_view)>> error_report;
     redis_subscriber_counters counters;
-    const topic* called = nullptr;  // whose handlers run
-    bool has_loss = false;          // some topic has
-    bool is_over = false;           // the subscriber was destroyed
+    bool has_loss = false;  // some topic has
+    bool is_over = false;   // the subscriber was destroyed
 };
 
 }  // namespace ice
