@@ -22,25 +22,12 @@ struct bus_scene {
         there.subscribe("t", [this](std::string_view) { ++got_there; });
         sim.run_for(1s);
     }
-    // Runs `f` with its n-th allocation failing. Returns whether it has thrown.
-    template <class F>
-    bool strikes(std::uint64_t n, F f) {
-        bool threw = false;
-        heap::fail(n, [] { return true; });
-        try {
-            f();
-        } catch (const std::bad_alloc&) { threw = true; }
-        was_reached = !heap::waits_to_fail();
-        heap::fail_no_more();
-        return threw;
-    }
 
     ice::testing::simulation sim;
     test::nats_broker broker{sim, broker_address};
     quiet_server one{sim.host("10.0.1.1")}, two{sim.host("10.0.1.2")};
     ice::bus here{one, broker_address, {.topics = 2}}, there{two, broker_address};
     int got_here = 0, got_there = 0;
-    bool was_reached = false;
 };
 
 }  // namespace
@@ -53,9 +40,9 @@ BOOST_AUTO_TEST_CASE(a_subscription_without_memory_leaves_nothing) {
     for (std::uint64_t n = 0; was_reached; ++n) {
         bus_scene w;
         int failed = 0;
-        const bool threw =
-            w.strikes(n, [&] { w.here.subscribe("t", [&](std::string_view) { ++failed; }); });
-        was_reached = w.was_reached;
+        const auto [threw, reached] =
+            heap::strike_at(n, [&] { w.here.subscribe("t", [&](std::string_view) { ++failed; }); });
+        was_reached = reached;
         w.sim.run_for(1s);
         BOOST_TEST(!w.here.publish("t", "own"));
         BOOST_TEST(!w.there.publish("t", "of the other"));
@@ -77,8 +64,7 @@ BOOST_AUTO_TEST_CASE(a_topic_that_is_forgotten_without_memory_is_a_new_stream) {
         for (int i = 0; i < 50; ++i) BOOST_TEST(!w.here.publish("t", "1"));
         BOOST_TEST(!w.here.publish("u", "1"));
         w.sim.run_for(1s);
-        w.strikes(n, [&] { (void)w.here.publish("v", "1"); });
-        was_reached = w.was_reached;
+        was_reached = heap::strike_at(n, [&] { (void)w.here.publish("v", "1"); }).was_reached;
         w.sim.run_for(1s);
         w.got_there = 0;
         for (int i = 0; i < 10; ++i) BOOST_TEST(!w.here.publish("t", "2"));

@@ -46,6 +46,33 @@ inline void release(void* p) noexcept {
 }
 inline std::uint64_t in_use() noexcept { return made - freed; }
 
+// What became of a call whose n-th allocation failed.
+struct strike {
+    bool threw = false;        // std::bad_alloc
+    bool was_reached = false;  // it makes so many allocations
+};
+template <class F>
+strike strike_at(std::uint64_t n, F run) {
+    strike s;
+    fail(n, [] { return true; });
+    try {
+        run();
+    } catch (const std::bad_alloc&) { s.threw = true; }
+    s.was_reached = !waits_to_fail();
+    fail_no_more();
+    return s;
+}
+
+// Runs `what` twice, as there are things that are made once in a program. Returns how many
+// allocations of the second run are left.
+template <class F>
+std::uint64_t left_by(F what) {
+    what();
+    const auto before = in_use();
+    what();
+    return in_use() - before;
+}
+
 }  // namespace heap
 
 void* operator new(std::size_t n) { return heap::allocate(0, n); }

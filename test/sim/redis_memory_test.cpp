@@ -22,19 +22,8 @@ using namespace failing;
 
 const ice::address redis_address{"10.0.0.1", 6379};
 
-// The broker's own memory is not at stake: each of its functions has this protocol in its name.
-bool may_fail_at_the_subscriber() {
-    static const calls::symbols known;
-    void* stack[100];
-    const int n = backtrace(stack, 100);
-    for (int i = 0; i < n; ++i) {
-        const auto name = known.name_of(stack[i]);
-        for (const char* of : {"resp_requests", "redis_broker"}) {
-            if (name.find(of) != name.npos) return false;
-        }
-    }
-    return may_fail();
-}
+// The broker's protocol is in the names of its functions.
+bool may_fail_at_the_subscriber() { return may_fail_outside({"resp_requests", "redis_broker"}); }
 
 struct redis_scene {
     redis_scene() {
@@ -51,26 +40,11 @@ struct redis_scene {
         redis.subscribe("secret", count());
         redis.invalidations([this](std::optional<std::string_view>) { ++drops; });
     }
-    void run(ice::duration span) {
-        const auto end = sim.now() + span;
-        in_spite_of_it([&] { sim.run_until([] { return false; }, end - sim.now()); });
-    }
+    void run(ice::duration span) { run_for(sim, span); }
     void publish() {
         broker.publish("a", "1");
         broker.publish("p1", "1");
         broker.invalidate({ice::resp_bulk_string("key")});
-    }
-    // Runs `f` with its n-th allocation failing. Returns whether it has thrown.
-    template <class F>
-    bool strikes(std::uint64_t n, F f) {
-        bool threw = false;
-        heap::fail(n, [] { return true; });
-        try {
-            f();
-        } catch (const std::bad_alloc&) { threw = true; }
-        was_reached = !heap::waits_to_fail();
-        heap::fail_no_more();
-        return threw;
     }
 
     ice::testing::simulation sim;
@@ -79,7 +53,6 @@ struct redis_scene {
     ice::redis_subscriber redis{srv, redis_address, {.backoff = {.first = 10ms, .cap = 100ms}}};
     std::uint64_t a = 0, p = 0;
     unsigned got = 0, gaps = 0, errors = 0, drops = 0;
-    bool was_reached = false;
 };
 
 }  // namespace
@@ -96,9 +69,8 @@ bool subscription_strikes(std::uint64_t n, bool is_second, int earlier) {
     unsigned of_the_first = 0, failed = 0;
     if (is_second) w.redis.subscribe("a", [&](const ice::redis_message_view&) { ++of_the_first; });
     w.run(1s);
-    const bool threw = w.strikes(
+    const auto [threw, was_reached] = heap::strike_at(
         n, [&] { w.redis.subscribe("a", [&](const ice::redis_message_view&) { ++failed; }); });
-    const bool was_reached = w.was_reached;
     w.run(3s);
     w.broker.publish("a", "1");
     w.run(1s);
@@ -110,7 +82,7 @@ bool subscription_strikes(std::uint64_t n, bool is_second, int earlier) {
     BOOST_TEST(w.got == 1U, "allocation " << n);
     BOOST_TEST(of_the_first == (is_second ? 2U : 0U));
     // This has its effect all the same, if need be on another connection.
-    BOOST_TEST(!w.strikes(n, [&] { w.redis.unsubscribe(again); }), "allocation " << n);
+    BOOST_TEST(!heap::strike_at(n, [&] { w.redis.unsubscribe(again); }).threw, "allocation " << n);
     w.run(3s);
     w.broker.publish("a", "3");
     w.run(1s);
@@ -131,10 +103,10 @@ BOOST_AUTO_TEST_CASE(invalidations_without_memory_are_asked_for_or_not) {
     for (std::uint64_t n = 0; was_reached; ++n) {
         redis_scene w;
         w.run(1s);
-        const bool threw = w.strikes(n, [&] {
+        const auto [threw, reached] = heap::strike_at(n, [&] {
             w.redis.invalidations([&w](std::optional<std::string_view>) { ++w.drops; });
         });
-        was_reached = w.was_reached;
+        was_reached = reached;
         w.run(3s);
         BOOST_TEST(w.redis.is_tracking() == !threw, "allocation " << n);
         BOOST_TEST((w.drops != 0) == !threw, "allocation " << n);
